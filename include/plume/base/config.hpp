@@ -1,0 +1,28 @@
+#pragma once
+// All public macros of plume live here and in version.hpp.
+//   PLUME_NO_OPENMP  (defined by the consumer)  use the std::thread back end although -fopenmp is on
+//   PLUME_OPENMP     1 when parallel loops run on OpenMP, else 0
+//   PLUME_ABI        inline namespace: version and configuration, so that two builds of plume can meet in one program
+#include <cstddef>
+#include <cstdint>
+
+#include "plume/base/version.hpp"
+
+#if defined(__FAST_MATH__)
+#error "plume guards against NaN and infinity; -ffast-math removes those guards. Compile without it."
+#endif
+
+#if defined(_OPENMP) && !defined(PLUME_NO_OPENMP)
+#define PLUME_OPENMP 1
+#define PLUME_ABI v0_1_openmp
+#else
+#define PLUME_OPENMP 0
+#define PLUME_ABI v0_1_threads
+#endif
+
+namespace plume::inline PLUME_ABI {
+
+using Index = std::int64_t;    // sizes, rows, columns, offsets in elements
+using TokenId = std::int32_t;  // an index into a vocabulary
+
+}  // namespace plume::inline PLUME_ABI

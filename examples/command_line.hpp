@@ -250,7 +250,8 @@ inline plume::StopToken stop_on_signal() {
   static plume::StopSource source;
   static volatile std::sig_atomic_t signals = 0;
   const auto handler = [](int) {
-    if (signals++) _exit(130);
+    if (signals != 0) _exit(130);
+    signals = 1;
     source.request();
   };
   struct sigaction action = {};

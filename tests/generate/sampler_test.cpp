@@ -2,12 +2,16 @@
 
 #include <doctest/doctest.h>
 
-#include <array>
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <new>
+#include <numbers>
 #include <numeric>
 #include <set>
 #include <string>
+#include <vector>
 
 // Counts allocations of this program, for the promise that a token allocates nothing. Not inlined: g++ 12 would see free() on memory of
 // new.
@@ -19,7 +23,12 @@ std::size_t allocations = 0;
   if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(bytes > 0 ? bytes : 1);
+}
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace {

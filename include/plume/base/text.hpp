@@ -12,10 +12,12 @@ namespace plume::inline PLUME_ABI {
 inline void append_text(std::string& out, std::string_view part) { out.append(part); }
 inline void append_text(std::string& out, char part) { out.push_back(part); }
 template <std::same_as<bool> Bool>  // a template, so that string literals do not convert to it
-void append_text(std::string& out, Bool part) { out.append(part ? "true" : "false"); }
+void append_text(std::string& out, Bool part) {
+  out.append(part ? "true" : "false");
+}
 template <class Number>
-  requires((std::integral<Number> || std::floating_point<Number>) && !std::same_as<Number, char> && !std::same_as<Number, bool>)
-void append_text(std::string& out, Number part) {
+requires((std::integral<Number> || std::floating_point<Number>)&&!std::same_as<Number, char> &&
+         !std::same_as<Number, bool>) void append_text(std::string& out, Number part) {
   char buffer[64];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, part).ptr;
   out.append(buffer, end);

@@ -129,6 +129,13 @@ class Tensor {
     part.offset_ += begin;
     return part;
   }
+  // The place this tensor has in its storage, on another storage: how a gradient is found for a view.
+  Tensor on(const Tensor& flat) const {
+    Tensor same = *this;
+    same.storage_ = flat.storage_;
+    same.dtype_ = flat.dtype_;
+    return same;
+  }
   Tensor reshape(const Shape& shape) const {
     require(is_dense(), "[reshape] needs dense rows: use copy()");
     require(shape.size() == size(), "[reshape] ", shape_, " to ", shape);
@@ -218,6 +225,12 @@ Tensor borrow(std::span<T> values, const Shape& shape) {
 // A tensor like another: same dtype, its shape or a given one, uninitialised.
 inline Tensor like(const Tensor& model) { return Tensor::empty(model.shape(), model.dtype()); }
 inline Tensor like(const Tensor& model, const Shape& shape) { return Tensor::empty(shape, model.dtype()); }
+
+// A typed view, or an empty view of an absent tensor.
+template <class T, int Rank>
+View<T, Rank> view_or_none(const Tensor& tensor) {
+  return tensor ? tensor.view<T, Rank>() : View<T, Rank>{};
+}
 
 // Marks a tensor as one that training changes; gradients are recorded for it by default.
 inline Tensor parameter(Tensor tensor) {

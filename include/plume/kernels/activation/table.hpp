@@ -26,24 +26,25 @@ inline constexpr Index activation_cost = 8;  // element operations an exponentia
 
 template <class T>
 void activation(View<T, 2> y, View<const T, 2> x, const Activation& rule) {
-  parallel_for(y.rows(), row_grain(activation_cost * y.columns()), [&](Index i, Index j) { activation_table<T>().activation(y.rows(i, j), x.rows(i, j), rule); });
+  parallel_for(y.rows(), row_grain(activation_cost * y.columns()),
+               [&](Index i, Index j) { activation_table<T>().activation(y.rows(i, j), x.rows(i, j), rule); });
 }
 template <class T>
 void activation_backward(View<T, 2> dx, View<const T, 2> dy, View<const T, 2> x, const Activation& rule) {
-  parallel_for(dx.rows(), row_grain(activation_cost * dx.columns()), [&](Index i, Index j) {
-    activation_table<T>().activation_backward(dx.rows(i, j), dy.rows(i, j), x.rows(i, j), rule);
-  });
+  parallel_for(dx.rows(), row_grain(activation_cost * dx.columns()),
+               [&](Index i, Index j) { activation_table<T>().activation_backward(dx.rows(i, j), dy.rows(i, j), x.rows(i, j), rule); });
 }
 template <class T>
 void gated(View<T, 2> y, View<const T, 2> gate, View<const T, 2> up, const Activation& rule) {
-  parallel_for(y.rows(), row_grain(activation_cost * y.columns()), [&](Index i, Index j) {
-    activation_table<T>().gated(y.rows(i, j), gate.rows(i, j), up.rows(i, j), rule);
-  });
+  parallel_for(y.rows(), row_grain(activation_cost * y.columns()),
+               [&](Index i, Index j) { activation_table<T>().gated(y.rows(i, j), gate.rows(i, j), up.rows(i, j), rule); });
 }
 template <class T>
-void gated_backward(View<T, 2> dgate, View<T, 2> dup, View<const T, 2> dy, View<const T, 2> gate, View<const T, 2> up, const Activation& rule) {
+void gated_backward(View<T, 2> dgate, View<T, 2> dup, View<const T, 2> dy, View<const T, 2> gate, View<const T, 2> up,
+                    const Activation& rule) {
   parallel_for(dy.rows(), row_grain(activation_cost * dy.columns()), [&](Index i, Index j) {
-    activation_table<T>().gated_backward(dgate ? dgate.rows(i, j) : dgate, dup ? dup.rows(i, j) : dup, dy.rows(i, j), gate.rows(i, j), up.rows(i, j), rule);
+    activation_table<T>().gated_backward(dgate ? dgate.rows(i, j) : dgate, dup ? dup.rows(i, j) : dup, dy.rows(i, j), gate.rows(i, j),
+                                         up.rows(i, j), rule);
   });
 }
 

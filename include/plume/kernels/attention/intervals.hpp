@@ -46,24 +46,25 @@ class Mask {
  public:
   using Predicate = std::function<bool(Index query, Index key)>;
 
-  Mask() = default;                                            // causal: keys up to the query itself
+  Mask() = default;  // causal: keys up to the query itself
   static Mask causal() { return {}; }
-  static Mask full() { return Mask(Kind::full, 0); }           // every key: encoders
-  static Mask prefix(Index length) {                           // the first `length` keys, and causal after them: GLM
+  static Mask full() { return Mask(Kind::full, 0); }  // every key: encoders
+  static Mask prefix(Index length) {                  // the first `length` keys, and causal after them: GLM
     require(length >= 0, "[mask] prefix length ", length, " is negative");
     return Mask(Kind::prefix, length);
   }
-  static Mask sliding(Index window) {                          // the last `window` keys, the query's own among them
+  static Mask sliding(Index window) {  // the last `window` keys, the query's own among them
     require(window >= 1, "[mask] window ", window, " is less than 1");
     return Mask(Kind::sliding, window);
   }
-  static Mask documents(std::vector<Index> starts) {           // causal inside each document; starts ascend from 0
-    require(!starts.empty() && starts.front() == 0 && std::is_sorted(starts.begin(), starts.end()), "[mask] document starts must ascend from 0");
+  static Mask documents(std::vector<Index> starts) {  // causal inside each document; starts ascend from 0
+    require(!starts.empty() && starts.front() == 0 && std::is_sorted(starts.begin(), starts.end()),
+            "[mask] document starts must ascend from 0");
     Mask mask(Kind::documents, 0);
     mask.starts_ = std::move(starts);
     return mask;
   }
-  static Mask predicate(Predicate visible) {                   // anything else; asked for each pair
+  static Mask predicate(Predicate visible) {  // anything else; asked for each pair
     require(static_cast<bool>(visible), "[mask] the predicate is empty");
     Mask mask(Kind::predicate, 0);
     mask.predicate_ = std::move(visible);
@@ -77,11 +78,21 @@ class Mask {
     for (Index query = first; query < first + count; ++query) {
       const Index seen = std::min(query + 1, keys);
       switch (kind_) {
-        case Kind::causal: mask.add(0, seen); break;
-        case Kind::full: mask.add(0, keys); break;
-        case Kind::prefix: mask.add(0, std::min(keys, std::max(seen, length_))); break;
-        case Kind::sliding: mask.add(std::max<Index>(0, query + 1 - length_), seen); break;
-        case Kind::documents: mask.add(*(std::upper_bound(starts_.begin(), starts_.end(), query) - 1), seen); break;
+        case Kind::causal:
+          mask.add(0, seen);
+          break;
+        case Kind::full:
+          mask.add(0, keys);
+          break;
+        case Kind::prefix:
+          mask.add(0, std::min(keys, std::max(seen, length_)));
+          break;
+        case Kind::sliding:
+          mask.add(std::max<Index>(0, query + 1 - length_), seen);
+          break;
+        case Kind::documents:
+          mask.add(*(std::upper_bound(starts_.begin(), starts_.end(), query) - 1), seen);
+          break;
         case Kind::predicate:
           for (Index key = 0; key < keys; ++key)
             if (predicate_(query, key)) mask.add(key, key + 1);

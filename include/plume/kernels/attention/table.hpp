@@ -13,8 +13,8 @@ struct AttentionTable {
   using InRows = View<const T, 2>;
   void (*attention)(View<T, 2> y, View<T, 1> log_sum_exp, InRows q, InRows keys, InRows values, const IntervalMask& mask, Index first_row,
                     const ScoreRule<T>& rule);
-  void (*attention_backward)(const AttentionGradients<T>& gradients, InRows dy, InRows y, View<const T, 1> log_sum_exp, InRows q, InRows keys, InRows values,
-                             const IntervalMask& mask, Index first_row, const ScoreRule<T>& rule);
+  void (*attention_backward)(const AttentionGradients<T>& gradients, InRows dy, InRows y, View<const T, 1> log_sum_exp, InRows q,
+                             InRows keys, InRows values, const IntervalMask& mask, Index first_row, const ScoreRule<T>& rule);
 };
 
 template <class T>
@@ -41,8 +41,8 @@ struct AttentionSequence {
 
 // The rule of one head: `rule` with the head's slope, table column and dropout rows filled in by `head_rule(head)`.
 template <class T, class HeadRule>
-void attention(View<T, 2> y, View<T, 2> log_sum_exp, View<const T, 2> q, std::span<const AttentionSequence<T>> sequences, const HeadShape& shape,
-               HeadRule&& head_rule) {
+void attention(View<T, 2> y, View<T, 2> log_sum_exp, View<const T, 2> q, std::span<const AttentionSequence<T>> sequences,
+               const HeadShape& shape, HeadRule&& head_rule) {
   constexpr Index tile = 32;
   std::vector<Index> first_task{0};
   for (const auto& s : sequences) first_task.push_back(first_task.back() + (s.end - s.begin + tile - 1) / tile * shape.query_heads);
@@ -65,8 +65,8 @@ void attention(View<T, 2> y, View<T, 2> log_sum_exp, View<const T, 2> q, std::sp
 // Cut over sequences and key heads: the query heads of a group add to the same keys. log_sum_exp is (heads, T).
 // A learned table (drelative: (heads, buckets)) is shared by sequences, so then the cut is over key heads alone.
 template <class T, class HeadRule>
-void attention_backward(View<T, 2> dq, View<T, 2> drelative, View<const T, 2> dy, View<const T, 2> y, View<const T, 2> log_sum_exp, View<const T, 2> q,
-                        std::span<const AttentionSequence<T>> sequences, const HeadShape& shape, HeadRule&& head_rule) {
+void attention_backward(View<T, 2> dq, View<T, 2> drelative, View<const T, 2> dy, View<const T, 2> y, View<const T, 2> log_sum_exp,
+                        View<const T, 2> q, std::span<const AttentionSequence<T>> sequences, const HeadShape& shape, HeadRule&& head_rule) {
   const auto one = [&](const AttentionSequence<T>& s, Index key_head) {
     const auto k0 = key_head * shape.head_width, v0 = key_head * shape.value_width;
     for (Index head = key_head * shape.group(); head < (key_head + 1) * shape.group(); ++head) {
@@ -79,11 +79,11 @@ void attention_backward(View<T, 2> dq, View<T, 2> drelative, View<const T, 2> dy
       if (s.dkeys) gradients.keys = s.dkeys.columns(k0, k0 + shape.head_width);
       if (s.dvalues) gradients.values = s.dvalues.columns(v0, v0 + shape.value_width);
       if (drelative) gradients.relative = View<T, 1>(drelative.row(head), {drelative.columns()});
-      attention_table<T>().attention_backward(gradients, dy.rows(s.begin, s.end).columns(y0, y0 + shape.value_width),
-                                              y.rows(s.begin, s.end).columns(y0, y0 + shape.value_width),
-                                              View<const T, 1>(log_sum_exp.row(head) + s.begin, {s.end - s.begin}),
-                                              q.rows(s.begin, s.end).columns(q0, q0 + shape.head_width), s.keys.columns(k0, k0 + shape.head_width),
-                                              s.values.columns(v0, v0 + shape.value_width), *s.mask, 0, rule);
+      attention_table<T>().attention_backward(
+          gradients, dy.rows(s.begin, s.end).columns(y0, y0 + shape.value_width),
+          y.rows(s.begin, s.end).columns(y0, y0 + shape.value_width), View<const T, 1>(log_sum_exp.row(head) + s.begin, {s.end - s.begin}),
+          q.rows(s.begin, s.end).columns(q0, q0 + shape.head_width), s.keys.columns(k0, k0 + shape.head_width),
+          s.values.columns(v0, v0 + shape.value_width), *s.mask, 0, rule);
     }
   };
   if (drelative) {
@@ -91,9 +91,8 @@ void attention_backward(View<T, 2> dq, View<T, 2> drelative, View<const T, 2> dy
       for (const auto& s : sequences) one(s, key_head);
     });
   } else {
-    parallel_for(static_cast<Index>(sequences.size()) * shape.key_heads, 1, [&](Index task, Index) {
-      one(sequences[static_cast<std::size_t>(task / shape.key_heads)], task % shape.key_heads);
-    });
+    parallel_for(static_cast<Index>(sequences.size()) * shape.key_heads, 1,
+                 [&](Index task, Index) { one(sequences[static_cast<std::size_t>(task / shape.key_heads)], task % shape.key_heads); });
   }
 }
 

@@ -21,8 +21,9 @@ struct ElementwiseTable {
 
 template <class T>
 const ElementwiseTable<T>& elementwise_table() {
-  static constexpr ElementwiseTable<T> reference_level{reference::add<T>,     reference::accumulate<T>, reference::multiply<T>, reference::multiply_backward<T>,
-                                                       reference::add_row<T>, reference::sum_rows<T>,   reference::dropout<T>};
+  static constexpr ElementwiseTable<T> reference_level{
+      reference::add<T>,     reference::accumulate<T>, reference::multiply<T>, reference::multiply_backward<T>,
+      reference::add_row<T>, reference::sum_rows<T>,   reference::dropout<T>};
   return reference_level;
 }
 

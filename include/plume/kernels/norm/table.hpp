@@ -21,8 +21,9 @@ struct NormTable {
 
 template <class T>
 const NormTable<T>& norm_table() {
-  static constexpr NormTable<T> reference_level{reference::rms_norm<T>,   reference::rms_norm_backward<T>,   reference::rms_norm_weight_backward<T>,
-                                                reference::layer_norm<T>, reference::layer_norm_backward<T>, reference::layer_norm_weight_backward<T>};
+  static constexpr NormTable<T> reference_level{
+      reference::rms_norm<T>,   reference::rms_norm_backward<T>,   reference::rms_norm_weight_backward<T>,
+      reference::layer_norm<T>, reference::layer_norm_backward<T>, reference::layer_norm_weight_backward<T>};
   return reference_level;
 }
 
@@ -31,7 +32,8 @@ void rms_norm(View<T, 2> y, View<T, 1> inverse_rms, View<const T, 2> x, View<con
   for_rows(y, [&](Index i, Index j) { norm_table<T>().rms_norm(y.rows(i, j), part(inverse_rms, i, j), x.rows(i, j), weight, epsilon); });
 }
 template <class T>
-void rms_norm_backward(View<T, 2> dx, View<T, 1> dweight, View<const T, 2> dy, View<const T, 2> x, View<const T, 1> weight, View<const T, 1> inverse_rms) {
+void rms_norm_backward(View<T, 2> dx, View<T, 1> dweight, View<const T, 2> dy, View<const T, 2> x, View<const T, 1> weight,
+                       View<const T, 1> inverse_rms) {
   if (dx) {
     for_rows(dx, [&](Index i, Index j) {
       norm_table<T>().rms_norm_backward(dx.rows(i, j), dy.rows(i, j), x.rows(i, j), weight, part(inverse_rms, i, j));
@@ -44,18 +46,19 @@ void rms_norm_backward(View<T, 2> dx, View<T, 1> dweight, View<const T, 2> dy, V
   }
 }
 template <class T>
-void layer_norm(View<T, 2> y, View<T, 1> means, View<T, 1> inverse_deviations, View<const T, 2> x, View<const T, 1> weight, View<const T, 1> bias,
-                double epsilon) {
+void layer_norm(View<T, 2> y, View<T, 1> means, View<T, 1> inverse_deviations, View<const T, 2> x, View<const T, 1> weight,
+                View<const T, 1> bias, double epsilon) {
   for_rows(y, [&](Index i, Index j) {
     norm_table<T>().layer_norm(y.rows(i, j), part(means, i, j), part(inverse_deviations, i, j), x.rows(i, j), weight, bias, epsilon);
   });
 }
 template <class T>
-void layer_norm_backward(View<T, 2> dx, View<T, 1> dweight, View<T, 1> dbias, View<const T, 2> dy, View<const T, 2> x, View<const T, 1> weight,
-                         View<const T, 1> means, View<const T, 1> inverse_deviations) {
+void layer_norm_backward(View<T, 2> dx, View<T, 1> dweight, View<T, 1> dbias, View<const T, 2> dy, View<const T, 2> x,
+                         View<const T, 1> weight, View<const T, 1> means, View<const T, 1> inverse_deviations) {
   if (dx) {
     for_rows(dx, [&](Index i, Index j) {
-      norm_table<T>().layer_norm_backward(dx.rows(i, j), dy.rows(i, j), x.rows(i, j), weight, part(means, i, j), part(inverse_deviations, i, j));
+      norm_table<T>().layer_norm_backward(dx.rows(i, j), dy.rows(i, j), x.rows(i, j), weight, part(means, i, j),
+                                          part(inverse_deviations, i, j));
     });
   }
   if (dweight) {

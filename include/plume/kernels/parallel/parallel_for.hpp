@@ -35,9 +35,9 @@ inline bool inside_host_region() {
 
 }  // namespace parallel_detail
 
-// Calls body(begin, end) for the chunks [0, grain), [grain, 2 grain), … of [0, count). The cut depends on count and grain alone, never on the
-// number of threads: a body that writes only what belongs to its chunk gives bit-identical results for any number of threads.
-// The first exception of a body is rethrown here. Nested calls, and calls from a parallel region of the host program, run on one thread.
+// Calls body(begin, end) for the chunks [0, grain), [grain, 2 grain), … of [0, count). The cut depends on count and grain alone, never on
+// the number of threads: a body that writes only what belongs to its chunk gives bit-identical results for any number of threads. The first
+// exception of a body is rethrown here. Nested calls, and calls from a parallel region of the host program, run on one thread.
 template <class Body>
 void parallel_for(Index count, Index grain, Body&& body) {
   const Index chunks = (count + grain - 1) / grain;

@@ -13,7 +13,8 @@ enum class ActivationKind : std::uint8_t { silu, gelu_tanh, gelu_erf, relu };
 //   gelu_tanh  0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))                [Hendrycks & Gimpel 2016]
 //   gelu_erf   0.5 x (1 + erf(x / sqrt 2))
 //   relu       max(x, 0)
-// In a gated unit, y = activation(min(gate, limit)) * (clamp(up, -limit, limit) + shift): shift 1 with slope 1.702 and limit 7 is the gated unit of gpt-oss.
+// In a gated unit, y = activation(min(gate, limit)) * (clamp(up, -limit, limit) + shift): shift 1 with slope 1.702 and limit 7 is the gated
+// unit of gpt-oss.
 struct Activation {
   ActivationKind kind = ActivationKind::silu;
   double slope = 1;
@@ -46,7 +47,8 @@ ValueAndSlope<T> activate(const Activation& activation, const T& x) {
       const T half_integral = T(0.5) * (T(1) + erf(x * T(0.70710678118654752440)));
       return {x * half_integral, half_integral + x * T(0.39894228040143267794) * exp(T(-0.5) * x * x)};
     }
-    case ActivationKind::relu: return x > T(0) ? ValueAndSlope<T>{x, T(1)} : ValueAndSlope<T>{T(0), T(0)};
+    case ActivationKind::relu:
+      return x > T(0) ? ValueAndSlope<T>{x, T(1)} : ValueAndSlope<T>{T(0), T(0)};
   }
   return {x, T(1)};
 }

@@ -18,12 +18,12 @@ struct ScoreRule {
   T scale = T(1);
   T soft_cap = T(0);
   T slope = T(0);
-  View<const T, 1> relative = {};                  // (buckets); absent: no learned bias
-  std::span<const std::int32_t> buckets = {};      // bucket of key - query, at index key - query + bucket_zero, clamped to the ends
+  View<const T, 1> relative = {};              // (buckets); absent: no learned bias
+  std::span<const std::int32_t> buckets = {};  // bucket of key - query, at index key - query + bucket_zero, clamped to the ends
   Index bucket_zero = 0;
-  Dropout dropout = {};                            // of probabilities
-  std::uint64_t dropout_row = 0;                   // number of the first query row among all rows of all heads
-  Index first_query = 0;                           // position of query row 0 among the keys
+  Dropout dropout = {};           // of probabilities
+  std::uint64_t dropout_row = 0;  // number of the first query row among all rows of all heads
+  Index first_query = 0;          // position of query row 0 among the keys
 
   Index bucket(Index query, Index key) const {
     const Index at = key - query + bucket_zero, last = static_cast<Index>(buckets.size()) - 1;
@@ -33,7 +33,8 @@ struct ScoreRule {
 
 // The scores of query row r over its visible keys, written to scores[key].
 template <class T>
-void attention_scores(T* scores, Input<T, 1> query, Input<T, 2> keys, std::span<const KeyInterval> visible, Index r, const ScoreRule<T>& rule) {
+void attention_scores(T* scores, Input<T, 1> query, Input<T, 2> keys, std::span<const KeyInterval> visible, Index r,
+                      const ScoreRule<T>& rule) {
   using std::tanh;
   const Index position = rule.first_query + r;
   for (const KeyInterval interval : visible) {
@@ -51,14 +52,15 @@ void attention_scores(T* scores, Input<T, 1> query, Input<T, 2> keys, std::span<
 template <class T>
 void attention_dropout(T* factors, Index r, Index begin, Index end, const ScoreRule<T>& rule) {
   const Index aligned = begin / 4 * 4;
-  rule.dropout.factors(factors + aligned, ((rule.dropout_row + static_cast<std::uint64_t>(r)) << 32) + static_cast<std::uint64_t>(aligned), end - aligned);
+  rule.dropout.factors(factors + aligned, ((rule.dropout_row + static_cast<std::uint64_t>(r)) << 32) + static_cast<std::uint64_t>(aligned),
+                       end - aligned);
 }
 
-// attention: q (R, D), keys (S, D), values (S, E) -> y (R, E), log_sum_exp (R);  y = softmax(scores) values.  A row that sees no key gives 0.
-// `mask` row `first_row` + r belongs to query row r.      [Vaswani et al. 2017]
+// attention: q (R, D), keys (S, D), values (S, E) -> y (R, E), log_sum_exp (R);  y = softmax(scores) values.  A row that sees no key gives
+// 0. `mask` row `first_row` + r belongs to query row r.      [Vaswani et al. 2017]
 template <class T>
-void attention(Output<T, 2> y, Optional<T, 1> log_sum_exp, Input<T, 2> q, Input<T, 2> keys, Input<T, 2> values, const IntervalMask& mask, Index first_row,
-               const ScoreRule<T>& rule) {
+void attention(Output<T, 2> y, Optional<T, 1> log_sum_exp, Input<T, 2> q, Input<T, 2> keys, Input<T, 2> values, const IntervalMask& mask,
+               Index first_row, const ScoreRule<T>& rule) {
   using std::exp, std::log;
   std::vector<T> scores(static_cast<std::size_t>(keys.rows())), factors(rule.dropout.rate > 0 ? scores.size() + 4 : 0);
   for (Index r = 0; r < q.rows(); ++r) {
@@ -68,7 +70,8 @@ void attention(Output<T, 2> y, Optional<T, 1> log_sum_exp, Input<T, 2> q, Input<
     attention_scores<T>(scores.data(), View<const T, 1>(q.row(r), {q.columns()}), keys, visible, r, rule);
     T largest = T(-std::numeric_limits<double>::infinity()), total = T(0);
     for (const KeyInterval i : visible)
-      for (Index key = i.begin; key < i.end; ++key) largest = scores[static_cast<std::size_t>(key)] > largest ? scores[static_cast<std::size_t>(key)] : largest;
+      for (Index key = i.begin; key < i.end; ++key)
+        largest = scores[static_cast<std::size_t>(key)] > largest ? scores[static_cast<std::size_t>(key)] : largest;
     for (const KeyInterval i : visible) {
       if (rule.dropout.rate > 0) attention_dropout(factors.data(), r, i.begin, i.end, rule);
       for (Index key = i.begin; key < i.end; ++key) {
@@ -96,8 +99,8 @@ struct AttentionGradients {
 //   dP = dy values^T * dropout;  dS = P * (dP - dy.y);  dq = scale dS' keys;  dkeys = scale dS'^T q;  dvalues = (P * dropout)^T dy
 // with dS' = dS * (1 - (capped/cap)^2) under a soft cap.
 template <class T>
-void attention_backward(const AttentionGradients<T>& gradients, Input<T, 2> dy, Input<T, 2> y, Input<T, 1> log_sum_exp, Input<T, 2> q, Input<T, 2> keys,
-                        Input<T, 2> values, const IntervalMask& mask, Index first_row, const ScoreRule<T>& rule) {
+void attention_backward(const AttentionGradients<T>& gradients, Input<T, 2> dy, Input<T, 2> y, Input<T, 1> log_sum_exp, Input<T, 2> q,
+                        Input<T, 2> keys, Input<T, 2> values, const IntervalMask& mask, Index first_row, const ScoreRule<T>& rule) {
   using std::exp, std::tanh;
   std::vector<T> scores(static_cast<std::size_t>(keys.rows())), factors(rule.dropout.rate > 0 ? scores.size() + 4 : 0);
   for (Index r = 0; r < q.rows(); ++r) {
@@ -132,7 +135,8 @@ void attention_backward(const AttentionGradients<T>& gradients, Input<T, 2> dy, 
 
 // probabilities (R, S) of one head, zero where not visible: for looking inside, and the only place with such a buffer.
 template <class T>
-void attention_probabilities(Output<T, 2> probabilities, Input<T, 2> q, Input<T, 2> keys, const IntervalMask& mask, const ScoreRule<T>& rule) {
+void attention_probabilities(Output<T, 2> probabilities, Input<T, 2> q, Input<T, 2> keys, const IntervalMask& mask,
+                             const ScoreRule<T>& rule) {
   using std::exp;
   std::vector<T> scores(static_cast<std::size_t>(keys.rows()));
   for (Index r = 0; r < q.rows(); ++r) {
@@ -142,7 +146,8 @@ void attention_probabilities(Output<T, 2> probabilities, Input<T, 2> q, Input<T,
     attention_scores<T>(scores.data(), View<const T, 1>(q.row(r), {q.columns()}), keys, visible, r, rule);
     T largest = T(-std::numeric_limits<double>::infinity()), total = T(0);
     for (const KeyInterval i : visible)
-      for (Index key = i.begin; key < i.end; ++key) largest = scores[static_cast<std::size_t>(key)] > largest ? scores[static_cast<std::size_t>(key)] : largest;
+      for (Index key = i.begin; key < i.end; ++key)
+        largest = scores[static_cast<std::size_t>(key)] > largest ? scores[static_cast<std::size_t>(key)] : largest;
     for (const KeyInterval i : visible)
       for (Index key = i.begin; key < i.end; ++key) total += row[key] = exp(scores[static_cast<std::size_t>(key)] - largest);
     for (Index key = 0; key < keys.rows() && !visible.empty(); ++key) row[key] = row[key] / total;

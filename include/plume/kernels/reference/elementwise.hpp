@@ -64,7 +64,8 @@ struct Dropout {
   }
 };
 
-// y (T, C) += x * mask / (1 - rate); row r of the view is row `first_row` + r of the whole. Backward: the same with dy for x.  [Srivastava et al. 2014]
+// y (T, C) += x * mask / (1 - rate); row r of the view is row `first_row` + r of the whole. Backward: the same with dy for x.  [Srivastava
+// et al. 2014]
 template <class T>
 void dropout(Output<T, 2> y, Input<T, 2> x, const Dropout& rule, Index first_row) {
   const Index padded = (x.columns() + 3) / 4 * 4;

@@ -23,7 +23,8 @@ void rms_norm_backward(Output<T, 2> dx, Input<T, 2> dy, Input<T, 2> x, Input<T, 
   for (Index r = 0; r < x.rows(); ++r) {
     const T *row = x.row(r), *gradient = dy.row(r);
     const T inverse = inverse_rms[r];
-    const T mean = sum_lanes<T>(x.columns(), [&](Index c) { return gradient[c] * weight[c] * row[c]; }) / T(static_cast<double>(x.columns()));
+    const T mean =
+        sum_lanes<T>(x.columns(), [&](Index c) { return gradient[c] * weight[c] * row[c]; }) / T(static_cast<double>(x.columns()));
     const T pull = mean * inverse * inverse;
     for (Index c = 0; c < x.columns(); ++c) dx.row(r)[c] += (gradient[c] * weight[c] - row[c] * pull) * inverse;
   }
@@ -39,8 +40,8 @@ void rms_norm_weight_backward(Output<T, 1> dweight, Input<T, 2> dy, Input<T, 2> 
 // layer_norm: x (T, C), weight (C), bias (C, may be absent) -> y (T, C), mean (T), inverse deviation (T);
 // y = (x - mean) / sqrt(variance + epsilon) * weight + bias      [Ba, Kiros, Hinton 2016]
 template <class T>
-void layer_norm(Output<T, 2> y, Optional<T, 1> means, Optional<T, 1> inverse_deviations, Input<T, 2> x, Input<T, 1> weight, Input<T, 1> bias,
-                double epsilon) {
+void layer_norm(Output<T, 2> y, Optional<T, 1> means, Optional<T, 1> inverse_deviations, Input<T, 2> x, Input<T, 1> weight,
+                Input<T, 1> bias, double epsilon) {
   using std::sqrt;
   const T count = T(static_cast<double>(x.columns()));
   for (Index r = 0; r < x.rows(); ++r) {
@@ -56,14 +57,16 @@ void layer_norm(Output<T, 2> y, Optional<T, 1> means, Optional<T, 1> inverse_dev
 
 // dx += (g - mean(g) - n * mean(g n)) * inverse  with g = dy * weight, n = (x - mean) * inverse
 template <class T>
-void layer_norm_backward(Output<T, 2> dx, Input<T, 2> dy, Input<T, 2> x, Input<T, 1> weight, Input<T, 1> means, Input<T, 1> inverse_deviations) {
+void layer_norm_backward(Output<T, 2> dx, Input<T, 2> dy, Input<T, 2> x, Input<T, 1> weight, Input<T, 1> means,
+                         Input<T, 1> inverse_deviations) {
   const T count = T(static_cast<double>(x.columns()));
   for (Index r = 0; r < x.rows(); ++r) {
     const T *row = x.row(r), *gradient = dy.row(r);
     const T mean = means[r], inverse = inverse_deviations[r];
     const T mean_g = sum_lanes<T>(x.columns(), [&](Index c) { return gradient[c] * weight[c]; }) / count;
     const T mean_gn = sum_lanes<T>(x.columns(), [&](Index c) { return gradient[c] * weight[c] * ((row[c] - mean) * inverse); }) / count;
-    for (Index c = 0; c < x.columns(); ++c) dx.row(r)[c] += (gradient[c] * weight[c] - mean_g - (row[c] - mean) * inverse * mean_gn) * inverse;
+    for (Index c = 0; c < x.columns(); ++c)
+      dx.row(r)[c] += (gradient[c] * weight[c] - mean_g - (row[c] - mean) * inverse * mean_gn) * inverse;
   }
 }
 

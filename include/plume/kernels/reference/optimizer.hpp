@@ -30,7 +30,8 @@ void adamw(Output<T, 1> weight, Optional<T, 1> first, Optional<T, 1> second, Inp
 
 // Gradient descent with momentum: velocity = momentum * velocity + gradient + decay * weight; weight -= learning_rate * velocity.
 template <class T>
-void sgd(Output<T, 1> weight, Optional<T, 1> velocity, Input<T, 1> gradient, double learning_rate, double momentum, double decay, double gradient_scale) {
+void sgd(Output<T, 1> weight, Optional<T, 1> velocity, Input<T, 1> gradient, double learning_rate, double momentum, double decay,
+         double gradient_scale) {
   for (Index i = 0; i < weight.size(); ++i) {
     velocity[i] = T(momentum) * velocity[i] + T(gradient_scale) * gradient[i] + T(decay) * weight[i];
     weight[i] -= T(learning_rate) * velocity[i];

@@ -36,7 +36,8 @@ void rope(Output<T, 2> y, Input<T, 2> x, Input<T, 2> cosine, Input<T, 2> sine, I
       const T* from = x.row(t) + head;
       T* into = y.row(t) + head;
       for (Index i = 0; i < half; ++i) {
-        const T a = from[i * step], b = from[i * step + apart], c = cosine.row(t)[i], s = T(static_cast<double>(direction)) * sine.row(t)[i];
+        const T a = from[i * step], b = from[i * step + apart], c = cosine.row(t)[i],
+                s = T(static_cast<double>(direction)) * sine.row(t)[i];
         into[i * step] += a * c - b * s;
         into[i * step + apart] += b * c + a * s;
       }

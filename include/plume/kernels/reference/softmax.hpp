@@ -33,7 +33,8 @@ inline constexpr TokenId ignored_target = -1;  // a position that is not trained
 // cross_entropy: logits (T, V), targets (T) -> losses (T);  loss = log(sum(exp(logits))) - logits[target], 0 where the target is ignored.
 // With `gradient_scale` the logits are overwritten by gradient_scale * (softmax - onehot), zero rows where ignored.
 template <class T>
-void cross_entropy(Output<T, 2> logits, std::span<const TokenId> targets, Optional<T, 1> losses, const std::type_identity_t<T>* gradient_scale) {
+void cross_entropy(Output<T, 2> logits, std::span<const TokenId> targets, Optional<T, 1> losses,
+                   const std::type_identity_t<T>* gradient_scale) {
   using std::exp, std::log;
   for (Index r = 0; r < logits.rows(); ++r) {
     T* row = logits.row(r);

@@ -7,7 +7,8 @@ namespace plume::inline PLUME_ABI::kernels {
 
 template <class T>
 struct RopeTable {
-  void (*rope)(View<T, 2> y, View<const T, 2> x, View<const T, 2> cosine, View<const T, 2> sine, Index head_width, RotaryLayout layout, int direction);
+  void (*rope)(View<T, 2> y, View<const T, 2> x, View<const T, 2> cosine, View<const T, 2> sine, Index head_width, RotaryLayout layout,
+               int direction);
 };
 
 template <class T>
@@ -18,8 +19,11 @@ const RopeTable<T>& rope_table() {
 
 // y += x turned by direction (+1 or -1).
 template <class T>
-void rope(View<T, 2> y, View<const T, 2> x, View<const T, 2> cosine, View<const T, 2> sine, Index head_width, RotaryLayout layout, int direction) {
-  for_rows(y, [&](Index i, Index j) { rope_table<T>().rope(y.rows(i, j), x.rows(i, j), cosine.rows(i, j), sine.rows(i, j), head_width, layout, direction); });
+void rope(View<T, 2> y, View<const T, 2> x, View<const T, 2> cosine, View<const T, 2> sine, Index head_width, RotaryLayout layout,
+          int direction) {
+  for_rows(y, [&](Index i, Index j) {
+    rope_table<T>().rope(y.rows(i, j), x.rows(i, j), cosine.rows(i, j), sine.rows(i, j), head_width, layout, direction);
+  });
 }
 
 }  // namespace plume::inline PLUME_ABI::kernels

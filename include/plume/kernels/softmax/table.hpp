@@ -32,8 +32,8 @@ void softmax_backward(View<T, 2> dx, View<const T, 2> dy, View<const T, 2> y) {
 template <class T>
 void cross_entropy(View<T, 2> logits, std::span<const TokenId> targets, View<T, 1> losses, const T* gradient_scale) {
   for_rows(logits, [&](Index i, Index j) {
-    softmax_table<T>().cross_entropy(logits.rows(i, j), targets.subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(j - i)), part(losses, i, j),
-                                     gradient_scale);
+    softmax_table<T>().cross_entropy(logits.rows(i, j), targets.subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(j - i)),
+                                     part(losses, i, j), gradient_scale);
   });
 }
 

@@ -18,7 +18,7 @@ struct Family {
   std::string_view architecture;  // config.json "architectures"[0]
   Config (*read)(const Json& json);
   void (*write)(const Config& config, Json& json);
-  bool (*fits)(const Config& config);         // whether a configuration can be written as this family
+  bool (*fits)(const Config& config);  // whether a configuration can be written as this family
   std::span<const NameRule> names;
   std::string_view optional_prefix = {};      // of every tensor, in some files
   std::span<const std::string_view> ignored;  // tensors that hold no parameter; "*" as above
@@ -133,10 +133,13 @@ struct ActivationName {
   std::string_view name;
   Activation activation;
 };
-inline constexpr ActivationName activations[] = {
-    {"silu", {ActivationKind::silu}},          {"swish", {ActivationKind::silu}},    {"gelu_new", {ActivationKind::gelu_tanh}},
-    {"gelu_pytorch_tanh", {ActivationKind::gelu_tanh}}, {"gelu", {ActivationKind::gelu_erf}}, {"relu", {ActivationKind::relu}},
-    {"quick_gelu", {ActivationKind::silu, 1.702}}};
+inline constexpr ActivationName activations[] = {{"silu", {ActivationKind::silu}},
+                                                 {"swish", {ActivationKind::silu}},
+                                                 {"gelu_new", {ActivationKind::gelu_tanh}},
+                                                 {"gelu_pytorch_tanh", {ActivationKind::gelu_tanh}},
+                                                 {"gelu", {ActivationKind::gelu_erf}},
+                                                 {"relu", {ActivationKind::relu}},
+                                                 {"quick_gelu", {ActivationKind::silu, 1.702}}};
 
 inline Activation activation(const Json& json, std::string_view key, std::string_view fallback) {
   const std::string name = json.text(key, fallback);
@@ -150,7 +153,8 @@ inline Activation activation(const Json& json, std::string_view key, std::string
 // The name of an activation, or an empty text when the format has none for it.
 inline std::string_view activation_name(const Activation& activation) {
   for (const ActivationName& entry : activations)
-    if (entry.activation.kind == activation.kind && entry.activation.slope == activation.slope && activation.shift == 0 && std::isinf(activation.limit))
+    if (entry.activation.kind == activation.kind && entry.activation.slope == activation.slope && activation.shift == 0 &&
+        std::isinf(activation.limit))
       return entry.name;
   return {};
 }

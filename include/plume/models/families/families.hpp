@@ -18,7 +18,8 @@ inline const Family& of(const Json& json) {
     if ((by_architecture ? family->architecture : family->name) == asked) return *family;
     known.append(known.empty() ? "" : ", ").append(by_architecture ? family->architecture : family->name);
   }
-  config_json::fail(json, by_architecture ? "architectures" : "model_type", concat("unknown architecture ", quoted(asked), " (known: ", known, ")"));
+  config_json::fail(json, by_architecture ? "architectures" : "model_type",
+                    concat("unknown architecture ", quoted(asked), " (known: ", known, ")"));
 }
 
 // A family that can hold a configuration.

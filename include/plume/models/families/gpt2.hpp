@@ -62,8 +62,8 @@ inline void write_gpt2(const Config& c, Json& json) {
 }
 
 inline bool fits_gpt2(const Config& c) {
-  return c.norm == NormKind::layer && c.position == PositionKind::learned && !c.gated && c.qkv_layout == QkvLayout::contiguous && c.key_heads == c.heads &&
-         c.head_width * c.heads == c.width && !config_json::activation_name(c.activation).empty();
+  return c.norm == NormKind::layer && c.position == PositionKind::learned && !c.gated && c.qkv_layout == QkvLayout::contiguous &&
+         c.key_heads == c.heads && c.head_width * c.heads == c.width && !config_json::activation_name(c.activation).empty();
 }
 
 inline constexpr Family gpt2{.name = "gpt2",

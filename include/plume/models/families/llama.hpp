@@ -30,12 +30,14 @@ inline Config read_llama(const Json& json) {
   c.layers = positive(json, "num_hidden_layers");
   c.heads = positive(json, "num_attention_heads");
   c.key_heads = positive(json, "num_key_value_heads", c.heads);
-  if (c.heads % c.key_heads != 0) fail(json, "num_key_value_heads", concat(c.heads, " attention heads cannot share ", c.key_heads, " key-value heads"));
+  if (c.heads % c.key_heads != 0)
+    fail(json, "num_key_value_heads", concat(c.heads, " attention heads cannot share ", c.key_heads, " key-value heads"));
   const Json* const head = json.find("head_dim");
   if ((head == nullptr || head->is_null()) && c.width % c.heads != 0)
     fail(json, "hidden_size", concat(c.width, " does not divide into ", c.heads, " heads, and there is no head_dim"));
   c.head_width = positive(json, "head_dim", c.width / c.heads);
-  if (c.head_width % 2 != 0) fail(json, head ? "head_dim" : "hidden_size", concat("heads of ", c.head_width, " are odd, rotary positions need pairs"));
+  if (c.head_width % 2 != 0)
+    fail(json, head ? "head_dim" : "hidden_size", concat("heads of ", c.head_width, " are odd, rotary positions need pairs"));
   c.norm_epsilon = between(json, "rms_norm_eps", 1e-6, 0, 1);
 
   // Older files: rope_theta and rope_scaling; newer ones: rope_parameters.

@@ -1,6 +1,7 @@
 #pragma once
 // Writing models: Hugging Face layout that transformers opens, or a llama2.c .bin file. All or nothing, also onto the files a model was loaded from.
 #include "plume/base/atomic_save.hpp"
+#include "plume/base/directory.hpp"
 #include "plume/formats/llama2c.hpp"
 #include "plume/formats/safetensors.hpp"
 #include "plume/models/families/families.hpp"

@@ -102,6 +102,13 @@ inline Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokeni
   return Tokenizer(std::make_shared<CharacterModel>(characters));
 }
 
+// Whether load_tokenizer would find one in a directory.
+inline bool has_tokenizer(const std::string& directory) {
+  for (const std::string_view name : {simple_tokenizer_file, std::string_view("vocab.json"), std::string_view("encoder.json")})
+    if (tokenizer_files::is_file(concat(directory, '/', name))) return true;
+  return !tokenizer_files::llama2c_files(directory).empty();
+}
+
 // The tokenizer of a model directory, of a model file (what lies beside it), or of one of the files named above.
 // IoError: a file cannot be read. ConfigError: no tokenizer is found, or several llama2.c files and none called tokenizer.bin.
 inline Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {

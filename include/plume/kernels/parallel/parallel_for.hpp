@@ -43,7 +43,8 @@ void parallel_for(Index count, Index grain, Body&& body) {
   const Index chunks = (count + grain - 1) / grain;
   const Context* const context = thread_slot.context;
   const int threads = context ? static_cast<int>(std::min<Index>(context->threads(), chunks)) : 1;
-  if (threads <= 1 || parallel_detail::inside_host_region()) {
+  const bool is_small = cost != unknown_cost && cost < parallel_cost;
+  if (threads <= 1 || is_small || parallel_detail::inside_host_region()) {
     for (Index chunk = 0; chunk < chunks; ++chunk) body(chunk * grain, std::min(count, (chunk + 1) * grain));
     return;
   }
@@ -70,6 +71,11 @@ void parallel_for(Index count, Index grain, Body&& body) {
   };
   parallel_detail::run_region(*context, threads, work, &region);
   if (region.failure) std::rethrow_exception(region.failure);
+}
+
+template <class Body>
+void parallel_for(Index count, Index grain, Body&& body) {
+  parallel_for(count, grain, unknown_cost, std::forward<Body>(body));
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -35,8 +35,7 @@ int main(int argc, char** argv) {
     const example::Stopwatch loading;
     const plume::Model model = plume::load(path, {.tokenizer = tokenizer});
     const double load_seconds = loading.seconds();
-    const std::string prompt =
-        prompt_file.empty() ? given_prompt : plume::read_file(prompt_file, plume::Limits{}.max_text_bytes, "max_text_bytes");
+    const std::string prompt = prompt_file.empty() ? given_prompt : plume::read_text(prompt_file);
 
     const plume::GenerateOptions options{
         .max_tokens = max_tokens,

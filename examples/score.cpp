@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
 
     std::vector<plume::TokenId> ids = given_ids;
     if (flags.given("--text")) ids = plume::prompt_tokens(model, given_text);
-    if (flags.given("--file")) ids = plume::prompt_tokens(model, plume::read_file(file, plume::Limits{}.max_text_bytes, "max_text_bytes"));
+    if (flags.given("--file")) ids = plume::prompt_tokens(model, plume::read_text(file));
 
     const plume::Context context({.threads = threads});
     const plume::ContextScope scope(context);

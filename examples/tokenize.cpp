@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
     if (decode) {
       text = tokenizer.decode(ids, {.special = no_special ? plume::SpecialTokens::skip : plume::SpecialTokens::keep});
     } else {
-      text = flags.given("--file") ? plume::read_file(file) : given_text;
+      text = flags.given("--file") ? plume::read_text(file) : given_text;
       ids = tokenizer.encode(text, {.special = parse_special ? plume::SpecialText::recognise : plume::SpecialText::plain,
                                     .begin = no_special ? plume::Begin::nothing : plume::Begin::as_configured});
     }

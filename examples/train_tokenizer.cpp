@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
     const example::Stopwatch watch;
     std::vector<std::string> texts;
     std::size_t bytes = 0, tokens = 0;
-    for (const std::string& file : data) bytes += texts.emplace_back(plume::read_file(file)).size();
+    for (const std::string& file : data) bytes += texts.emplace_back(plume::read_text(file)).size();
     if (!quiet) std::fprintf(stderr, "read %zu bytes from %zu files\n", bytes, texts.size());
 
     plume::TrainByteBpeOptions options{.vocabulary_size = vocabulary_size, .stop = example::stop_on_signal()};

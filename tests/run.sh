@@ -47,5 +47,5 @@ printf '\n%s%6d s  in all\n' "$times" $(($(date +%s) - start))
 skips=$(cat build/test/Testing/Temporary/LastTest.log build/asan/Testing/Temporary/LastTest.log 2>/dev/null | grep '^SKIP' | sort -u || true)
 if [ -n "$skips" ]; then printf '%s skipped:\n%s\n' "$(printf '%s\n' "$skips" | wc -l | tr -d ' ')" "$skips"; else echo '0 skipped'; fi
 if [ -n "$failed" ]; then echo "failed:$failed"; fi
-if [ -e "build/$closing/tests.log" ]; then sed -n '/tests passed,/,$p' "build/$closing/tests.log"; else echo "build/$closing: no test was run"; fi
+if [ -e "build/$closing/tests.log" ]; then sed -n '/tests passed,/,$ { /^\[ERROR_MESSAGE\]/d; p; }' "build/$closing/tests.log"; else echo "build/$closing: no test was run"; fi
 [ -z "$failed" ]

@@ -46,7 +46,8 @@ std::vector<std::string> lines(const std::string& text) {
   return out;
 }
 
-// The text without comments and without the insides of string and character literals; lines stay where they are. Include lines are kept whole.
+// The text without comments and without the insides of string and character literals; lines stay where they are. Include lines are kept
+// whole.
 std::string code_of(const std::string& text) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
@@ -64,7 +65,11 @@ std::string code_of(const std::string& text) {
       const std::size_t open = text.find('(', i);
       const std::string close = ")" + text.substr(i + 2, open - i - 2) + "\"";
       const std::size_t end = std::min(text.find(close, open), text.size() - close.size()) + close.size();
-      out += "\"" + std::string(static_cast<std::size_t>(std::count(text.begin() + static_cast<long>(i), text.begin() + static_cast<long>(end), '\n')), '\n') + "\"";
+      out += "\"" +
+             std::string(
+                 static_cast<std::size_t>(std::count(text.begin() + static_cast<long>(i), text.begin() + static_cast<long>(end), '\n')),
+                 '\n') +
+             "\"";
       i = end;
     } else if (text[i] == '"' || (text[i] == '\'' && (i == 0 || !std::isalnum(static_cast<unsigned char>(text[i - 1]))))) {
       const char quote = text[i++];
@@ -101,8 +106,9 @@ bool inside(const std::string& path, const std::string& folder) { return under_p
 
 int floor_of(const std::string& room) {
   static const std::map<std::string, int> floors = {
-      {"base", 0},    {"tensor", 1}, {"testing", 1}, {"kernels", 2}, {"autograd", 3}, {"ops", 4},      {"modules", 5},  {"formats", 5}, {"tokenizer", 5}, {"models", 6}, {"optim", 6},
-      {"data", 6},    {"comm", 6},   {"peft", 7},    {"generate", 7}, {"train", 8},   {"align", 9},    {"evaluate", 9}, {"retrieve", 9}, {"serve", 10},   {"", 99}};
+      {"base", 0},     {"tensor", 1},    {"testing", 1}, {"kernels", 2},  {"autograd", 3}, {"ops", 4},    {"modules", 5},
+      {"formats", 5},  {"tokenizer", 5}, {"models", 6},  {"optim", 6},    {"data", 6},     {"comm", 6},   {"peft", 7},
+      {"generate", 7}, {"train", 8},     {"align", 9},   {"evaluate", 9}, {"retrieve", 9}, {"serve", 10}, {"", 99}};
   const auto found = floors.find(room);
   return found == floors.end() ? -1 : found->second;
 }
@@ -116,7 +122,8 @@ Complaints upward_includes(const File& file) {
       if (line.rfind(open, 0) != 0) continue;
       const std::string to = room_of(line.substr(open.size()));
       if (floor_of(to) < 0) out.push_back(file.path + ": " + line + ": room " + to + " has no floor");
-      if (from != to && floor_of(to) >= floor_of(from)) out.push_back(file.path + ": " + line + ": room " + to + " is not below " + (from.empty() ? "the top" : from));
+      if (from != to && floor_of(to) >= floor_of(from))
+        out.push_back(file.path + ": " + line + ": room " + to + " is not below " + (from.empty() ? "the top" : from));
     }
   }
   return out;
@@ -125,8 +132,10 @@ Complaints upward_includes(const File& file) {
 Complaints forbidden_words(const File& file) {
   Complaints out;
   const std::string code = code_of(file.text);
-  for (const std::string word : {"abort(", "exit(", "_exit(", "quick_exit(", "terminate(", "assert(", "printf(", "fprintf(", "puts(", "fputs(", "putchar(", "std::cout", "std::cerr",
-                                 "std::clog", "std::regex", "<regex>", "<iostream>", "<cassert>", "<assert.h>", "using namespace", "omp_set_num_threads", "setNbThreads"})
+  for (const std::string word :
+       {"abort(",     "exit(",     "_exit(",     "quick_exit(",     "terminate(",          "assert(",     "printf(",    "fprintf(",
+        "puts(",      "fputs(",    "putchar(",   "std::cout",       "std::cerr",           "std::clog",   "std::regex", "<regex>",
+        "<iostream>", "<cassert>", "<assert.h>", "using namespace", "omp_set_num_threads", "setNbThreads"})
     if (has_word(code, word)) out.push_back(file.path + ": " + word);
   if (!inside(file.path, "kernels/parallel/") && (has_word(code, "#pragma omp") || has_word(code, "_Pragma")))
     out.push_back(file.path + ": OpenMP pragma outside kernels/parallel/");
@@ -163,7 +172,14 @@ std::set<std::string> macros(const File& file) {
 
 Complaints foreign_paths(const File& file) {
   Complaints out;
-  for (const std::string folder : {"/wor" "k/", "/hom" "e/", "/roo" "t/", "/User" "s/"})
+  for (const std::string folder : {"/wor"
+                                   "k/",
+                                   "/hom"
+                                   "e/",
+                                   "/roo"
+                                   "t/",
+                                   "/User"
+                                   "s/"})
     for (std::size_t at = file.text.find(folder); at != std::string::npos; at = file.text.find(folder, at + 1))
       if (at == 0 || !(is_word(file.text[at - 1]) || file.text[at - 1] == '.' || file.text[at - 1] == '}')) {
         out.push_back(file.path + ": absolute path " + folder);
@@ -201,10 +217,12 @@ TEST_CASE("rooms include only rooms on lower floors") {
 
 TEST_CASE("library headers neither print nor end the program, and keep OpenMP, Eigen and xsimd in their rooms") {
   const std::string path = "include/plume/ops/a.hpp";
-  for (const std::string bad : {"void f() { abort(); }", "assert(x);", "std::exit(1);", "std::cout << 1;", "std::fprintf(stderr, x);", "#include <regex>\n", "#pragma omp parallel for\n",
-                                "#include <Eigen/Core>\n", "#include <xsimd/xsimd.hpp>\n", "using namespace std;"})
+  for (const std::string bad :
+       {"void f() { abort(); }", "assert(x);", "std::exit(1);", "std::cout << 1;", "std::fprintf(stderr, x);", "#include <regex>\n",
+        "#pragma omp parallel for\n", "#include <Eigen/Core>\n", "#include <xsimd/xsimd.hpp>\n", "using namespace std;"})
     CHECK_MESSAGE(forbidden_words({path, bad}).size() == 1, bad);
-  for (const std::string good : {"static_assert(true);", "// abort()\n", "/* exit( */", "auto s = \"printf(\";", "std::snprintf(b, 3, c);", "int n = 100'000; char c = '\"';", "my_exit(3);"})
+  for (const std::string good : {"static_assert(true);", "// abort()\n", "/* exit( */", "auto s = \"printf(\";", "std::snprintf(b, 3, c);",
+                                 "int n = 100'000; char c = '\"';", "my_exit(3);"})
     CHECK_MESSAGE(forbidden_words({path, good}).empty(), good);
   CHECK(forbidden_words({"include/plume/kernels/parallel/a.hpp", "#pragma omp parallel\n"}).empty());
   CHECK(forbidden_words({"include/plume/tensor/eigen.hpp", "#include <Eigen/Core>\n"}).empty());
@@ -222,7 +240,8 @@ TEST_CASE("at most 8 public macros, all in base/config.hpp and base/version.hpp,
   std::set<std::string> all;
   for (const File& file : public_headers()) {
     for (const std::string& name : macros(file)) {
-      CHECK_MESSAGE((file.path == "include/plume/base/config.hpp" || file.path == "include/plume/base/version.hpp"), file.path << " defines " << name);
+      CHECK_MESSAGE((file.path == "include/plume/base/config.hpp" || file.path == "include/plume/base/version.hpp"),
+                    file.path << " defines " << name);
       CHECK_MESSAGE(name.rfind("PLUME_", 0) == 0, file.path << " defines " << name);
       all.insert(name);
     }
@@ -232,11 +251,17 @@ TEST_CASE("at most 8 public macros, all in base/config.hpp and base/version.hpp,
 
 TEST_CASE("files have at most 500 lines and name no place on one machine") {
   CHECK(foreign_paths({"a.hpp", std::string("x = \"/hom") + "e/someone\""}).size() == 1);
-  CHECK(foreign_paths({"a.hpp", "\"path/to/wor" "k/a\" ../shared ${x}/wor" "k/"}).empty());
-  const std::vector<File> sources = files_under({"include", "examples", "tests", "bench", "cmake"}, {".hpp", ".cpp", ".cmake", ".sh", ".txt", ".in", ".py", ".md"});
+  CHECK(foreign_paths({"a.hpp",
+                       "\"path/to/wor"
+                       "k/a\" ../shared ${x}/wor"
+                       "k/"})
+            .empty());
+  const std::vector<File> sources =
+      files_under({"include", "examples", "tests", "bench", "cmake"}, {".hpp", ".cpp", ".cmake", ".sh", ".txt", ".in", ".py", ".md"});
   check_all(sources, foreign_paths);
   for (const File& file : sources) {
     const fs::path path = file.path;
-    if (path.extension() != ".txt" && path.extension() != ".md") CHECK_MESSAGE(line_count(file) <= 500, file.path << " has " << line_count(file) << " lines");
+    if (path.extension() != ".txt" && path.extension() != ".md")
+      CHECK_MESSAGE(line_count(file) <= 500, file.path << " has " << line_count(file) << " lines");
   }
 }

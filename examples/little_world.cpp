@@ -184,7 +184,7 @@ const std::vector<std::vector<Texts>> plots = {
      {"{friend} came from {f-town} with a box.", "{friend}, the best friend of {who}, brought a box."},
      {"The box was {colour}, because {who} likes the colour {colour}.",
       "In the box was a {colour} coat. {colour} is the favourite colour of {who}."},
-     {"They ate {food} all day.", "There was a lot of {food}, which {who} likes to eat."},
+     {"They ate {food} all day.", "All guests ate {food}, which {who} likes to eat."},
      {"Even {petname} the {pet} got some {petfood}.", "{petname} the {pet} said {petsound}."}},
     {{"It was {market}, the day of the market in {town}.", "On {market} {who} went to the market of {town}."},
      {"{who} wanted to buy {food}.", "{She} looked for {food}, {her} favourite food."},
@@ -197,7 +197,7 @@ const std::vector<std::vector<Texts>> plots = {
      {"{petname} the {pet} wanted to come along.", "The {pet} {petname} said {petsound}."},
      {"They went to the river {river}.", "They went past the {sight} of {town}."},
      {"{who} said: I love {hobby}.", "{who} was happy, and so was {petname}."}}};
-const Texts endings = {"Then {who} went home and slept well.", "It was a good day for {who}.", "And {who} never forgot that day.",
+const Texts endings = {"That night {who} slept well.", "It was a good day for {who}.", "And {who} never forgot that day.",
                        "So the day ended well."};
 const Texts weathers = {"sunny", "rainy", "windy", "cold", "warm", "cloudy"};
 

@@ -87,8 +87,11 @@ class ConfigError : public InputError {
 class LimitError : public InputError {
  public:
   LimitError(Where where, std::string_view limit, std::uint64_t allowed, std::uint64_t asked)
-      : InputError(std::move(where), concat("asks for ", asked, ", more than Limits::", limit, " = ", allowed, " allows; raise that limit if the input is trusted")),
-        limit_(limit), allowed_(allowed), asked_(asked) {}
+      : InputError(std::move(where), concat("asks for ", asked, ", more than Limits::", limit, " = ", allowed,
+                                            " allows; raise that limit if the input is trusted")),
+        limit_(limit),
+        allowed_(allowed),
+        asked_(asked) {}
   std::string_view limit() const noexcept { return limit_; }  // a field of Limits; a string literal
   std::uint64_t allowed() const noexcept { return allowed_; }
   std::uint64_t asked() const noexcept { return asked_; }

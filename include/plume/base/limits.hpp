@@ -5,20 +5,20 @@
 namespace plume::inline PLUME_ABI {
 
 struct Limits {
-  std::uint64_t max_safetensors_header = 100'000'000;       // bytes; a rule of the format
-  std::uint64_t max_json_bytes = 16u << 20;                 // config.json, index files
-  std::uint64_t max_tokenizer_bytes = 128u << 20;           // vocab.json, merges.txt, tokenizer.bin
+  std::uint64_t max_safetensors_header = 100'000'000;  // bytes; a rule of the format
+  std::uint64_t max_json_bytes = 16u << 20;            // config.json, index files
+  std::uint64_t max_tokenizer_bytes = 128u << 20;      // vocab.json, merges.txt, tokenizer.bin
   std::uint64_t max_json_depth = 64;
-  std::uint64_t max_rank = 64;                              // of a tensor in a file; Tensor itself holds 4
+  std::uint64_t max_rank = 64;  // of a tensor in a file; Tensor itself holds 4
   std::uint64_t max_tensors = 1'000'000;
-  std::uint64_t max_tensor_name = 4096;                     // bytes
-  std::uint64_t max_token_text = 64u << 10;                 // bytes
+  std::uint64_t max_tensor_name = 4096;      // bytes
+  std::uint64_t max_token_text = 64u << 10;  // bytes
   std::uint64_t max_line_bytes = 16u << 20;
   std::uint64_t max_layers = 10'000;
   std::uint64_t max_vocabulary = 16'777'216;
-  std::uint64_t max_context = 16'777'216;                   // tokens
+  std::uint64_t max_context = 16'777'216;  // tokens
   std::uint64_t max_stop_strings = 16;
-  std::uint64_t max_stop_string = 1024;                     // bytes each
+  std::uint64_t max_stop_string = 1024;  // bytes each
 };
 
 }  // namespace plume::inline PLUME_ABI

@@ -28,8 +28,8 @@ struct Random {
 
   // The four words at a position, without moving the counter.
   constexpr std::array<std::uint32_t, 4> at(std::uint64_t position) const {
-    return philox({static_cast<std::uint32_t>(position), static_cast<std::uint32_t>(position >> 32),
-                   static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)},
+    return philox({static_cast<std::uint32_t>(position), static_cast<std::uint32_t>(position >> 32), static_cast<std::uint32_t>(stream),
+                   static_cast<std::uint32_t>(stream >> 32)},
                   {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
   }
   constexpr std::uint64_t next() {

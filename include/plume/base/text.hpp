@@ -12,10 +12,12 @@ namespace plume::inline PLUME_ABI {
 inline void append_text(std::string& out, std::string_view part) { out.append(part); }
 inline void append_text(std::string& out, char part) { out.push_back(part); }
 template <std::same_as<bool> Bool>  // a template, so that string literals do not convert to it
-void append_text(std::string& out, Bool part) { out.append(part ? "true" : "false"); }
+void append_text(std::string& out, Bool part) {
+  out.append(part ? "true" : "false");
+}
 template <class Number>
-  requires((std::integral<Number> || std::floating_point<Number>) && !std::same_as<Number, char> && !std::same_as<Number, bool>)
-void append_text(std::string& out, Number part) {
+requires((std::integral<Number> || std::floating_point<Number>)&&!std::same_as<Number, char> &&
+         !std::same_as<Number, bool>) void append_text(std::string& out, Number part) {
   char buffer[64];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, part).ptr;
   out.append(buffer, end);
@@ -30,7 +32,8 @@ std::string concat(const Parts&... parts) {
 }
 
 // Foreign text inside a message: control and non-ASCII bytes escaped, cut to 80 bytes, so that it cannot forge log lines.
-inline std::string quoted(std::string_view foreign) {
+// An object, not a function: a call with a std::string then never means std::quoted, which <iomanip> brings in.
+inline constexpr auto quoted = [](std::string_view foreign) {
   constexpr std::size_t limit = 80;
   constexpr char digits[] = "0123456789abcdef";
   std::string out("\"");
@@ -48,6 +51,6 @@ inline std::string quoted(std::string_view foreign) {
   if (foreign.size() > limit) out.append("...");
   out.push_back('"');
   return out;
-}
+};
 
 }  // namespace plume::inline PLUME_ABI

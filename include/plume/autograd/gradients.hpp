@@ -1,0 +1,51 @@
+#pragma once
+// Gradients of one step, keyed by the storage of what they belong to: tied weights share one entry, views share their owner's.
+#include <unordered_map>
+
+#include "plume/tensor/tensor.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+class Gradients {
+ public:
+  Gradients() = default;
+
+  // The gradient of a parameter (or of any watched tensor), with its shape; absent if it took no part in the loss.
+  Tensor find(const Tensor& x) const {
+    const auto found = entries_.find(x.storage().get());
+    return found == entries_.end() ? Tensor{} : x.on(found->second.flat);
+  }
+  Tensor at(const Tensor& x) const {
+    const Tensor gradient = find(x);
+    require(static_cast<bool>(gradient), "[gradients] no gradient for a tensor ", x.shape(),
+            ": it took no part in the loss, or is not a parameter");
+    return gradient;
+  }
+  // Frees the gradient of x, or all.
+  void release(const Tensor& x) { entries_.erase(x.storage().get()); }
+  void clear() { entries_.clear(); }
+  bool empty() const { return entries_.empty(); }
+
+  // For backward functions: where to add the gradient of x (zeros at first), or an absent tensor if nobody wants it.
+  Tensor operator[](const Tensor& x);
+  // For backward functions: adds `contribution`, a dense tensor that nobody else uses and that covers all of x's storage.
+  void add(const Tensor& x, const Tensor& contribution);
+
+ private:
+  friend class Tape;
+  struct Entry {
+    std::weak_ptr<Storage> owner;  // keeps the key's address from being used again
+    Tensor flat;                   // one element for each of the storage
+  };
+  Entry& entry(const Tensor& x) {
+    Entry& found = entries_[x.storage().get()];
+    if (found.owner.expired()) found.owner = x.storage();
+    return found;
+  }
+  static DType dtype_for(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+
+  std::unordered_map<const Storage*, Entry> entries_;
+  const Tape* tape_ = nullptr;  // whose backward pass is running
+};
+
+}  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,36 @@
+#pragma once
+// Activation checkpointing: run a function without recording it, and run it again in the backward pass.      [Chen et al. 2016]
+#include "plume/autograd/tape.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+// A tape inside a backward pass, that differentiates by what the outer tape does and by one input.
+class NestedTape : public Tape {
+ public:
+  NestedTape(const Tape& outer, const Tensor& input) {
+    by_list_ = outer.by_list_;
+    tracked_ = outer.tracked_;
+    if (outer.tracks(input)) watch(input);
+  }
+};
+
+// y = function(x). The function must depend on x and parameters alone and do the same when called again (dropout draws the same mask,
+// because it is a function of seed and position). Saves memory for all that the function computes, and costs its forward pass again.
+template <class Function>
+Tensor recompute(const Tensor& x, Function function) {
+  Tape* const outer = Tape::current();
+  if (outer == nullptr) return function(x);
+  Tensor y;
+  {
+    const NoTape pause;
+    y = function(x);
+  }
+  outer->record("recompute", y, [=](Gradients& d, const Tensor& dy) {
+    NestedTape tape(*outer, x);
+    const Tensor again = function(x);
+    tape.backward(again, dy, d);
+  });
+  return y;
+}
+
+}  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,167 @@
+#pragma once
+// Reverse-mode differentiation. While a Tape lives on a thread, ops record their backward functions on it.
+//   Tape tape;
+//   Tensor loss = model.loss(inputs, targets, pass);
+//   Gradients gradients = tape.backward(loss);
+#include <functional>
+#include <span>
+#include <unordered_set>
+#include <vector>
+
+#include "plume/autograd/gradients.hpp"
+#include "plume/kernels/elementwise/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+// Adds to the gradients of an op's inputs, given the gradient of its output.
+using Backward = std::function<void(Gradients& d, const Tensor& dy)>;
+
+class Tape {
+ public:
+  // Differentiates by every tensor marked as parameter.
+  Tape() : before_(thread_slot.tape) { thread_slot.tape = this; }
+  // Differentiates by these tensors alone.
+  explicit Tape(std::span<const Tensor> watched) : Tape() {
+    by_list_ = true;
+    for (const Tensor& x : watched) watch(x);
+  }
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+  ~Tape() { thread_slot.tape = before_; }
+
+  // The tape in force on this thread, or null.
+  static Tape* current() { return thread_slot.tape; }
+
+  // Whether the loss may depend on x through something differentiated by.
+  bool tracks(const Tensor& x) const {
+    return x.has_data() && ((!by_list_ && x.storage()->is_parameter()) || tracked_.contains(x.storage().get()));
+  }
+  // Differentiates by x as well.
+  void watch(const Tensor& x) {
+    require(x.has_data(), "[tape] a watched tensor has no memory");
+    if (tracked_.insert(x.storage().get()).second) keys_.push_back(x.storage());
+  }
+  // Called by traced() for each op.
+  void record(std::string_view op, const Tensor& output, Backward backward) {
+    nodes_.push_back({op, output.storage().get(), output.shape(), std::move(backward)});
+    watch(output);
+  }
+  std::size_t size() const { return nodes_.size(); }
+
+  // Gradients of a scalar loss. Runs once: what was saved for it is freed on the way.
+  Gradients backward(const Tensor& loss) {
+    Gradients gradients;
+    backward(loss, gradients);
+    return gradients;
+  }
+  // The same, added to gradients of earlier micro-steps.
+  void backward(const Tensor& loss, Gradients& gradients) {
+    require(loss.size() == 1, "[backward] the loss has shape ", loss.shape(), "; a scalar is needed");
+    const Tensor one = like(loss);
+    one.fill(1);
+    backward(loss, one, gradients);
+  }
+  // Gradients of sum(output * direction).
+  void backward(const Tensor& output, const Tensor& direction, Gradients& gradients) {
+    require(direction.shape() == output.shape(), "[backward] output ", output.shape(), ", direction ", direction.shape());
+    require(tracks(output), "[backward] the output depends on no parameter and no watched tensor");
+    const Running running(*this, gradients);
+    const Tensor seed = gradients[output];
+    visit_float(seed.dtype(), [&]<class T>() { kernels::accumulate<T>(seed.view<T, 2>(), direction.view<const T, 2>(), T(1)); });
+    while (!nodes_.empty()) {
+      Node node = std::move(nodes_.back());
+      nodes_.pop_back();
+      const auto found = gradients.entries_.find(node.output);
+      if (found == gradients.entries_.end()) continue;  // no part of this output
+      const Tensor dy = found->second.flat.reshape(node.shape);
+      node.backward(gradients, dy);
+      gradients.entries_.erase(node.output);
+    }
+  }
+
+ private:
+  struct Node {
+    std::string_view op;
+    const Storage* output;
+    Shape shape;
+    Backward backward;
+  };
+  // While backward runs, nothing is recorded and the gradients ask this tape what it tracks.
+  class Running {
+   public:
+    Running(const Tape& tape, Gradients& gradients) : gradients_(gradients), outer_(gradients.tape_), recording_(thread_slot.tape) {
+      gradients.tape_ = &tape;
+      thread_slot.tape = nullptr;
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() {
+      gradients_.tape_ = outer_;
+      thread_slot.tape = recording_;
+    }
+
+   private:
+    Gradients& gradients_;
+    const Tape* outer_;
+    Tape* recording_;
+  };
+
+  friend class NestedTape;
+  std::vector<Node> nodes_;
+  std::unordered_set<const Storage*> tracked_;
+  std::vector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
+  bool by_list_ = false;
+  Tape* before_;
+};
+
+// No recording on this thread while it lives.
+class NoTape {
+ public:
+  NoTape() : before_(thread_slot.tape) { thread_slot.tape = nullptr; }
+  NoTape(const NoTape&) = delete;
+  NoTape& operator=(const NoTape&) = delete;
+  ~NoTape() { thread_slot.tape = before_; }
+
+ private:
+  Tape* before_;
+};
+
+inline Tensor Gradients::operator[](const Tensor& x) {
+  if (!x || tape_ == nullptr || !tape_->tracks(x)) return {};
+  Entry& found = entry(x);
+  if (!found.flat) found.flat = Tensor::zeros({static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))}, dtype_for(x.dtype()));
+  return x.on(found.flat);
+}
+
+inline void Gradients::add(const Tensor& x, const Tensor& contribution) {
+  if (!x || tape_ == nullptr || !tape_->tracks(x)) return;
+  Entry& found = entry(x);
+  if (!found.flat && static_cast<std::size_t>(contribution.size()) == x.storage()->bytes() / bytes_of(x.dtype())) {
+    found.flat = contribution.reshape({contribution.size()});
+    return;
+  }
+  const Tensor sum = (*this)[x];
+  visit_float(sum.dtype(), [&]<class T>() {
+    kernels::accumulate<T>(sum.view<T, 2>(), contribution.reshape(sum.shape()).template view<const T, 2>(), T(1));
+  });
+}
+
+// True when an op must save what its backward pass needs.
+inline bool is_traced(const Tensor& x) { return thread_slot.tape != nullptr && thread_slot.tape->tracks(x); }
+
+// Every differentiable op ends here: its name, its output, its inputs, its backward function. Returns the output.
+template <class Function>
+Tensor traced(std::string_view op, const Tensor& output, std::span<const Tensor> inputs, Function&& backward) {
+  if (Tape* tape = thread_slot.tape) {
+    bool wanted = false;
+    for (const Tensor& x : inputs) wanted = wanted || tape->tracks(x);
+    if (wanted) tape->record(op, output, std::forward<Function>(backward));
+  }
+  return output;
+}
+template <class Function>
+Tensor traced(std::string_view op, const Tensor& output, std::initializer_list<Tensor> inputs, Function&& backward) {
+  return traced(op, output, std::span<const Tensor>(inputs.begin(), inputs.size()), std::forward<Function>(backward));
+}
+
+}  // namespace plume::inline PLUME_ABI

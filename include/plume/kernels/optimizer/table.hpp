@@ -1,0 +1,50 @@
+#pragma once
+// The door of optimiser updates and gradient norms.
+#include "plume/kernels/elementwise/table.hpp"
+#include "plume/kernels/reference/optimizer.hpp"
+
+namespace plume::inline PLUME_ABI::kernels {
+
+template <class T>
+struct OptimizerTable {
+  void (*adamw)(View<T, 1> weight, View<T, 1> first, View<T, 1> second, View<const T, 1> gradient, const AdamWStep& step);
+  void (*sgd)(View<T, 1> weight, View<T, 1> velocity, View<const T, 1> gradient, double learning_rate, double momentum, double decay,
+              double gradient_scale);
+  double (*sum_of_squares)(View<const T, 1> x);
+};
+
+template <class T>
+const OptimizerTable<T>& optimizer_table() {
+  static constexpr OptimizerTable<T> reference_level{reference::adamw<T>, reference::sgd<T>, reference::sum_of_squares<T>};
+  return reference_level;
+}
+
+inline constexpr Index optimizer_grain = 4096;
+
+template <class T>
+void adamw(View<T, 1> weight, View<T, 1> first, View<T, 1> second, View<const T, 1> gradient, const AdamWStep& step) {
+  parallel_for(weight.size(), optimizer_grain, [&](Index i, Index j) {
+    optimizer_table<T>().adamw(part(weight, i, j), part(first, i, j), part(second, i, j), part(gradient, i, j), step);
+  });
+}
+template <class T>
+void sgd(View<T, 1> weight, View<T, 1> velocity, View<const T, 1> gradient, double learning_rate, double momentum, double decay,
+         double gradient_scale) {
+  parallel_for(weight.size(), optimizer_grain, [&](Index i, Index j) {
+    optimizer_table<T>().sgd(part(weight, i, j), part(velocity, i, j), part(gradient, i, j), learning_rate, momentum, decay,
+                             gradient_scale);
+  });
+}
+// Partial sums of fixed chunks, added in chunk order.
+template <class T>
+double sum_of_squares(View<const T, 1> x) {
+  std::vector<double> sums(static_cast<std::size_t>((x.size() + optimizer_grain - 1) / optimizer_grain));
+  parallel_for(x.size(), optimizer_grain, [&](Index i, Index j) {
+    sums[static_cast<std::size_t>(i / optimizer_grain)] = optimizer_table<T>().sum_of_squares(part(x, i, j));
+  });
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace plume::inline PLUME_ABI::kernels

@@ -1,0 +1,73 @@
+#pragma once
+// Context: how many threads kernels may use, where tensors take memory, which matrix product runs.
+// It is in force on a thread while a ContextScope lives there; without one, kernels run on the calling thread alone.
+#include <memory>
+
+#include "plume/base/error.hpp"
+#include "plume/kernels/parallel/thread_team.hpp"
+#include "plume/tensor/memory_pool.hpp"
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace plume::inline PLUME_ABI {
+
+// Which matrix product carries the linear layers: the library's choice, or the plain reference loop (slow; for comparison).
+enum class Gemm : std::uint8_t { automatic, reference };
+
+// The CPUs this process may run on.
+inline int available_threads() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+#endif
+  const unsigned count = std::thread::hardware_concurrency();
+  return count > 0 ? static_cast<int>(count) : 1;
+}
+
+struct ContextOptions {
+  int threads = 0;  // 0: all CPUs of the process
+  Gemm gemm = Gemm::automatic;
+};
+
+// One thread at a time computes in a Context (sessions and trainers own theirs). With OpenMP the threads are the OpenMP runtime's;
+// a forked child must use threads = 1, because libgomp hangs in a child that starts a region.
+class Context {
+ public:
+  explicit Context(const ContextOptions& options = {})
+      : threads_(options.threads == 0 ? available_threads() : options.threads), gemm_(options.gemm), pool_(std::make_shared<MemoryPool>()) {
+    require(options.threads >= 0 && options.threads <= 4096, "[context] threads = ", options.threads, " is not in 0 .. 4096");
+  }
+
+  int threads() const { return threads_; }
+  Gemm gemm() const { return gemm_; }
+  MemoryPool& pool() const { return *pool_; }
+  ThreadTeam& team() const { return team_; }
+
+ private:
+  int threads_;
+  Gemm gemm_;
+  std::shared_ptr<MemoryPool> pool_;
+  mutable ThreadTeam team_;
+};
+
+// Puts a Context in force on this thread until the end of the scope.
+class ContextScope {
+ public:
+  explicit ContextScope(const Context& context) : before_(thread_slot) {
+    thread_slot.context = &context;
+    thread_slot.pool = &context.pool();
+  }
+  ContextScope(const ContextScope&) = delete;
+  ContextScope& operator=(const ContextScope&) = delete;
+  ~ContextScope() {
+    thread_slot.context = before_.context;
+    thread_slot.pool = before_.pool;
+  }
+
+ private:
+  ThreadSlot before_;
+};
+
+}  // namespace plume::inline PLUME_ABI

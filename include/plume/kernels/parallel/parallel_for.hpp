@@ -1,0 +1,75 @@
+#pragma once
+// parallel_for: the only door to threads, and the only OpenMP pragma.
+#include <algorithm>
+#include <atomic>
+#include <exception>
+
+#include "plume/kernels/parallel/context.hpp"
+
+#if PLUME_OPENMP
+#include <omp.h>
+#endif
+
+namespace plume::inline PLUME_ABI {
+
+namespace parallel_detail {
+
+// Calls work(argument) on several threads at once.
+inline void run_region(const Context& context, int threads, void (*work)(void*), void* argument) {
+#if PLUME_OPENMP
+  static_cast<void>(context);
+#pragma omp parallel num_threads(threads)
+  work(argument);
+#else
+  context.team().run(threads, work, argument);
+#endif
+}
+
+inline bool inside_host_region() {
+#if PLUME_OPENMP
+  return omp_in_parallel() != 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace parallel_detail
+
+// Calls body(begin, end) for the chunks [0, grain), [grain, 2 grain), … of [0, count). The cut depends on count and grain alone, never on
+// the number of threads: a body that writes only what belongs to its chunk gives bit-identical results for any number of threads. The first
+// exception of a body is rethrown here. Nested calls, and calls from a parallel region of the host program, run on one thread.
+template <class Body>
+void parallel_for(Index count, Index grain, Body&& body) {
+  const Index chunks = (count + grain - 1) / grain;
+  const Context* const context = thread_slot.context;
+  const int threads = context ? static_cast<int>(std::min<Index>(context->threads(), chunks)) : 1;
+  if (threads <= 1 || parallel_detail::inside_host_region()) {
+    for (Index chunk = 0; chunk < chunks; ++chunk) body(chunk * grain, std::min(count, (chunk + 1) * grain));
+    return;
+  }
+  struct Region {
+    Body& body;
+    Index count, grain, chunks;
+    std::atomic<Index> next{0};
+    std::atomic<bool> failed{false};
+    std::exception_ptr failure{};
+  } region{body, count, grain, chunks};
+
+  const auto work = [](void* argument) {
+    auto& shared = *static_cast<Region*>(argument);
+    const Context* const before = thread_slot.context;
+    thread_slot.context = nullptr;  // nested loops run here
+    try {
+      for (Index chunk; !shared.failed.load(std::memory_order_relaxed) && (chunk = shared.next.fetch_add(1)) < shared.chunks;) {
+        shared.body(chunk * shared.grain, std::min(shared.count, (chunk + 1) * shared.grain));
+      }
+    } catch (...) {
+      if (!shared.failed.exchange(true)) shared.failure = std::current_exception();
+    }
+    thread_slot.context = before;
+  };
+  parallel_detail::run_region(*context, threads, work, &region);
+  if (region.failure) std::rethrow_exception(region.failure);
+}
+
+}  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,89 @@
+#pragma once
+// Decoder: tokens -> embedding (+ learned positions) -> blocks -> norm -> head. One forward for training, cached generation and ragged
+// batches.
+#include "plume/models/config.hpp"
+#include "plume/modules/embedding.hpp"
+#include "plume/modules/stack.hpp"
+#include "plume/ops/cross_entropy.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+struct Decoder {
+  Config config;
+  Embedding embedding;
+  Embedding position;  // absent with rotary positions
+  std::vector<Block> blocks;
+  Norm norm;
+  Linear head;  // absent when tied to the embedding
+
+  // All shapes of a configuration, without memory: load() or initialise() fills them.
+  static Decoder described(const Config& config, DType dtype = DType::f32) {
+    config.check();
+    Decoder model;
+    model.config = config;
+    model.embedding = Embedding::described(config.vocabulary, config.width, dtype);
+    if (config.position == PositionKind::learned) model.position = Embedding::described(config.context, config.width, dtype);
+    for (Index i = 0; i < config.layers; ++i) model.blocks.push_back(Block::described(config.block(), dtype));
+    model.norm = Norm::described(config.block().norm, dtype);
+    if (!config.tied_head) model.head = Linear::described({config.width, config.vocabulary}, dtype);
+    return model;
+  }
+
+  // ids (T) -> hidden states after the final norm (T, width). Caches of the pass remember the tokens.
+  Tensor hidden(std::span<const TokenId> ids, Pass& pass) const {
+    pass.begin(static_cast<Index>(ids.size()));
+    Tensor x = embedding(ids);
+    if (position.weight) {
+      for (const std::int32_t p : pass.positions)
+        require(p < position.weight.rows(), "[decoder] position ", p, " is past the context of ", position.weight.rows());
+      x = x + position(pass.positions);
+    } else {
+      pass.angles = rotary_angles(pass.positions, config.rotary.width, config.rotary.base, x.dtype());
+    }
+    pass.layer = -1;
+    x = run_blocks(blocks, dropout(x, pass.dropout_at(0)), pass);
+    pass.end();
+    return norm(x);
+  }
+  // hidden states (T, width) -> logits (T, vocabulary)
+  Tensor logits(const Tensor& hidden_states) const { return linear(hidden_states, head_weight(), head.bias); }
+  Tensor logits(std::span<const TokenId> ids, Pass& pass) const { return logits(hidden(ids, pass)); }
+
+  // Mean cross-entropy of targets (T, -1 = not trained), without ever holding all logits. `normalizer` replaces the number of trained
+  // tokens, for batches that are accumulated over several passes.
+  Tensor loss(std::span<const TokenId> inputs, std::span<const TokenId> targets, Pass& pass, double normalizer = 0) const {
+    return classifier_loss(hidden(inputs, pass), head_weight(), head.bias, targets, normalizer);
+  }
+  const Tensor& head_weight() const { return head.weight ? head.weight : embedding.weight; }
+
+  template <class Self>
+  static void visit(Self& self, auto&& f) {
+    f("embedding", self.embedding);
+    f("position", self.position);
+    f("blocks", self.blocks);
+    f("norm", self.norm);
+    f("head", self.head);
+  }
+};
+
+// Fresh weights: matrices N(0, 0.02), the projections onto the residual stream N(0, 0.02 / sqrt(2 layers)), norms 1, biases 0. [Radford et
+// al. 2019] A function of the seed alone.
+inline void initialise(Decoder& model, std::uint64_t seed, DType dtype = DType::f32) {
+  const double residual = 0.02 / std::sqrt(2.0 * static_cast<double>(model.config.layers));
+  std::uint64_t stream = 0;
+  for_each_parameter(model, [&](std::string_view path, Tensor& tensor) {
+    tensor = Tensor::zeros(tensor.shape(), dtype);
+    Random random{.seed = seed, .stream = stream++};
+    if (tensor.rank() == 2) {
+      const double deviation = path.ends_with("output.weight") || path.ends_with("down.weight") ? residual : 0.02;
+      visit_float(dtype, [&]<class T>() {
+        T* values = tensor.writable<T>();
+        for (Index i = 0; i < tensor.size(); ++i) values[i] = static_cast<T>(deviation * random.normal());
+      });
+    } else if (path.ends_with("weight")) {
+      tensor.fill(1);
+    }
+  });
+}
+
+}  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,29 @@
+#pragma once
+#include "plume/modules/visit.hpp"
+#include "plume/ops/linear.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+struct LinearShape {
+  Index inputs = 0, outputs = 0;
+  bool bias = false;
+};
+
+// y = x weight^T + bias
+struct Linear {
+  Tensor weight;  // (outputs, inputs)
+  Tensor bias;    // (outputs), or absent
+
+  static Linear described(const LinearShape& shape, DType dtype = DType::f32) {
+    return {Tensor::described({shape.outputs, shape.inputs}, dtype), shape.bias ? Tensor::described({shape.outputs}, dtype) : Tensor{}};
+  }
+  Tensor operator()(const Tensor& x) const { return linear(x, weight, bias); }
+
+  template <class Self>
+  static void visit(Self& self, auto&& f) {
+    f("weight", self.weight);
+    f("bias", self.bias);
+  }
+};
+
+}  // namespace plume::inline PLUME_ABI

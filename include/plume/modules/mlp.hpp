@@ -1,0 +1,37 @@
+#pragma once
+#include "plume/modules/linear.hpp"
+#include "plume/ops/activation.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+struct MlpShape {
+  Index width = 0, hidden = 0;
+  Activation activation = {};
+  bool gated = false, bias = false;
+};
+
+//   gated:  down(activation(gate(x)) * (up(x) + shift))      otherwise:  down(activation(up(x)))
+struct Mlp {
+  Linear gate;  // absent if not gated
+  Linear up, down;
+  Activation rule = {};
+
+  static Mlp described(const MlpShape& shape, DType dtype = DType::f32) {
+    Mlp module;
+    if (shape.gated) module.gate = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
+    module.up = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
+    module.down = Linear::described({shape.hidden, shape.width, shape.bias}, dtype);
+    module.rule = shape.activation;
+    return module;
+  }
+  Tensor operator()(const Tensor& x) const { return down(gate.weight ? gated(gate(x), up(x), rule) : activation(up(x), rule)); }
+
+  template <class Self>
+  static void visit(Self& self, auto&& f) {
+    f("gate", self.gate);
+    f("up", self.up);
+    f("down", self.down);
+  }
+};
+
+}  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,81 @@
+#pragma once
+// Pass: what one forward pass knows besides the tokens. Tokens are packed: rows of several sequences follow each other without padding, and
+// the segments say which rows belong together. Training batches, ragged batches and cached generation are the same mechanism.
+#include <memory>
+
+#include "plume/base/stop_token.hpp"
+#include "plume/modules/kv_cache.hpp"
+#include "plume/ops/attention.hpp"
+#include "plume/ops/dropout.hpp"
+#include "plume/ops/rope.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+// One sequence: its number of new tokens, and what it remembers of earlier ones.
+struct Segment {
+  Index tokens = 0;
+  KvCache* cache = nullptr;  // null: the sequence starts here and is not remembered
+};
+
+enum class Recompute : std::uint8_t { nothing, blocks };  // what training runs again instead of keeping activations
+
+struct Pass {
+  std::vector<Segment> segments = {};  // in row order; empty: all rows are one sequence
+  Mask mask = {};                      // causal as a rule
+  Dropout dropout = {};                // rate 0: none. The stream should differ between steps
+  Recompute recompute = Recompute::nothing;
+  StopToken stop = {};  // polled before each block
+
+  // Set by begin() for the modules.
+  Index layer = 0;
+  std::vector<std::int32_t> positions = {};
+  RotaryAngles angles = {};
+  std::vector<std::shared_ptr<const IntervalMask>> masks = {};
+
+  // Prepares positions and masks for `rows` rows.
+  void begin(Index rows) {
+    if (segments.empty()) segments.push_back({rows});
+    positions.clear();
+    masks.clear();
+    for (const Segment& segment : segments) {
+      require(segment.tokens >= 0, "[pass] a segment of ", segment.tokens, " tokens");
+      require(segment.cache == nullptr || thread_slot.tape == nullptr,
+              "[pass] a cache cannot be used under a Tape: cached keys have no gradient");
+      const Index first = segment.cache ? segment.cache->used() : 0;
+      for (Index t = 0; t < segment.tokens; ++t) positions.push_back(static_cast<std::int32_t>(first + t));
+      masks.push_back(std::make_shared<const IntervalMask>(mask.intervals(first, segment.tokens, first + segment.tokens)));
+    }
+    require(static_cast<Index>(positions.size()) == rows, "[pass] the segments hold ", positions.size(), " tokens, the batch has ", rows);
+  }
+  // Keys and values of this layer for each segment, the remembered ones in front.
+  std::vector<AttentionSegment> remember(const Tensor& keys, const Tensor& values) const {
+    std::vector<AttentionSegment> parts;
+    Index begin = 0;
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+      const Index end = begin + segments[i].tokens;
+      AttentionSegment part{begin, end, keys.rows(begin, end), values.rows(begin, end), masks[i], 0};
+      if (KvCache* cache = segments[i].cache) {
+        part.first_query = cache->used();
+        KvCache::Rows rows = cache->append(layer, part.keys, part.values);
+        part.keys = rows.keys;
+        part.values = rows.values;
+      }
+      parts.push_back(std::move(part));
+      begin = end;
+    }
+    return parts;
+  }
+  // Makes the new tokens part of what is remembered.
+  void end() const {
+    for (const Segment& segment : segments)
+      if (segment.cache) segment.cache->advance(segment.tokens);
+  }
+  // The dropout rule of one place in the current layer: every place draws from a stream of its own.
+  Dropout dropout_at(std::uint64_t place) const {
+    Dropout rule = dropout;
+    rule.stream = dropout.stream * 65536 + static_cast<std::uint64_t>(layer + 1) * 8 + place;
+    return rule;
+  }
+};
+
+}  // namespace plume::inline PLUME_ABI

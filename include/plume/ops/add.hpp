@@ -1,0 +1,51 @@
+#pragma once
+#include "plume/autograd/tape.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+namespace ops_detail {
+inline void same_shape(std::string_view op, const Tensor& a, const Tensor& b) {
+  require(a.shape() == b.shape() && a.dtype() == b.dtype(), "[", op, "] a is ", a.shape(), " of ", a.dtype(), ", b is ", b.shape(), " of ",
+          b.dtype());
+}
+inline void accumulate(const Tensor& into, const Tensor& x, double factor) {
+  if (!into) return;
+  visit_float(into.dtype(), [&]<class T>() { kernels::accumulate<T>(into.view<T, 2>(), x.view<const T, 2>(), static_cast<T>(factor)); });
+}
+}  // namespace ops_detail
+
+// add: a, b (T, C) -> y (T, C);  y = a + b
+inline Tensor add(const Tensor& a, const Tensor& b) {
+  ops_detail::same_shape("add", a, b);
+  const Tensor y = like(a);
+  visit_float(a.dtype(), [&]<class T>() { kernels::add<T>(y.view<T, 2>(), a.view<const T, 2>(), b.view<const T, 2>()); });
+  return traced("add", y, {a, b}, [=](Gradients& d, const Tensor& dy) {
+    ops_detail::accumulate(d[a], dy, 1);
+    ops_detail::accumulate(d[b], dy, 1);
+  });
+}
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+
+// scale: x (T, C) -> y (T, C);  y = factor * x
+inline Tensor scale(const Tensor& x, double factor) {
+  const Tensor y = Tensor::zeros(x.shape(), x.dtype());
+  ops_detail::accumulate(y, x, factor);
+  return traced("scale", y, {x}, [=](Gradients& d, const Tensor& dy) { ops_detail::accumulate(d[x], dy, factor); });
+}
+inline Tensor operator*(double factor, const Tensor& x) { return scale(x, factor); }
+
+// multiply: a, b (T, C) -> y (T, C);  y = a * b, element by element
+inline Tensor multiply(const Tensor& a, const Tensor& b) {
+  ops_detail::same_shape("multiply", a, b);
+  const Tensor y = like(a);
+  visit_float(a.dtype(), [&]<class T>() { kernels::multiply<T>(y.view<T, 2>(), a.view<const T, 2>(), b.view<const T, 2>()); });
+  return traced("multiply", y, {a, b}, [=](Gradients& d, const Tensor& dy) {
+    visit_float(dy.dtype(), [&]<class T>() {
+      if (const Tensor da = d[a]) kernels::multiply_backward<T>(da.view<T, 2>(), dy.view<const T, 2>(), b.view<const T, 2>());
+      if (const Tensor db = d[b]) kernels::multiply_backward<T>(db.view<T, 2>(), dy.view<const T, 2>(), a.view<const T, 2>());
+    });
+  });
+}
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return multiply(a, b); }
+
+}  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,109 @@
+#pragma once
+#include <cmath>
+
+#include "plume/autograd/tape.hpp"
+#include "plume/kernels/gemm/table.hpp"
+#include "plume/kernels/softmax/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+using kernels::ignored_target;
+
+namespace ops_detail {
+inline Index check_targets(std::string_view op, std::span<const TokenId> targets, Index rows, Index vocabulary) {
+  require(static_cast<Index>(targets.size()) == rows, "[", op, "] ", rows, " rows, ", targets.size(), " targets");
+  Index trained = 0;
+  for (std::size_t t = 0; t < targets.size(); ++t) {
+    require(targets[t] == ignored_target || (targets[t] >= 0 && targets[t] < vocabulary), "[", op, "] target ", targets[t], " at position ",
+            t, " is not in a vocabulary of ", vocabulary);
+    trained += targets[t] != ignored_target ? 1 : 0;
+  }
+  return trained;
+}
+}  // namespace ops_detail
+
+// Number of targets that are trained: those other than ignored_target (-1).
+inline Index trained_tokens(std::span<const TokenId> targets) {
+  Index count = 0;
+  for (const TokenId target : targets) count += target != ignored_target ? 1 : 0;
+  return count;
+}
+
+// cross_entropy: logits (T, V), targets (T, -1 = not trained) -> scalar;  sum over trained t of (log sum exp(logits[t]) - logits[t,
+// targets[t]]) / normalizer normalizer 0: the number of trained targets.
+inline Tensor cross_entropy(const Tensor& logits, std::span<const TokenId> targets, double normalizer = 0) {
+  const Index trained = ops_detail::check_targets("cross_entropy", targets, logits.rows(), logits.columns());
+  const double divisor = normalizer > 0 ? normalizer : static_cast<double>(std::max<Index>(trained, 1));
+  const Tensor gradient = logits.copy();  // becomes (softmax - onehot) / divisor
+  const Tensor loss = Tensor::empty({}, logits.dtype());
+  visit_float(logits.dtype(), [&]<class T>() {
+    std::vector<T> losses(targets.size());
+    const T scale = static_cast<T>(1 / divisor);
+    kernels::cross_entropy<T>(gradient.view<T, 2>(), targets, View<T, 1>(losses.data(), {logits.rows()}), &scale);
+    double sum = 0;
+    for (const T value : losses) sum += static_cast<double>(value);
+    *loss.writable<T>() = static_cast<T>(sum / divisor);
+  });
+  return traced("cross_entropy", loss, {logits}, [=](Gradients& d, const Tensor& dloss) {
+    const Tensor dlogits = d[logits];
+    if (!dlogits) return;
+    visit_float(dlogits.dtype(),
+                [&]<class T>() { kernels::accumulate<T>(dlogits.view<T, 2>(), gradient.view<const T, 2>(), *dloss.data<T>()); });
+  });
+}
+
+// classifier_loss: cross_entropy(linear(x, weight, bias), targets) without ever holding all logits.
+//   x (T, C), weight (V, C), bias (V, may be absent), targets (T, -1 = not trained) -> scalar
+// Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the backward pass, which scales them.
+// Memory: chunk x V, and one gradient of the weight.
+inline Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
+                              double normalizer = 0) {
+  constexpr Index chunk = 256;
+  require(weight.rank() == 2 && x.columns() == weight.columns() && x.dtype() == weight.dtype(), "[classifier_loss] x is ", x.shape(),
+          " of ", x.dtype(), ", weight is ", weight.shape(), " of ", weight.dtype());
+  require(!bias || bias.size() == weight.rows(), "[classifier_loss] weight is ", weight.shape(), " but bias is ", bias.shape());
+  const Index vocabulary = weight.rows(), trained = ops_detail::check_targets("classifier_loss", targets, x.rows(), vocabulary);
+  const double divisor = normalizer > 0 ? normalizer : static_cast<double>(std::max<Index>(trained, 1));
+  const Tensor dx = is_traced(x) ? Tensor::zeros({x.rows(), x.columns()}, x.dtype()) : Tensor{};
+  const Tensor dweight = is_traced(weight) ? Tensor::zeros(weight.shape(), x.dtype()) : Tensor{};
+  const Tensor dbias = is_traced(bias) ? Tensor::zeros(bias.shape(), x.dtype()) : Tensor{};
+  const bool wants_gradient = dx || dweight || dbias;
+  const Tensor loss = Tensor::empty({}, x.dtype());
+  visit_float(x.dtype(), [&]<class T>() {
+    const Tensor logits = Tensor::empty({std::min(chunk, x.rows()), vocabulary}, x.dtype());
+    std::vector<T> losses(targets.size());
+    const T scale = static_cast<T>(1 / divisor);
+    for (Index begin = 0; begin < x.rows(); begin += chunk) {
+      const Index end = std::min(x.rows(), begin + chunk);
+      const auto rows = x.view<const T, 2>().rows(begin, end);
+      const Tensor part = logits.rows(0, end - begin);
+      part.fill(0);
+      kernels::gemm<T>(part.view<T, 2>(), rows, weight.view<const T, 2>().transposed());
+      if (bias) kernels::add_row<T>(part.view<T, 2>(), bias.view<const T, 1>());
+      kernels::cross_entropy<T>(part.view<T, 2>(), targets.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
+                                View<T, 1>(losses.data() + begin, {end - begin}), wants_gradient ? &scale : nullptr);
+      const auto dlogits = part.view<const T, 2>();
+      if (dx) kernels::gemm<T>(dx.view<T, 2>().rows(begin, end), dlogits, weight.view<const T, 2>());
+      if (dweight) kernels::gemm<T>(dweight.view<T, 2>(), dlogits.transposed(), rows);
+      if (dbias) kernels::sum_rows<T>(dbias.view<T, 1>(), dlogits);
+    }
+    double sum = 0;
+    for (const T value : losses) sum += static_cast<double>(value);
+    *loss.writable<T>() = static_cast<T>(sum / divisor);
+  });
+  return traced("classifier_loss", loss, {x, weight, bias}, [=](Gradients& d, const Tensor& dloss) {
+    const auto give = [&](const Tensor& input, const Tensor& gradient) {
+      if (!gradient) return;
+      if (dloss.item() == 1) return d.add(input, gradient);
+      const Tensor sum = d[input];
+      visit_float(sum.dtype(), [&]<class T>() {
+        kernels::accumulate<T>(sum.view<T, 2>(), gradient.reshape(sum.shape()).template view<const T, 2>(), *dloss.data<T>());
+      });
+    };
+    give(x, dx);
+    give(weight, dweight);
+    give(bias, dbias);
+  });
+}
+
+}  // namespace plume::inline PLUME_ABI

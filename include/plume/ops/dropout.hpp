@@ -1,0 +1,21 @@
+#pragma once
+#include "plume/autograd/tape.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+using kernels::Dropout;
+
+// dropout: x (T, C) -> y (T, C);  y = x * mask / (1 - rate), the mask a function of seed, stream and position      [Srivastava et al. 2014]
+inline Tensor dropout(const Tensor& x, const Dropout& rule) {
+  require(rule.rate >= 0 && rule.rate < 1, "[dropout] rate ", rule.rate, " is not in [0, 1)");
+  if (rule.rate == 0) return x;
+  const Tensor y = Tensor::zeros(x.shape(), x.dtype());
+  visit_float(x.dtype(), [&]<class T>() { kernels::dropout<T>(y.view<T, 2>(), x.view<const T, 2>(), rule); });
+  return traced("dropout", y, {x}, [=](Gradients& d, const Tensor& dy) {
+    visit_float(dy.dtype(), [&]<class T>() {
+      if (const Tensor dx = d[x]) kernels::dropout<T>(dx.view<T, 2>(), dy.view<const T, 2>(), rule);
+    });
+  });
+}
+
+}  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,44 @@
+#pragma once
+#include "plume/autograd/tape.hpp"
+#include "plume/kernels/rope/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+using kernels::RotaryLayout;
+
+// Cosines and sines of the angles position / base^(2i/width): (T, width/2) each, shared by all layers of a pass.
+struct RotaryAngles {
+  Tensor cosine, sine;
+};
+
+inline RotaryAngles rotary_angles(std::span<const std::int32_t> positions, Index width, double base, DType dtype) {
+  require(width >= 2 && width % 2 == 0, "[rotary] width ", width, " is not even and positive");
+  require(base > 0, "[rotary] base ", base, " is not positive");
+  const Shape shape{static_cast<Index>(positions.size()), width / 2};
+  RotaryAngles angles{Tensor::empty(shape, dtype), Tensor::empty(shape, dtype)};
+  visit_float(dtype, [&]<class T>() {
+    kernels::reference::rotary_table<T>(angles.cosine.view<T, 2>(), angles.sine.view<T, 2>(), positions, width, base);
+  });
+  return angles;
+}
+
+// rope: x (T, heads * head_width) -> y, the first `width` elements of each head turned by the angles of their row      [Su et al. 2021]
+inline Tensor rope(const Tensor& x, const RotaryAngles& angles, Index head_width, RotaryLayout layout) {
+  require(head_width >= 2 * angles.cosine.columns() && x.columns() % head_width == 0, "[rope] x is ", x.shape(), ", heads are ", head_width,
+          " wide, angles are ", angles.cosine.shape());
+  require(angles.cosine.rows() == x.rows() && angles.cosine.dtype() == x.dtype(), "[rope] x is ", x.shape(), " of ", x.dtype(),
+          ", angles are ", angles.cosine.shape(), " of ", angles.cosine.dtype());
+  const Tensor y = Tensor::zeros(x.shape(), x.dtype());
+  const auto turn = [=](const Tensor& into, const Tensor& from, int direction) {
+    visit_float(into.dtype(), [&]<class T>() {
+      kernels::rope<T>(into.view<T, 2>(), from.view<const T, 2>(), angles.cosine.view<const T, 2>(), angles.sine.view<const T, 2>(),
+                       head_width, layout, direction);
+    });
+  };
+  turn(y, x, +1);
+  return traced("rope", y, {x}, [=](Gradients& d, const Tensor& dy) {
+    if (const Tensor dx = d[x]) turn(dx, dy, -1);
+  });
+}
+
+}  // namespace plume::inline PLUME_ABI

@@ -26,6 +26,7 @@ class TemporaryFolder {
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   std::string write(const std::string& name, std::string_view bytes) const {
     std::filesystem::create_directories(std::filesystem::path(*this / name).parent_path());
+    std::filesystem::remove(*this / name);  // rewriting in place would wait for the disk
     std::ofstream(*this / name, std::ios::binary) << bytes;
     return *this / name;
   }

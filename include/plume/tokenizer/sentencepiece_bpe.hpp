@@ -145,14 +145,14 @@ inline Tokenizer read_llama2c_tokenizer(std::string_view data, std::string_view 
       fail(concat("tokens[", id, "]"), data.size(), concat("is ", quoted(pieces[id]), ", expected ", quoted(expected)));
     bytes[id].assign(1, static_cast<char>(static_cast<unsigned char>(byte)));
   }
-  Vocabulary vocabulary(std::move(pieces), std::move(bytes), {Model::unknown, Model::bos, Model::eos});
+  Vocabulary vocabulary(std::move(pieces), std::move(bytes), {Kind::unknown, Kind::bos, Kind::eos});
   for (std::size_t id = 0; id < vocabulary.size(); ++id)
     if (const auto first = *vocabulary.find(vocabulary.pieces[id]); static_cast<std::size_t>(first) != id)
       fail(concat("tokens[", id, "]"), data.size(), concat("spells ", quoted(vocabulary.pieces[id]), " like tokens[", first, "]"));
-  vocabulary.bos = Model::bos;
-  vocabulary.eos = Model::eos;
+  vocabulary.bos = Kind::bos;
+  vocabulary.eos = Kind::eos;
   vocabulary.begins_with_bos = true;
-  return Tokenizer(std::make_shared<Model>(std::move(vocabulary), std::move(scores)));
+  return Tokenizer(std::make_shared<Kind>(std::move(vocabulary), std::move(scores)));
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -133,12 +133,14 @@ Complaints forbidden_words(const File& file) {
   Complaints out;
   const std::string code = code_of(file.text);
   for (const std::string word :
-       {"abort(",     "exit(",     "_exit(",     "quick_exit(",     "terminate(",          "assert(",     "printf(",    "fprintf(",
-        "puts(",      "fputs(",    "putchar(",   "std::cout",       "std::cerr",           "std::clog",   "std::regex", "<regex>",
-        "<iostream>", "<cassert>", "<assert.h>", "using namespace", "omp_set_num_threads", "setNbThreads"})
+       {"abort(",     "exit(",     "_exit(",     "quick_exit(",         "terminate(",  "assert(",   "printf(",    "fprintf(",
+        "puts(",      "fputs(",    "putchar(",   "std::cout",           "std::cerr",   "std::clog", "std::regex", "<regex>",
+        "<iostream>", "<cassert>", "<assert.h>", "omp_set_num_threads", "setNbThreads"})
     if (has_word(code, word)) out.push_back(file.path + ": " + word);
   if (!inside(file.path, "kernels/parallel/") && (has_word(code, "#pragma omp") || has_word(code, "_Pragma")))
     out.push_back(file.path + ": OpenMP pragma outside kernels/parallel/");
+  for (const std::string& line : lines(code))
+    if (line.rfind("using namespace", 0) == 0) out.push_back(file.path + ": " + line + " outside a function");  // inside one it is indented
   if (!inside(file.path, "kernels/") && under_plume(file.path) != "tensor/eigen.hpp")
     for (const std::string& line : lines(code))
       if (line.rfind("#include", 0) == 0 && (line.find("Eigen/") != std::string::npos || line.find("xsimd/") != std::string::npos))

@@ -1,7 +1,7 @@
 # Sourced by examples/quickstart.sh and tests/run.sh from the top of the project:
 #   bootstrap [EXTRA...]    finds compiler, tools and headers; installs what is missing where that is allowed, else says how and exits 2
 #   workflow NAME PRESET    configures, builds and (PRESET test) tests, with the workflow preset NAME; without presets on cmake before 3.25
-# Honours CXX and PLUME_JOBS. EXTRA names further needs: doctest, pkg-config.
+# Honours CXX and PLUME_JOBS. EXTRA names further needs: doctest, nlohmann, pkg-config.
 
 say() { printf '%s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -31,6 +31,7 @@ missing_needs() {  # prints the names of what is missing
   for extra in "$@"; do
     case $extra in
       doctest) [ -e /usr/include/doctest/doctest.h ] || { have "${compiler%% *}" && has_header '' doctest/doctest.h; } || needs="$needs doctest" ;;
+      nlohmann) [ -e /usr/include/nlohmann/json.hpp ] || { have "${compiler%% *}" && has_header '' nlohmann/json.hpp; } || needs="$needs nlohmann" ;;
       pkg-config) have pkg-config || needs="$needs pkg-config" ;;
     esac
   done
@@ -51,6 +52,9 @@ packages() {  # packages SYSTEM NEED...: the packages of those needs
       apt:eigen) list="$list libeigen3-dev" ;;
       apt:xsimd) list="$list libxsimd-dev" ;;
       apt:doctest) list="$list doctest-dev" ;;
+      apt:nlohmann) list="$list nlohmann-json3-dev" ;;
+      dnf:nlohmann) list="$list json-devel" ;;
+      pacman:nlohmann | brew:nlohmann) list="$list nlohmann-json" ;;
       dnf:eigen) list="$list eigen3-devel" ;;
       dnf:xsimd | dnf:doctest) list="$list $need-devel" ;;
       pacman:pkg-config | brew:pkg-config) list="$list pkgconf" ;;

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . cmake/bootstrap.sh
 start=$(date +%s)
-bootstrap doctest pkg-config
+bootstrap doctest nlohmann pkg-config
 
 suite() { workflow test test; }
 

@@ -117,6 +117,9 @@ inline std::string read_file(const std::string& path, std::uint64_t allowed, std
   return text;
 }
 
+// A whole file that the user named and that may have any size.
+inline std::string read_file(const std::string& path) { return read_file(path, std::numeric_limits<std::uint64_t>::max(), ""); }
+
 inline bool file_exists(const std::string& path) {
   struct stat status {};
   return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);

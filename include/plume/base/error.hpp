@@ -148,7 +148,7 @@ class Cancelled : public Error {
   Cancelled() : Error("cancelled") {}
 };
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void throw_argument_error(const TextPart* parts, std::size_t count) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void throw_argument_error(const MessagePart* parts, std::size_t count) {
   throw ArgumentError(join_text(parts, count));
 }
 
@@ -156,7 +156,7 @@ class Cancelled : public Error {
 template <class... Parts>
 void require(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]] {
-    const TextPart list[] = {TextPart(parts)...};
+    const MessagePart list[] = {MessagePart(parts)...};
     throw_argument_error(list, sizeof...(parts));
   }
 }

@@ -26,12 +26,12 @@ requires((std::integral<Number> || std::floating_point<Number>)&&!std::same_as<N
 
 // One piece of a message: a reference and how to write it, so that the many messages of the library share one function.
 // Types of plume join in by an append_text(std::string&, const Type&) beside them.
-class TextPart {
+class MessagePart {
  public:
-  TextPart(const char* text)
+  MessagePart(const char* text)
       : value_(text), append_([](std::string& out, const void* value) { out.append(static_cast<const char*>(value)); }) {}
   template <class T>
-  requires(!std::is_array_v<T>) TextPart(const T& value)
+  requires(!std::is_array_v<T>) MessagePart(const T& value)
       : value_(&value), append_([](std::string& out, const void* from) { append_text(out, *static_cast<const T*>(from)); }) {}
   void append_to(std::string& out) const { append_(out, value_); }
 
@@ -40,7 +40,7 @@ class TextPart {
   void (*append_)(std::string&, const void*);
 };
 
-[[gnu::noinline]] inline std::string join_text(const TextPart* parts, std::size_t count) {
+[[gnu::noinline]] inline std::string join_text(const MessagePart* parts, std::size_t count) {
   std::string out;
   for (std::size_t i = 0; i < count; ++i) parts[i].append_to(out);
   return out;
@@ -48,7 +48,7 @@ class TextPart {
 
 template <class... Parts>
 std::string concat(const Parts&... parts) {
-  const TextPart list[] = {TextPart(parts)...};
+  const MessagePart list[] = {MessagePart(parts)...};
   return join_text(list, sizeof...(parts));
 }
 

@@ -63,6 +63,7 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
 
  private:
   static std::size_t rounded(std::size_t bytes) {
+    if (bytes > static_cast<std::size_t>(PTRDIFF_MAX)) throw OutOfMemory(bytes, "a tensor");  // rounding up must not wrap around
     std::size_t step = tensor_alignment;
     while (step * 16 <= bytes && step < (std::size_t{1} << 56)) step *= 2;
     return (bytes + step - 1) / step * step;

@@ -40,6 +40,7 @@ inline bool inside_host_region() {
 // exception of a body is rethrown here. Nested calls, and calls from a parallel region of the host program, run on one thread.
 template <class Body>
 void parallel_for(Index count, Index grain, Body&& body) {
+  if (count <= 0) return;
   const Index chunks = (count + grain - 1) / grain;
   const Context* const context = thread_slot.context;
   const int threads = context ? static_cast<int>(std::min<Index>(context->threads(), chunks)) : 1;

@@ -170,7 +170,7 @@ TEST_CASE("64 greedy ids, token by token through a cache") {
   }
 }
 
-// A fixture that a wrong model passes is worth nothing: each of these slips must move the logits, the gradients or the training.
+// A fixture that a wrong model passes is worth nothing: each of these slips must be far outside what the f64 tests allow (1e-9).
 TEST_CASE("mutations of a model do not pass") {
   for (const std::string name : models) {
     const Golden golden(name);
@@ -215,21 +215,16 @@ TEST_CASE("mutations of a model do not pass") {
       INFO(name << ": " << title);
       Decoder model = golden.decoder(DType::f64);
       change(model);
-      const double logits = distance(logits_of(model, golden), golden.f64.at("logits"));
-      // An untied copy computes the same logits; its gradient is a part of the tied one.
-      if (logits <= 1e-9)
-        CHECK(worst(gradients_of(model, golden), golden, "gradient.") > 1e-2);
-      else
-        CHECK(logits > 1e-4);
+      // An untied copy of the head computes the same logits; the gradient of the embedding is then a part of the tied one.
+      double noticed = distance(logits_of(model, golden), golden.f64.at("logits"));
+      if (noticed == 0 || title == "untied head") {
+        Tensors gradients = gradients_of(model, golden);
+        gradients.erase("head.weight");
+        noticed = worst(gradients, golden, "gradient.");
+      }
+      CHECK(noticed > 1e-5);
     }
   }
-}
-
-TEST_CASE("a missing key bias changes nothing: why the measure of gradients has a floor") {
-  const Golden golden("llama_tied_biased");
-  Decoder model = golden.decoder(DType::f64);
-  model.blocks[0].attention.k.bias = {};
-  CHECK(distance(logits_of(model, golden), golden.f64.at("logits")) > 0);
 }
 
 TEST_CASE("training with recomputation takes the same steps") {

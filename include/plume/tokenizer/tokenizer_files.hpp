@@ -1,0 +1,144 @@
+#pragma once
+// Loading and saving tokenizers. Each kind has its own files:
+//   vocab.json + merges.txt, or encoder.json + vocab.bpe (with tokenizer_config.json and its kin where present)   byte-level BPE
+//   tokenizer.bin or tok*.bin of llama2.c                                                                         SentencePiece BPE
+//   plume-tokenizer.json                                                                                          characters, bytes
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "plume/base/config.hpp"
+#include "plume/base/error.hpp"
+#include "plume/base/files.hpp"
+#include "plume/base/json.hpp"
+#include "plume/base/limits.hpp"
+#include "plume/tokenizer/characters.hpp"
+#include "plume/tokenizer/read_byte_bpe.hpp"
+#include "plume/tokenizer/sentencepiece_bpe.hpp"
+#include "plume/tokenizer/tokenizer.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+struct LoadTokenizerOptions {
+  Limits limits = {};  // max_tokenizer_bytes, max_vocabulary, max_token_text
+};
+
+namespace tokenizer_files {
+
+inline bool is_directory(const std::string& path) {
+  struct stat status = {};
+  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+inline bool is_file(const std::string& path) {
+  struct stat status = {};
+  return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+}
+inline std::string directory_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == path.npos ? std::string(".") : slash == 0 ? std::string("/") : path.substr(0, slash);
+}
+inline std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }  // npos + 1 == 0
+
+// The files tok*.bin of a directory, sorted.
+inline std::vector<std::string> llama2c_files(const std::string& directory) {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(opendir(directory.c_str()), closedir);
+  if (!listing) throw IoError("list", directory, errno);
+  while (const dirent* entry = readdir(listing.get()))
+    if (const std::string_view name = entry->d_name; name.starts_with("tok") && name.ends_with(".bin")) names.emplace_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+inline Json parse(const std::string& path, const Limits& limits) {
+  return Json::parse(read_file(path, limits.max_tokenizer_bytes),
+                     {.path = path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes});
+}
+
+}  // namespace tokenizer_files
+
+// Byte-level BPE from its two files. The files tokenizer_config.json, special_tokens_map.json and added_tokens.json beside the
+// vocabulary say which tokens are special; without them the entries that no merge makes and that are spelled <...> or [...] are.
+// FormatError: ids with gaps, a byte missing, merges that do not fit the vocabulary. ConfigError: bos or eos not in the vocabulary.
+inline Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::string& merges_path,
+                               const LoadTokenizerOptions& options = {}) {
+  const Json vocabulary = tokenizer_files::parse(vocabulary_path, options.limits);
+  const std::string merges = read_file(merges_path, options.limits.max_tokenizer_bytes);
+  SpecialNames special;
+  const std::string beside = tokenizer_files::directory_of(vocabulary_path) + "/";
+  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"})
+    if (tokenizer_files::is_file(beside + name)) special.read_config(tokenizer_files::parse(beside + name, options.limits));
+  if (tokenizer_files::is_file(beside + "added_tokens.json"))
+    special.read_added(tokenizer_files::parse(beside + "added_tokens.json", options.limits));
+  return ByteBpeReader(vocabulary, merges, merges_path, special, options.limits).read();
+}
+
+// SentencePiece BPE from llama2.c's tokenizer.bin; its errors are those of read_llama2c_tokenizer().
+inline Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {
+  return read_llama2c_tokenizer(read_file(path, options.limits.max_tokenizer_bytes), path, options.limits);
+}
+
+// Characters or bytes from plume-tokenizer.json.
+inline Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {
+  const Json file = tokenizer_files::parse(path, options.limits);
+  const std::string& kind = file.text("kind");
+  if (kind == "bytes") return byte_tokenizer();
+  if (kind != "characters") file.at("kind").fail(concat("unknown kind ", quoted(kind), " (known: characters, bytes)"));
+  std::vector<std::string> characters;
+  for (const Json& entry : file.at("characters").items()) {
+    const std::string& character = entry.as_text();
+    if (character.empty() || utf8_length(character, 0) != character.size()) entry.fail(concat(quoted(character), " is not one character"));
+    if (!characters.empty() && !(characters.back() < character)) entry.fail("characters must be in code point order, each once");
+    characters.push_back(character);
+  }
+  if (characters.empty()) file.at("characters").fail("is empty");
+  return Tokenizer(std::make_shared<CharacterModel>(characters));
+}
+
+// The tokenizer of a model directory, of a model file (what lies beside it), or of one of the files named above.
+// IoError: a file cannot be read. ConfigError: no tokenizer is found, or several llama2.c files and none called tokenizer.bin.
+inline Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {
+  namespace files = tokenizer_files;
+  if (!files::is_directory(path)) {
+    if (!files::is_file(path)) throw IoError("open", path, ENOENT);
+    const std::string name = files::name_of(path), beside = files::directory_of(path) + "/";
+    if (name == simple_tokenizer_file) return load_simple_tokenizer(path, options);
+    if (name == "vocab.json" || name == "merges.txt") return load_byte_bpe(beside + "vocab.json", beside + "merges.txt", options);
+    if (name == "encoder.json" || name == "vocab.bpe") return load_byte_bpe(beside + "encoder.json", beside + "vocab.bpe", options);
+    if (name.starts_with("tok") && name.ends_with(".bin")) return load_llama2c_tokenizer(path, options);
+    return load_tokenizer(files::directory_of(path), options);
+  }
+  const std::string inside = path + "/";
+  if (files::is_file(inside + std::string(simple_tokenizer_file)))
+    return load_simple_tokenizer(inside + std::string(simple_tokenizer_file), options);
+  for (const auto& [vocabulary, merges] : {std::pair("vocab.json", "merges.txt"), std::pair("encoder.json", "vocab.bpe")})
+    if (files::is_file(inside + vocabulary)) return load_byte_bpe(inside + vocabulary, inside + merges, options);
+  const std::vector<std::string> found = files::llama2c_files(path);
+  if (std::find(found.begin(), found.end(), "tokenizer.bin") != found.end())
+    return load_llama2c_tokenizer(inside + "tokenizer.bin", options);
+  if (found.size() == 1) return load_llama2c_tokenizer(inside + found.front(), options);
+  if (found.size() > 1)
+    throw ConfigError(Where{.path = path},
+                      concat("holds ", found.size(), " tokenizers (", found[0], ", ", found[1], " ...); name one of these files"));
+  throw ConfigError(Where{.path = path},
+                    concat("holds no tokenizer; known are vocab.json + merges.txt, encoder.json + vocab.bpe, tokenizer.bin, tok*.bin and ",
+                           simple_tokenizer_file));
+}
+
+// Writes the files of a tokenizer into a directory, which is made if it is absent; each file is replaced whole or not at all.
+// transformers opens the byte-level kind (GPT2Tokenizer), llama2.c the SentencePiece kind. IoError: the directory or a file
+// cannot be written.
+inline void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) {
+  if (mkdir(directory.c_str(), 0777) != 0 && !tokenizer_files::is_directory(directory))
+    throw IoError("make the directory", directory, errno);
+  for (const TokenizerFile& file : tokenizer.model().files()) atomic_save(directory + "/" + file.name, file.content);
+}
+
+}  // namespace plume::inline PLUME_ABI

@@ -86,7 +86,8 @@ TEST_CASE("GPT-2: the vocabulary, its pieces and its special token") {
   CHECK(tokenizer->decode(Ids{64, 50256, 65}, {.special = SpecialTokens::keep}) == text);
   CHECK(tokenizer->is_special(50256));
   CHECK(!tokenizer->is_special(0));
-  CHECK_THROWS_WITH_AS(tokenizer->decode(Ids{50257}), "[decode] token id 50257 is outside the vocabulary of 50257 tokens", plume::ArgumentError);
+  CHECK_THROWS_WITH_AS(tokenizer->decode(Ids{50257}), "[decode] token id 50257 is outside the vocabulary of 50257 tokens",
+                       plume::ArgumentError);
   CHECK_THROWS_AS(tokenizer->piece(-1), plume::ArgumentError);
 }
 

@@ -30,10 +30,14 @@ using Pieces = std::vector<std::string>;
 TEST_CASE("Unicode classes: letters, numbers, white space, and what only looks like them") {
   using plume::code_point_class;
   using Class = plume::CodePointClass;
-  for (const char32_t c : {U'a', U'Z', U'\u00aa', U'\u00df', U'\u05d0', U'\u4e16', U'\u3042', U'\U00020000', U'\U0001e900'}) CHECK(code_point_class(c) == Class::letter);
-  for (const char32_t c : {U'0', U'9', U'\u00b2', U'\u00bd', U'\u0663', U'\u2167', U'\u3007', U'\U0001d7d8'}) CHECK(code_point_class(c) == Class::number);
-  for (const char32_t c : {U'\t', U'\n', U'\v', U'\f', U'\r', U' ', U'\u0085', U'\u00a0', U'\u1680', U'\u2028', U'\u205f', U'\u3000'}) CHECK(code_point_class(c) == Class::space);
-  for (const char32_t c : {U'\0', U'\u001c', U'!', U'_', U'\u0301', U'\u180e', U'\u200b', U'\ufeff', U'\ufffd', U'\U0001f642', U'\U0010ffff'})
+  for (const char32_t c : {U'a', U'Z', U'\u00aa', U'\u00df', U'\u05d0', U'\u4e16', U'\u3042', U'\U00020000', U'\U0001e900'})
+    CHECK(code_point_class(c) == Class::letter);
+  for (const char32_t c : {U'0', U'9', U'\u00b2', U'\u00bd', U'\u0663', U'\u2167', U'\u3007', U'\U0001d7d8'})
+    CHECK(code_point_class(c) == Class::number);
+  for (const char32_t c : {U'\t', U'\n', U'\v', U'\f', U'\r', U' ', U'\u0085', U'\u00a0', U'\u1680', U'\u2028', U'\u205f', U'\u3000'})
+    CHECK(code_point_class(c) == Class::space);
+  for (const char32_t c :
+       {U'\0', U'\u001c', U'!', U'_', U'\u0301', U'\u180e', U'\u200b', U'\ufeff', U'\ufffd', U'\U0001f642', U'\U0010ffff'})
     CHECK(code_point_class(c) == Class::other);
 }
 

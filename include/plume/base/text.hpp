@@ -32,7 +32,8 @@ std::string concat(const Parts&... parts) {
 }
 
 // Foreign text inside a message: control and non-ASCII bytes escaped, cut to 80 bytes, so that it cannot forge log lines.
-inline std::string quoted(std::string_view foreign) {
+// An object, not a function: a call with a std::string then never means std::quoted, which <iomanip> brings in.
+inline constexpr auto quoted = [](std::string_view foreign) {
   constexpr std::size_t limit = 80;
   constexpr char digits[] = "0123456789abcdef";
   std::string out("\"");
@@ -50,6 +51,6 @@ inline std::string quoted(std::string_view foreign) {
   if (foreign.size() > limit) out.append("...");
   out.push_back('"');
   return out;
-}
+};
 
 }  // namespace plume::inline PLUME_ABI

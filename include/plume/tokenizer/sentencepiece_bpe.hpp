@@ -129,30 +129,30 @@ inline Tokenizer read_llama2c_tokenizer(std::string_view data, std::string_view 
     scores.push_back(score);
     at += length;
   }
-  using Model = SentencePieceBpeModel;
-  if (pieces.size() < static_cast<std::size_t>(Model::first_piece))
+  using Kind = SentencePieceBpeModel;
+  if (pieces.size() < static_cast<std::size_t>(Kind::first_piece))
     fail("tokens", at, concat("holds ", pieces.size(), " tokens; <unk>, <s>, </s> and 256 bytes are the least"));
-  for (const TokenId id : {Model::bos, Model::eos}) {
+  for (const TokenId id : {Kind::bos, Kind::eos}) {
     std::string& piece = pieces[static_cast<std::size_t>(id)];
     if (piece.size() > 2 && piece.front() == '\n' && piece.back() == '\n') piece = piece.substr(1, piece.size() - 2);
   }
   std::vector<std::string> bytes = pieces;
   constexpr char digits[] = "0123456789ABCDEF";
   for (unsigned byte = 0; byte < 256; ++byte) {
-    const std::size_t id = static_cast<std::size_t>(Model::first_byte) + byte;
+    const std::size_t id = static_cast<std::size_t>(Kind::first_byte) + byte;
     const std::string expected{'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
     if (pieces[id] != expected)
       fail(concat("tokens[", id, "]"), data.size(), concat("is ", quoted(pieces[id]), ", expected ", quoted(expected)));
     bytes[id].assign(1, static_cast<char>(static_cast<unsigned char>(byte)));
   }
-  Vocabulary vocabulary(std::move(pieces), std::move(bytes), {Model::unknown, Model::bos, Model::eos});
+  Vocabulary vocabulary(std::move(pieces), std::move(bytes), {Kind::unknown, Kind::bos, Kind::eos});
   for (std::size_t id = 0; id < vocabulary.size(); ++id)
     if (const auto first = *vocabulary.find(vocabulary.pieces[id]); static_cast<std::size_t>(first) != id)
       fail(concat("tokens[", id, "]"), data.size(), concat("spells ", quoted(vocabulary.pieces[id]), " like tokens[", first, "]"));
-  vocabulary.bos = Model::bos;
-  vocabulary.eos = Model::eos;
+  vocabulary.bos = Kind::bos;
+  vocabulary.eos = Kind::eos;
   vocabulary.begins_with_bos = true;
-  return Tokenizer(std::make_shared<Model>(std::move(vocabulary), std::move(scores)));
+  return Tokenizer(std::make_shared<Kind>(std::move(vocabulary), std::move(scores)));
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -37,6 +37,7 @@ struct DecodeOptions {
 
 class Tokenizer {
  public:
+  Tokenizer() = default;  // none: false in a condition, and every use is an ArgumentError
   explicit Tokenizer(std::shared_ptr<const TokenizerModel> model) : model_(std::move(model)) {
     require(model_ != nullptr, "[Tokenizer] needs a model: use load_tokenizer, train_byte_bpe, character_tokenizer or byte_tokenizer");
   }
@@ -46,18 +47,18 @@ class Tokenizer {
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const {
     require(text.size() < no_symbol, "[encode] a text of ", text.size(), " bytes is too long; encode it in parts below 4 GiB");
     std::vector<TokenId> ids;
-    const bool configured = options.begin == Begin::as_configured && model_->vocabulary.begins_with_bos;
+    const bool configured = options.begin == Begin::as_configured && model().vocabulary.begins_with_bos;
     if (options.begin == Begin::bos || configured) {
       require(bos().has_value(), "[encode] this tokenizer has no bos token; use Begin::nothing");
       ids.push_back(*bos());
     }
     TextPart part = TextPart::first;
     const auto plain = [&](std::string_view run) {
-      if (!run.empty()) model_->encode(run, part, ids);
+      if (!run.empty()) model().encode(run, part, ids);
       part = TextPart::later;
     };
     if (options.special == SpecialText::recognise) {
-      while (const auto found = model_->vocabulary.find_special(text)) {
+      while (const auto found = model().vocabulary.find_special(text)) {
         if (found->begin > 0) plain(text.substr(0, found->begin));
         part = TextPart::later;
         ids.push_back(found->id);
@@ -77,19 +78,23 @@ class Tokenizer {
     return text;
   }
 
-  Index vocabulary() const { return static_cast<Index>(model_->vocabulary.size()); }
-  std::optional<TokenId> bos() const { return model_->vocabulary.bos; }
-  std::optional<TokenId> eos() const { return model_->vocabulary.eos; }
-  bool is_special(TokenId id) const { return model_->vocabulary.is_special(checked(id, "is_special")); }
+  Index vocabulary() const { return static_cast<Index>(model().vocabulary.size()); }
+  std::optional<TokenId> bos() const { return model().vocabulary.bos; }
+  std::optional<TokenId> eos() const { return model().vocabulary.eos; }
+  bool is_special(TokenId id) const { return model().vocabulary.is_special(checked(id, "is_special")); }
 
   // The vocabulary's entry as its files spell it: "Ġthe" for byte-level BPE, "<0x0A>" for a byte of the SentencePiece kind.
   // find(piece(id)) == id. decode({id}) gives the text instead. ArgumentError: an id outside the vocabulary.
-  std::string piece(TokenId id) const { return model_->vocabulary.pieces[static_cast<std::size_t>(checked(id, "piece"))]; }
-  std::optional<TokenId> find(std::string_view piece) const { return model_->vocabulary.find(piece); }
+  std::string piece(TokenId id) const { return model().vocabulary.pieces[static_cast<std::size_t>(checked(id, "piece"))]; }
+  std::optional<TokenId> find(std::string_view piece) const { return model().vocabulary.find(piece); }
 
   // "byte-level BPE", "SentencePiece BPE", "characters" or "bytes".
-  std::string_view kind() const { return model_->kind(); }
-  const TokenizerModel& model() const { return *model_; }
+  std::string_view kind() const { return model().kind(); }
+  explicit operator bool() const { return model_ != nullptr; }
+  const TokenizerModel& model() const {
+    require(model_ != nullptr, "[Tokenizer] there is none: the model's files hold no tokenizer; load one with load_tokenizer");
+    return *model_;
+  }
 
  private:
   friend class StreamDecoder;
@@ -100,14 +105,14 @@ class Tokenizer {
   }
   // `starts`: the next text token stands at the start of a text; read and written.
   void append_decoded(std::string& text, TokenId id, bool& starts, const DecodeOptions& options) const {
-    const Vocabulary& vocabulary = model_->vocabulary;
+    const Vocabulary& vocabulary = model().vocabulary;
     if (vocabulary.is_special(checked(id, "decode"))) {
       if (options.special == SpecialTokens::keep) text.append(vocabulary.pieces[static_cast<std::size_t>(id)]);
       if (id == vocabulary.bos) starts = true;
       return;
     }
     std::string_view bytes = vocabulary.bytes[static_cast<std::size_t>(id)];
-    if (std::exchange(starts, false) && model_->adds_leading_space() && bytes.starts_with(' ')) bytes.remove_prefix(1);
+    if (std::exchange(starts, false) && model().adds_leading_space() && bytes.starts_with(' ')) bytes.remove_prefix(1);
     text.append(bytes);
   }
 

@@ -16,6 +16,7 @@
 
 #include "plume/base/config.hpp"
 #include "plume/base/error.hpp"
+#include "plume/base/atomic_save.hpp"
 #include "plume/base/files.hpp"
 #include "plume/base/json.hpp"
 #include "plume/base/limits.hpp"
@@ -58,7 +59,7 @@ inline std::vector<std::string> llama2c_files(const std::string& directory) {
 }
 
 inline Json parse(const std::string& path, const Limits& limits) {
-  return Json::parse(read_file(path, limits.max_tokenizer_bytes),
+  return Json::parse(read_file(path, limits.max_tokenizer_bytes, "max_tokenizer_bytes"),
                      {.path = path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes});
 }
 
@@ -70,7 +71,7 @@ inline Json parse(const std::string& path, const Limits& limits) {
 inline Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::string& merges_path,
                                const LoadTokenizerOptions& options = {}) {
   const Json vocabulary = tokenizer_files::parse(vocabulary_path, options.limits);
-  const std::string merges = read_file(merges_path, options.limits.max_tokenizer_bytes);
+  const std::string merges = read_file(merges_path, options.limits.max_tokenizer_bytes, "max_tokenizer_bytes");
   SpecialNames special;
   const std::string beside = tokenizer_files::directory_of(vocabulary_path) + "/";
   for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"})
@@ -82,7 +83,7 @@ inline Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::st
 
 // SentencePiece BPE from llama2.c's tokenizer.bin; its errors are those of read_llama2c_tokenizer().
 inline Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {
-  return read_llama2c_tokenizer(read_file(path, options.limits.max_tokenizer_bytes), path, options.limits);
+  return read_llama2c_tokenizer(read_file(path, options.limits.max_tokenizer_bytes, "max_tokenizer_bytes"), path, options.limits);
 }
 
 // Characters or bytes from plume-tokenizer.json.
@@ -100,6 +101,13 @@ inline Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokeni
   }
   if (characters.empty()) file.at("characters").fail("is empty");
   return Tokenizer(std::make_shared<CharacterModel>(characters));
+}
+
+// Whether load_tokenizer would find one in a directory.
+inline bool has_tokenizer(const std::string& directory) {
+  for (const std::string_view name : {simple_tokenizer_file, std::string_view("vocab.json"), std::string_view("encoder.json")})
+    if (tokenizer_files::is_file(concat(directory, '/', name))) return true;
+  return !tokenizer_files::llama2c_files(directory).empty();
 }
 
 // The tokenizer of a model directory, of a model file (what lies beside it), or of one of the files named above.
@@ -138,7 +146,7 @@ inline Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOpti
 inline void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) {
   if (mkdir(directory.c_str(), 0777) != 0 && !tokenizer_files::is_directory(directory))
     throw IoError("make the directory", directory, errno);
-  for (const TokenizerFile& file : tokenizer.model().files()) atomic_save(directory + "/" + file.name, file.content);
+  for (const TokenizerFile& file : tokenizer.model().files()) atomic_save(directory + "/" + file.name, [&](FileWriter& out) { out.write(file.content); });
 }
 
 }  // namespace plume::inline PLUME_ABI

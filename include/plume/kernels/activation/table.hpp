@@ -42,7 +42,7 @@ void gated(View<T, 2> y, View<const T, 2> gate, View<const T, 2> up, const Activ
 template <class T>
 void gated_backward(View<T, 2> dgate, View<T, 2> dup, View<const T, 2> dy, View<const T, 2> gate, View<const T, 2> up,
                     const Activation& rule) {
-  parallel_for(dy.rows(), row_grain(activation_cost * dy.columns()), [&](Index i, Index j) {
+  parallel_for(dy.rows(), row_grain(activation_cost * dy.columns()), activation_cost * dy.size(), [&](Index i, Index j) {
     activation_table<T>().gated_backward(dgate ? dgate.rows(i, j) : dgate, dup ? dup.rows(i, j) : dup, dy.rows(i, j), gate.rows(i, j),
                                          up.rows(i, j), rule);
   });

@@ -45,8 +45,12 @@ void attention(View<T, 2> y, View<T, 2> log_sum_exp, View<const T, 2> q, std::sp
                const HeadShape& shape, HeadRule&& head_rule) {
   constexpr Index tile = 32;
   std::vector<Index> first_task{0};
-  for (const auto& s : sequences) first_task.push_back(first_task.back() + (s.end - s.begin + tile - 1) / tile * shape.query_heads);
-  parallel_for(first_task.back(), 1, [&](Index task, Index) {
+  Index cost = 0;
+  for (const auto& s : sequences) {
+    first_task.push_back(first_task.back() + (s.end - s.begin + tile - 1) / tile * shape.query_heads);
+    cost += (s.end - s.begin) * s.keys.rows() * q.columns();
+  }
+  parallel_for(first_task.back(), 1, cost, [&](Index task, Index) {
     const auto at = static_cast<std::size_t>(std::upper_bound(first_task.begin(), first_task.end(), task) - first_task.begin() - 1);
     const auto& s = sequences[at];
     const Index head = (task - first_task[at]) % shape.query_heads, row = (task - first_task[at]) / shape.query_heads * tile;

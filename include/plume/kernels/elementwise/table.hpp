@@ -32,7 +32,7 @@ inline Index row_grain(Index cost) { return std::max<Index>(1, 16384 / std::max<
 
 template <class T, class Body>
 void for_rows(View<T, 2> y, Body&& body) {
-  parallel_for(y.rows(), row_grain(y.columns()), body);
+  parallel_for(y.rows(), row_grain(y.columns()), y.size(), body);
 }
 
 template <class T>
@@ -63,7 +63,8 @@ View<T, 1> part(View<T, 1> row, Index begin, Index end) {
 }
 template <class T>
 void sum_rows(View<T, 1> dbias, View<const T, 2> dy) {
-  parallel_for(dbias.size(), column_grain, [&](Index i, Index j) { elementwise_table<T>().sum_rows(part(dbias, i, j), dy.columns(i, j)); });
+  parallel_for(dbias.size(), column_grain, dy.size(),
+               [&](Index i, Index j) { elementwise_table<T>().sum_rows(part(dbias, i, j), dy.columns(i, j)); });
 }
 template <class T>
 void dropout(View<T, 2> y, View<const T, 2> x, const Dropout& rule) {

@@ -26,7 +26,7 @@ void embedding(View<T, 2> y, std::span<const TokenId> ids, View<const T, 2> tabl
 // Cut by columns: two tokens of a batch may share a row of the table.
 template <class T>
 void embedding_backward(View<T, 2> dtable, std::span<const TokenId> ids, View<const T, 2> dy) {
-  parallel_for(dtable.columns(), column_grain,
+  parallel_for(dtable.columns(), column_grain, dy.size(),
                [&](Index i, Index j) { embedding_table<T>().embedding_backward(dtable.columns(i, j), ids, dy.columns(i, j)); });
 }
 

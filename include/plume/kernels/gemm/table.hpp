@@ -33,9 +33,8 @@ void gemm(View<T, 2> c, View<const T, 2> a, View<const T, 2> b) {
   const auto multiply = is_skinny ? gemm_table<T>().skinny : gemm_table<T>().gemm;
   const bool by_rows = c.rows() >= c.columns();
   const Index extent = by_rows ? c.rows() : c.columns();
-  const bool small = c.rows() * c.columns() * a.columns() < 32 * 1024;
-  const Index grain = small ? extent : std::clamp<Index>((extent / 8 + 15) / 16 * 16, 32, 256);
-  parallel_for(extent, grain, [&](Index begin, Index end) {
+  const Index grain = std::clamp<Index>((extent / 8 + 15) / 16 * 16, 32, 256);
+  parallel_for(extent, grain, c.rows() * c.columns() * a.columns(), [&](Index begin, Index end) {
     if (by_rows)
       multiply(c.rows(begin, end), a.rows(begin, end), b);
     else

@@ -40,7 +40,7 @@ void rms_norm_backward(View<T, 2> dx, View<T, 1> dweight, View<const T, 2> dy, V
     });
   }
   if (dweight) {
-    parallel_for(dweight.size(), column_grain, [&](Index i, Index j) {
+    parallel_for(dweight.size(), column_grain, dy.size(), [&](Index i, Index j) {
       norm_table<T>().rms_norm_weight_backward(part(dweight, i, j), dy.columns(i, j), x.columns(i, j), inverse_rms);
     });
   }
@@ -62,7 +62,7 @@ void layer_norm_backward(View<T, 2> dx, View<T, 1> dweight, View<T, 1> dbias, Vi
     });
   }
   if (dweight) {
-    parallel_for(dweight.size(), column_grain, [&](Index i, Index j) {
+    parallel_for(dweight.size(), column_grain, dy.size(), [&](Index i, Index j) {
       norm_table<T>().layer_norm_weight_backward(part(dweight, i, j), dy.columns(i, j), x.columns(i, j), means, inverse_deviations);
     });
   }

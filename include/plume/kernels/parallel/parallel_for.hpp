@@ -35,15 +35,20 @@ inline bool inside_host_region() {
 
 }  // namespace parallel_detail
 
+// Work of fewer element operations than this runs on the calling thread: waking others would take longer.
+inline constexpr Index parallel_cost = 1 << 17;
+
 // Calls body(begin, end) for the chunks [0, grain), [grain, 2 grain), … of [0, count). The cut depends on count and grain alone, never on
-// the number of threads: a body that writes only what belongs to its chunk gives bit-identical results for any number of threads. The first
-// exception of a body is rethrown here. Nested calls, and calls from a parallel region of the host program, run on one thread.
+// the number of threads: a body that writes only what belongs to its chunk gives bit-identical results for any number of threads.
+// `cost` is the work in element operations. The first exception of a body is rethrown here. Nested calls, and calls from a parallel region
+// of the host program, run on one thread.
 template <class Body>
-void parallel_for(Index count, Index grain, Body&& body) {
+void parallel_for(Index count, Index grain, Index cost, Body&& body) {
   const Index chunks = (count + grain - 1) / grain;
   const Context* const context = thread_slot.context;
   const int threads = context ? static_cast<int>(std::min<Index>(context->threads(), chunks)) : 1;
-  if (threads <= 1 || parallel_detail::inside_host_region()) {
+  const bool is_small = cost < parallel_cost;
+  if (threads <= 1 || is_small || parallel_detail::inside_host_region()) {
     for (Index chunk = 0; chunk < chunks; ++chunk) body(chunk * grain, std::min(count, (chunk + 1) * grain));
     return;
   }
@@ -70,6 +75,11 @@ void parallel_for(Index count, Index grain, Body&& body) {
   };
   parallel_detail::run_region(*context, threads, work, &region);
   if (region.failure) std::rethrow_exception(region.failure);
+}
+
+template <class Body>
+void parallel_for(Index count, Index grain, Body&& body) {
+  parallel_for(count, grain, parallel_cost, std::forward<Body>(body));
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,112 @@
+#pragma once
+// Completing a prompt.
+#include <chrono>
+#include <functional>
+
+#include "plume/generate/session.hpp"
+#include "plume/generate/stop_strings.hpp"
+#include "plume/tokenizer/stream_decoder.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+enum class FinishReason : std::uint8_t {
+  stop,
+  length,
+  cancelled
+};  // an end token or stop string; max_tokens or a full context; the StopToken
+
+inline std::string_view name_of(FinishReason reason) {
+  constexpr std::string_view names[] = {"stop", "length", "cancelled"};
+  return names[static_cast<std::size_t>(reason)];
+}
+
+struct GenerateOptions {
+  Index max_tokens = 128;
+  SamplingOptions sampling = {};
+  std::vector<std::string> stop = {};  // texts that end the answer and are not part of it
+  Index context = 0;                   // 0: what the model was made for
+  int threads = 0;                     // 0: all CPUs of the process
+  StopToken cancel = {};
+};
+
+struct Generated {
+  std::string text;          // the completion, without the prompt
+  std::vector<TokenId> ids;  // its tokens, an end token included
+  Index prompt_tokens = 0;
+  FinishReason finish_reason = FinishReason::length;
+  double prompt_seconds = 0, generate_seconds = 0;
+};
+
+// Receives text as it is written; never half a character, never a part of a stop string.
+using OnText = std::function<void(std::string_view piece)>;
+
+// Completes the sequence of a session in place, which keeps everything for a next turn. A cancelled call returns what it has.
+inline Generated generate(Session& session, const GenerateOptions& options, const OnText& on_text = {}) {
+  const Model& model = session.model();
+  require(options.max_tokens >= 0, "[generate] max_tokens is ", options.max_tokens);
+  require(static_cast<bool>(model.tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
+  using Clock = std::chrono::steady_clock;
+  const auto seconds_since = [](Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); };
+
+  Generated result;
+  result.prompt_tokens = static_cast<Index>(session.tokens().size());
+  StreamDecoder decoder(model.tokenizer);
+  for (const TokenId id : session.tokens()) decoder.push(id);  // the prompt's own text is not shown again
+  StopStrings stops(options.stop);
+  const auto show = [&](const std::string& text) {
+    if (text.empty()) return;
+    result.text.append(text);
+    if (on_text) on_text(text);
+  };
+  const auto is_end = [&](TokenId id) {
+    const auto& ends = model.config().end_tokens;
+    return std::find(ends.begin(), ends.end(), id) != ends.end() || model.tokenizer.eos() == id;
+  };
+
+  try {
+    auto start = Clock::now();
+    if (options.max_tokens > 0) session.logits();
+    result.prompt_seconds = seconds_since(start);
+    start = Clock::now();
+    while (static_cast<Index>(result.ids.size()) < options.max_tokens && static_cast<Index>(session.tokens().size()) < session.context()) {
+      const TokenId id = session.next(options.sampling);
+      result.ids.push_back(id);
+      result.generate_seconds = seconds_since(start);
+      if (is_end(id)) {
+        result.finish_reason = FinishReason::stop;
+        break;
+      }
+      show(stops.push(decoder.push(id)));
+      if (stops.stopped()) {
+        result.finish_reason = FinishReason::stop;
+        break;
+      }
+    }
+  } catch (const Cancelled&) {
+    result.finish_reason = FinishReason::cancelled;
+  }
+  if (!stops.stopped()) {
+    show(stops.push(decoder.finish()));
+    show(stops.finish());
+  }
+  return result;
+}
+
+// The tokens a prompt becomes: an empty one is the model's begin token.
+inline std::vector<TokenId> prompt_tokens(const Model& model, std::string_view prompt) {
+  require(static_cast<bool>(model.tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
+  std::vector<TokenId> ids = model.tokenizer.encode(prompt);
+  if (!ids.empty()) return ids;
+  if (!model.config().begin_tokens.empty()) return {model.config().begin_tokens.front()};
+  if (const auto begin = model.tokenizer.bos()) return {*begin};
+  throw ArgumentError("[generate] the prompt is empty and the model has no begin token: give a prompt");
+}
+
+// Completes a prompt:  generate(model, "Once upon a time", {.max_tokens = 100}, [](std::string_view piece) { std::cout << piece; });
+inline Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options = {}, const OnText& on_text = {}) {
+  Session session(model, {.context = options.context, .threads = options.threads, .stop = options.cancel});
+  session.feed(prompt_tokens(model, prompt));
+  return generate(session, options, on_text);
+}
+
+}  // namespace plume::inline PLUME_ABI

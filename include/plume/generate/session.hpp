@@ -1,0 +1,97 @@
+#pragma once
+// Session: one sequence that grows. It owns what generation needs to remember (cache, sampler, threads); the model is shared and constant.
+//   Session session(model, {.context = 2048, .threads = 2});
+//   session.feed(ids);
+//   TokenId next = session.next({.temperature = 0.7f});
+#include "plume/generate/sampler.hpp"
+#include "plume/models/model.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+struct SessionOptions {
+  Index context = 0;    // tokens remembered at most; 0: what the model was made for
+  int threads = 0;      // 0: all CPUs of the process
+  StopToken stop = {};  // raised from another thread: the running call throws Cancelled, and the session can go on
+};
+
+// One thread at a time; any number of sessions share a model, which must outlive them.
+class Session {
+ public:
+  explicit Session(const Model& model, const SessionOptions& options = {})
+      : model_(&model), context_(ContextOptions{.threads = options.threads}), stop_(options.stop), cache_(shape(model, options)) {}
+
+  // Adds tokens to the sequence. They are computed when logits are needed.
+  void feed(std::span<const TokenId> ids) {
+    for (const TokenId id : ids)
+      require(id >= 0 && id < model_->config().vocabulary, "[session] token ", id, " is not in a vocabulary of ",
+              model_->config().vocabulary);
+    require(static_cast<Index>(tokens_.size() + ids.size()) <= context(), "[session] ", tokens_.size() + ids.size(),
+            " tokens do not fit the context of ", context(), ": shorten the text, or truncate() the session");
+    tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+  }
+  void feed(TokenId id) { feed(std::span(&id, 1)); }
+
+  // Scores of the next token, (vocabulary). Valid until the next call.
+  std::span<const float> logits() {
+    require(!tokens_.empty(), "[session] nothing was fed: start with the model's begin token or a prompt");
+    compute();
+    return logits_.span<float>();
+  }
+  // Draws the next token and feeds it.
+  TokenId next(const SamplingOptions& sampling = {}) {
+    require(static_cast<Index>(tokens_.size()) < context(), "[session] the context of ", context(), " tokens is full");
+    sampler_.configure(sampling);
+    const TokenId id = sampler_.sample(logits(), tokens_);
+    tokens_.push_back(id);
+    return id;
+  }
+  // Forgets all but the first `count` tokens; what was computed for those stays.
+  void truncate(Index count) {
+    require(count >= 0 && count <= static_cast<Index>(tokens_.size()), "[session] cannot keep ", count, " of ", tokens_.size(), " tokens");
+    tokens_.resize(static_cast<std::size_t>(count));
+    if (cache_.used() > count) cache_.truncate(count);
+    logits_of_ = 0;
+  }
+
+  const std::vector<TokenId>& tokens() const { return tokens_; }
+  Index context() const { return cache_.capacity(); }
+  const Model& model() const { return *model_; }
+
+ private:
+  static KvCacheShape shape(const Model& model, const SessionOptions& options) {
+    const Config& config = model.config();
+    require(options.context >= 0, "[session] context ", options.context, " is negative");
+    require(config.position == PositionKind::rotary || options.context <= config.context, "[session] context ", options.context,
+            " is more than the ", config.context, " positions the model has learned");
+    return config.cache(options.context > 0 ? options.context : config.context, model.decoder.embedding.weight.dtype());
+  }
+  // Runs the tokens that the cache does not hold yet, in chunks, so that long prompts need little memory and stop soon.
+  void compute() {
+    constexpr Index chunk = 256;
+    const auto count = static_cast<Index>(tokens_.size());
+    if (logits_of_ == count) return;
+    // Logits belong to the end of the sequence: when it was cut there, its last token is computed again.
+    if (cache_.used() == count) cache_.truncate(count - 1);
+    const ContextScope scope(context_);
+    const NoTape no_tape;
+    while (cache_.used() < count) {
+      const auto pending = std::span<const TokenId>(tokens_).subspan(static_cast<std::size_t>(cache_.used()));
+      const auto part = pending.first(std::min(pending.size(), static_cast<std::size_t>(chunk)));
+      Pass pass{.segments = {{static_cast<Index>(part.size()), &cache_}}, .stop = stop_};
+      const Tensor hidden = model_->decoder.hidden(part, pass);
+      if (part.size() == pending.size()) logits_ = model_->decoder.logits(hidden.rows(hidden.rows() - 1, hidden.rows())).to(DType::f32);
+    }
+    logits_of_ = count;
+  }
+
+  const Model* model_;
+  Context context_;
+  StopToken stop_;
+  KvCache cache_;
+  Sampler sampler_;
+  std::vector<TokenId> tokens_;
+  Tensor logits_;
+  Index logits_of_ = 0;  // the number of tokens that logits_ follows
+};
+
+}  // namespace plume::inline PLUME_ABI

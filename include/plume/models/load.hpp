@@ -1,0 +1,143 @@
+#pragma once
+// Reading models: a Hugging Face directory, or a llama2.c .bin file. Everything is verified before weights are touched; weights stay
+// memory-mapped where their type and layout allow.
+#include "plume/base/files.hpp"
+#include "plume/formats/llama2c.hpp"
+#include "plume/formats/safetensors.hpp"
+#include "plume/models/families/families.hpp"
+#include "plume/models/families/llama2c.hpp"
+#include "plume/models/model.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+struct LoadOptions {
+  DType dtype = DType::f32;    // weights become this type: f32, or f64 for exact work
+  std::string tokenizer = {};  // file or directory; empty: beside the weights, if it is there
+  Mapping mapping = Mapping::map;
+  Symlinks symlinks = Symlinks::refuse;  // of shards that an index names
+  Limits limits = {};
+};
+
+namespace load_detail {
+
+inline std::string first_ten(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < 10; ++i) text.append(i > 0 ? ", " : "").append(names[i]);
+  if (names.size() > 10) text.append(concat(" and ", names.size() - 10, " more"));
+  return text;
+}
+
+inline Tensor transposed(const Tensor& weight) {
+  const Tensor result = Tensor::empty({weight.columns(), weight.rows()}, weight.dtype());
+  visit_dtype(weight.dtype(), [&]<class T>() {
+    const auto from = weight.view<const T, 2>();
+    const auto into = result.view<T, 2>();
+    for (Index r = 0; r < into.rows(); ++r)
+      for (Index c = 0; c < into.columns(); ++c) into(r, c) = from(c, r);
+  });
+  return result;
+}
+
+// The tokenizer of a model: the one asked for, or what lies beside it.
+inline Tokenizer tokenizer_for(const Config& config, const std::string& directory, const LoadOptions& options) {
+  const std::string place = options.tokenizer.empty() ? directory : options.tokenizer;
+  if (options.tokenizer.empty() && !has_tokenizer(directory)) return {};
+  const Tokenizer tokenizer = load_tokenizer(place, {.limits = options.limits});
+  if (tokenizer.vocabulary() > config.vocabulary)
+    throw ConfigError({.path = place, .field = "vocabulary"},
+                      concat("the tokenizer knows ", tokenizer.vocabulary(), " tokens, the model ", config.vocabulary, ": they do not belong together"));
+  return tokenizer;
+}
+
+}  // namespace load_detail
+
+// A Hugging Face directory: config.json, model.safetensors (or its index and shards), and tokenizer files if there are any.
+// ConfigError: what the configuration asks for and the tensors offer differ. FormatError, LimitError: a file is malformed.
+inline Model load_hugging_face(const std::string& directory, const LoadOptions& options = {}) {
+  const std::string config_path = directory + "/config.json";
+  const Json json = Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
+  const Family& family = families::of(json);
+  if (const Json* const quantized = json.find("quantization_config"); quantized && !quantized->is_null())
+    config_json::fail(json, "quantization_config", "quantised weights are not supported; use a float32, bfloat16 or float16 checkpoint");
+  Config config = family.read(json);
+  config.check(config_path, options.limits);
+
+  const std::string index = directory + "/model.safetensors.index.json";
+  const SafetensorsFile file = read_safetensors(file_exists(index) ? index : directory + "/model.safetensors",
+                                                {.limits = options.limits, .mapping = options.mapping, .symlinks = options.symlinks});
+  // Some files leave the family's common prefix out.
+  const auto in_file = [&](const std::string& name) -> const SafetensorsEntry* {
+    const SafetensorsEntry* entry = file.find(name);
+    if (!entry && !family.optional_prefix.empty() && name.starts_with(family.optional_prefix)) entry = file.find(name.substr(family.optional_prefix.size()));
+    return entry;
+  };
+  const std::string head_name = file_name(family, "head.weight").name, embedding_name = file_name(family, "embedding.weight").name;
+  const SafetensorsEntry* const stored_head = in_file(head_name);
+  const Json* const tie = json.find("tie_word_embeddings");
+  if (tie == nullptr || tie->is_null()) config.tied_head = stored_head == nullptr;
+  if (config.tied_head && stored_head) {
+    const SafetensorsEntry* const embedding = in_file(embedding_name);
+    if (embedding && (embedding->bytes.size() != stored_head->bytes.size() || !std::equal(embedding->bytes.begin(), embedding->bytes.end(), stored_head->bytes.begin())))
+      config_json::fail(json, "tie_word_embeddings", concat("is true, but ", head_name, " differs from ", embedding_name));
+  }
+
+  Model model{Decoder::described(config, options.dtype), load_detail::tokenizer_for(config, directory, options)};
+  std::vector<std::string> missing, unexpected, wanted{head_name};
+  for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
+    const FileName name = file_name(family, path);
+    const SafetensorsEntry* const entry = in_file(name.name);
+    wanted.push_back(name.name);
+    if (!entry) return missing.push_back(name.name);
+    std::vector<std::uint64_t> shape;
+    for (const Index extent : parameter.shape().extents()) shape.push_back(static_cast<std::uint64_t>(extent));
+    if (name.transposed) std::reverse(shape.begin(), shape.end());
+    if (entry->shape != shape) {
+      std::string found;
+      for (const std::uint64_t extent : entry->shape) found.append(concat(found.empty() ? "" : ", ", extent));
+      const Shape expected = name.transposed ? Shape{parameter.columns(), parameter.rows()} : parameter.shape();
+      throw ConfigError(file.where(*entry), concat("shape is (", found, "), but ", config_path, " asks for ", expected));
+    }
+  });
+  std::sort(wanted.begin(), wanted.end());
+  for (const std::string& name : file.names()) {
+    const bool bare = !name.starts_with(family.optional_prefix) && name != head_name;
+    const std::string spelled = bare ? concat(family.optional_prefix, name) : name;
+    if (!std::binary_search(wanted.begin(), wanted.end(), spelled) && !is_ignored(family, spelled)) unexpected.push_back(name);
+  }
+  if (!missing.empty()) throw ConfigError({.path = file.path()}, concat(missing.size(), " tensors are missing: ", load_detail::first_ten(missing)));
+  if (!unexpected.empty()) throw ConfigError({.path = file.path()}, concat(unexpected.size(), " tensors are unexpected: ", load_detail::first_ten(unexpected)));
+
+  for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
+    const FileName name = file_name(family, path);
+    Tensor tensor = file.tensor(in_file(name.name)->name);
+    if (tensor.dtype() != options.dtype) tensor = tensor.to(options.dtype);
+    parameter = name.transposed ? load_detail::transposed(tensor) : tensor;
+  });
+  return model;
+}
+
+// A llama2.c .bin file of version 0; the tokenizer is `tokenizer.bin` or `tok*.bin` beside it, if it is there.
+inline Model load_llama2c(const std::string& path, const LoadOptions& options = {}) {
+  const Llama2cFile file = read_llama2c(path, {.limits = options.limits, .mapping = options.mapping});
+  const Config config = families::read_llama2c(file.header);
+  config.check(path, options.limits);
+  Model model{Decoder::described(config, options.dtype), load_detail::tokenizer_for(config, parent_path(path), options)};
+  for_each_parameter(model, [&](std::string_view ours, Tensor& parameter) {
+    const std::string name = families::llama2c_name(ours);
+    const auto found = std::find_if(file.tensors.begin(), file.tensors.end(), [&](const NamedTensor& named) { return named.name == name; });
+    require(found != file.tensors.end() && found->tensor.shape() == parameter.shape(), "[load] ", path, " has no tensor ", name, " of shape ", parameter.shape());
+    parameter = options.dtype == DType::f32 ? found->tensor : found->tensor.to(options.dtype);
+  });
+  return model;
+}
+
+// Loads a model from what the path is: a Hugging Face directory or a llama2.c .bin file.
+inline Model load(const std::string& path, const LoadOptions& options = {}) {
+  require(options.dtype == DType::f32 || options.dtype == DType::f64, "[load] models compute in f32 or f64, not in ", options.dtype);
+  if (file_exists(path)) return load_llama2c(path, options);
+  if (!file_exists(path + "/config.json")) throw IoError("find config.json of the model", path, ENOENT);
+  return load_hugging_face(path, options);
+}
+
+}  // namespace plume::inline PLUME_ABI

@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "plume/base/atomic_save.hpp"
 #include "plume/base/config.hpp"
 #include "plume/base/error.hpp"
-#include "plume/base/atomic_save.hpp"
 #include "plume/base/files.hpp"
 #include "plume/base/json.hpp"
 #include "plume/base/limits.hpp"
@@ -146,7 +146,8 @@ inline Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOpti
 inline void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) {
   if (mkdir(directory.c_str(), 0777) != 0 && !tokenizer_files::is_directory(directory))
     throw IoError("make the directory", directory, errno);
-  for (const TokenizerFile& file : tokenizer.model().files()) atomic_save(directory + "/" + file.name, [&](FileWriter& out) { out.write(file.content); });
+  for (const TokenizerFile& file : tokenizer.model().files())
+    atomic_save(directory + "/" + file.name, [&](FileWriter& out) { out.write(file.content); });
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -1,35 +1,37 @@
 #pragma once
-// Eigen's matrix product behind the signature of reference::gemm. kernels/gemm/table.hpp cuts the work.
+// Eigen's matrix product behind the signature of reference::gemm. Eigen starts no threads here: kernels/gemm/table.hpp cuts the work.
 #include <Eigen/Core>
 
-#include "plume/tensor/view.hpp"
+#include "plume/kernels/reference/gemm.hpp"
 
 namespace plume::inline PLUME_ABI::kernels::eigen {
 
 namespace detail {
-
-// Eigen's blocked product, called below the layer that would start OpenMP threads: an expression a * b does so in a program compiled with
-// -fopenmp whenever the calling thread is in no parallel region, and its threads wait for each other in busy loops.
+// The transposed product, which is column-major as Eigen's kernel wants it: c^T += b^T a^T. The kernel is called directly because the
+// expression a * b would also instantiate Eigen's small-matrix and vector products for each pair of orders.
 template <int AOrder, int BOrder>
 void multiply(View<float, 2> c, View<const float, 2> a, View<const float, 2> b) {
-  using Eigen::Dynamic, Eigen::RowMajor;
-  Eigen::internal::gemm_blocking_space<RowMajor, float, float, Dynamic, Dynamic, Dynamic> blocking(c.rows(), c.columns(), a.columns(), 1,
-                                                                                                   true);
-  Eigen::internal::general_matrix_matrix_product<Eigen::Index, float, AOrder, false, float, BOrder, false, RowMajor, 1>::run(
-      c.rows(), c.columns(), a.columns(), a.data(), AOrder == RowMajor ? a.stride(0) : a.stride(1), b.data(),
-      BOrder == RowMajor ? b.stride(0) : b.stride(1), c.data(), 1, c.stride(0), 1.0f, blocking);
+  using namespace Eigen::internal;
+  constexpr int left = BOrder == Eigen::RowMajor ? Eigen::ColMajor : Eigen::RowMajor;
+  constexpr int right = AOrder == Eigen::RowMajor ? Eigen::ColMajor : Eigen::RowMajor;
+  gemm_blocking_space<Eigen::ColMajor, float, float, Eigen::Dynamic, Eigen::Dynamic, Eigen::Dynamic> blocking(c.columns(), c.rows(),
+                                                                                                              a.columns(), 1, true);
+  general_matrix_matrix_product<Index, float, left, false, float, right, false, Eigen::ColMajor, 1>::run(
+      c.columns(), c.rows(), a.columns(), b.data(), BOrder == Eigen::RowMajor ? b.stride(0) : b.stride(1), a.data(),
+      AOrder == Eigen::RowMajor ? a.stride(0) : a.stride(1), c.data(), 1, c.stride(0), 1.0f, blocking, nullptr);
 }
-
 }  // namespace detail
 
-// c (M, N) += a (M, K) b (K, N); c is row-major, a and b are row- or column-major.
+// c (M, N) += a (M, K) b (K, N); c is row-major, a and b are row- or column-major, not both column-major.
 inline void gemm(View<float, 2> c, View<const float, 2> a, View<const float, 2> b) {
-  if (c.rows() == 0 || c.columns() == 0 || a.columns() == 0) return;
   constexpr int rows = Eigen::RowMajor, columns = Eigen::ColMajor;
+  if (c.size() == 0 || a.columns() == 0) return;
   if (a.stride(1) == 1) {
     b.stride(1) == 1 ? detail::multiply<rows, rows>(c, a, b) : detail::multiply<rows, columns>(c, a, b);
+  } else if (b.stride(1) == 1) {
+    detail::multiply<columns, rows>(c, a, b);
   } else {
-    b.stride(1) == 1 ? detail::multiply<columns, rows>(c, a, b) : detail::multiply<columns, columns>(c, a, b);
+    reference::gemm<float>(c, a, b);
   }
 }
 

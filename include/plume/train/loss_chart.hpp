@@ -83,17 +83,21 @@ inline std::string loss_chart(const LossCurves& curves) {
 
   std::string svg = concat("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ", width, " ", height, "\" width=\"", width,
                            "\" height=\"", height, "\" role=\"img\" aria-label=\"Loss over training steps\">\n");
-  svg +=
+  svg +=  // plain rules first, for viewers that know neither variables nor media queries
       "<style>\n"
-      "  svg { --page: #ffffff; --text: #52514e; --grid: #e5e4e0; --training: #2a78d6; --validation: #d9541e; background: var(--page) }\n"
-      "  @media (prefers-color-scheme: dark) { svg { --page: #1a1a19; --text: #c3c2b7; --grid: #343432; --training: #5aa0f0; "
-      "--validation: #f2854f } }\n"
-      "  text { font: 13px system-ui, sans-serif; fill: #52514e; fill: var(--text) }\n"
-      "  .grid { stroke: #e5e4e0; stroke: var(--grid); stroke-width: 1 }\n"
+      "  text { font: 13px system-ui, sans-serif; fill: #52514e }\n"
+      "  .page { fill: #ffffff }\n"
+      "  .grid { stroke: #e5e4e0; stroke-width: 1 }\n"
       "  .curve { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round }\n"
-      "  .training { stroke: #2a78d6; stroke: var(--training) }\n"
-      "  .validation { stroke: #d9541e; stroke: var(--validation) }\n"
-      "  .page { fill: #ffffff; fill: var(--page) }\n"
+      "  .training { stroke: #2a78d6 }\n"
+      "  .validation { stroke: #d9541e }\n"
+      "  @media (prefers-color-scheme: dark) {\n"
+      "    text { fill: #c3c2b7 }\n"
+      "    .page { fill: #1a1a19 }\n"
+      "    .grid { stroke: #343432 }\n"
+      "    .training { stroke: #5aa0f0 }\n"
+      "    .validation { stroke: #f2854f }\n"
+      "  }\n"
       "</style>\n";
   svg += concat("<rect class=\"page\" width=\"", width, "\" height=\"", height, "\"/>\n");
   const auto text = [&](std::string_view at_x, std::string_view at_y, std::string_view anchor, std::string_view words) {

@@ -1,0 +1,11 @@
+# Runs a program of the README on stories260K, and opens what it saved.
+set(model "$ENV{PLUME_TEST_DATA}/stories260k/stories260K.bin")
+if(NOT EXISTS "${model}")
+  message("SKIP: ${model} is absent")
+  return()
+endif()
+execute_process(COMMAND "${PROGRAM}" "${model}" OUTPUT_VARIABLE out RESULT_VARIABLE result)
+message("${out}")
+if(NOT result EQUAL 0 OR NOT out MATCHES "512 scores" OR NOT EXISTS "my-model/model.safetensors")
+  message(FATAL_ERROR "the program ended with ${result}")
+endif()

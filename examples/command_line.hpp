@@ -136,6 +136,17 @@ class Flags {
     return false;
   }
 
+  // Refuses a command line that does not give exactly one of these flags.
+  void require_one_of(const std::vector<std::string_view>& names) const {
+    std::string all;
+    std::ptrdiff_t count = 0;
+    for (const auto name : names) {
+      all += plume::concat(all.empty() ? "" : name == names.back() ? " or " : ", ", name);
+      count += given(name) ? 1 : 0;
+    }
+    if (count != 1) throw UsageError(all, count == 0 ? "is required (see --help)" : "cannot be given together");
+  }
+
   // Reads the command line, calls body(), turns what happens into an exit code.
   template <class Body>
   int run(int argc, char** argv, Body&& body) {

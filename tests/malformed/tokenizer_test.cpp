@@ -226,16 +226,16 @@ TEST_CASE("T15 vocab.json and merges.txt do not belong together; CRLF and no #ve
 
 TEST_CASE("N1 tokenizer.bin empty or cut at every byte") {
   const std::string whole = llama2c({{-1, 2, "ab"}});
-  const Files files;
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    files.write("tokenizer.bin", whole.substr(0, size));
     if (size == llama2c({}).size()) continue;  // a whole file of 259 tokens
     try {
-      plume::load_tokenizer(files.directory);
+      plume::read_llama2c_tokenizer(std::string_view(whole).substr(0, size), "tokenizer.bin");
       FAIL_CHECK("accepted " << size << " bytes");
     } catch (const plume::FormatError& error) {
-      CHECK(error.where().path == files.directory + "/tokenizer.bin");
-      CHECK(!error.where().field.empty());
+      const plume::Where where = error.where();
+      REQUIRE(where.path == "tokenizer.bin");
+      REQUIRE(where.field.starts_with(size < 4 ? "max_token_length" : "tokens"));
+      REQUIRE(where.offset.value_or(size + 1) <= size);
     }
   }
 }

@@ -17,6 +17,7 @@
 
 #include "plume/base/config.hpp"
 #include "plume/base/error.hpp"
+#include "plume/base/limits.hpp"
 #include "plume/base/text.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -115,6 +116,11 @@ inline std::string read_file(const std::string& path, std::uint64_t allowed, std
   std::string text(file.size, '\0');
   files_detail::read_exactly(file.descriptor.get(), reinterpret_cast<std::byte*>(text.data()), file.size, path);
   return text;
+}
+
+// A text file the user named, within Limits::max_text_bytes.
+inline std::string read_text(const std::string& path, const Limits& limits = {}) {
+  return read_file(path, limits.max_text_bytes, "max_text_bytes");
 }
 
 inline bool file_exists(const std::string& path) {

@@ -56,6 +56,7 @@ class Session {
   const std::vector<TokenId>& tokens() const { return tokens_; }
   Index context() const { return cache_.capacity(); }
   const Model& model() const { return *model_; }
+  Index computed_rows() const { return computed_rows_; }  // token rows that went through the model so far: what the work was
 
  private:
   static KvCacheShape shape(const Model& model, const SessionOptions& options) {
@@ -79,6 +80,7 @@ class Session {
       const auto part = pending.first(std::min(pending.size(), static_cast<std::size_t>(chunk)));
       Pass pass{.segments = {{static_cast<Index>(part.size()), &cache_}}, .stop = stop_};
       const Tensor hidden = model_->decoder.hidden(part, pass);
+      computed_rows_ += hidden.rows();
       if (part.size() == pending.size()) logits_ = model_->decoder.logits(hidden.rows(hidden.rows() - 1, hidden.rows())).to(DType::f32);
     }
     logits_of_ = count;
@@ -91,6 +93,7 @@ class Session {
   Sampler sampler_;
   std::vector<TokenId> tokens_;
   Tensor logits_;
+  Index computed_rows_ = 0;
   Index logits_of_ = 0;  // the number of tokens that logits_ follows
 };
 

@@ -3,6 +3,7 @@
 // batches.
 #include "plume/models/config.hpp"
 #include "plume/modules/embedding.hpp"
+#include "plume/modules/initialise.hpp"
 #include "plume/modules/stack.hpp"
 #include "plume/ops/cross_entropy.hpp"
 
@@ -66,24 +67,9 @@ struct Decoder {
   }
 };
 
-// Fresh weights: matrices N(0, 0.02), the projections onto the residual stream N(0, 0.02 / sqrt(2 layers)), norms 1, biases 0. [Radford et
-// al. 2019] A function of the seed alone.
+// Fresh weights for a decoder: those of initialise() with the projections onto the residual stream scaled down by sqrt(2 layers).
 inline void initialise(Decoder& model, std::uint64_t seed, DType dtype = DType::f32) {
-  const double residual = 0.02 / std::sqrt(2.0 * static_cast<double>(model.config.layers));
-  std::uint64_t stream = 0;
-  for_each_parameter(model, [&](std::string_view path, Tensor& tensor) {
-    tensor = Tensor::zeros(tensor.shape(), dtype);
-    Random random{.seed = seed, .stream = stream++};
-    if (tensor.rank() == 2) {
-      const double deviation = path.ends_with("output.weight") || path.ends_with("down.weight") ? residual : 0.02;
-      visit_float(dtype, [&]<class T>() {
-        T* values = tensor.writable<T>();
-        for (Index i = 0; i < tensor.size(); ++i) values[i] = static_cast<T>(deviation * random.normal());
-      });
-    } else if (path.ends_with("weight")) {
-      tensor.fill(1);
-    }
-  });
+  initialise<Decoder>(model, seed, {.dtype = dtype, .residual_scale = 1 / std::sqrt(2.0 * static_cast<double>(model.config.layers))});
 }
 
 }  // namespace plume::inline PLUME_ABI

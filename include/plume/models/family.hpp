@@ -14,13 +14,13 @@ struct NameRule {
 };
 
 struct Family {
-  std::string_view name;          // config.json "model_type"
+  std::string_view name;               // config.json "model_type"
   std::string_view architecture = {};  // config.json "architectures"[0]
   Config (*read)(const Json& json) = nullptr;
   void (*write)(const Config& config, Json& json) = nullptr;
   bool (*fits)(const Config& config) = nullptr;  // whether a configuration can be written as this family
   std::span<const NameRule> names = {};
-  std::string_view optional_prefix = {};      // of every tensor, in some files
+  std::string_view optional_prefix = {};           // of every tensor, in some files
   std::span<const std::string_view> ignored = {};  // tensors that hold no parameter; "*" as above
 };
 

@@ -45,8 +45,8 @@ inline Tokenizer tokenizer_for(const Config& config, const std::string& director
   if (options.tokenizer.empty() && !has_tokenizer(directory)) return {};
   const Tokenizer tokenizer = load_tokenizer(place, {.limits = options.limits});
   if (tokenizer.vocabulary() > config.vocabulary)
-    throw ConfigError({.path = place, .field = "vocabulary"},
-                      concat("the tokenizer knows ", tokenizer.vocabulary(), " tokens, the model ", config.vocabulary, ": they do not belong together"));
+    throw ConfigError({.path = place, .field = "vocabulary"}, concat("the tokenizer knows ", tokenizer.vocabulary(), " tokens, the model ",
+                                                                     config.vocabulary, ": they do not belong together"));
   return tokenizer;
 }
 
@@ -56,10 +56,16 @@ inline Tokenizer tokenizer_for(const Config& config, const std::string& director
 // ConfigError: what the configuration asks for and the tensors offer differ. FormatError, LimitError: a file is malformed.
 inline Model load_hugging_face(const std::string& directory, const LoadOptions& options = {}) {
   const std::string config_path = directory + "/config.json";
-  const Json json = Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
+  const Json json =
+      Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
   const Family& family = families::of(json);
   if (const Json* const quantized = json.find("quantization_config"); quantized && !quantized->is_null())
     config_json::fail(json, "quantization_config", "quantised weights are not supported; use a float32, bfloat16 or float16 checkpoint");
+  constexpr std::string_view stored_types[] = {"float32", "float64", "bfloat16", "float16", "float", "half", "double"};
+  if (const std::string type = json.text("torch_dtype", json.text("dtype", "float32"));
+      std::find(std::begin(stored_types), std::end(stored_types), type) == std::end(stored_types))
+    config_json::fail(json, json.find("torch_dtype") ? "torch_dtype" : "dtype",
+                      concat("unknown type ", quoted(type), " (known: float32, float64, bfloat16, float16)"));
   Config config = family.read(json);
   config.check(config_path, options.limits);
 
@@ -69,7 +75,8 @@ inline Model load_hugging_face(const std::string& directory, const LoadOptions& 
   // Some files leave the family's common prefix out.
   const auto in_file = [&](const std::string& name) -> const SafetensorsEntry* {
     const SafetensorsEntry* entry = file.find(name);
-    if (!entry && !family.optional_prefix.empty() && name.starts_with(family.optional_prefix)) entry = file.find(name.substr(family.optional_prefix.size()));
+    if (!entry && !family.optional_prefix.empty() && name.starts_with(family.optional_prefix))
+      entry = file.find(name.substr(family.optional_prefix.size()));
     return entry;
   };
   const std::string head_name = file_name(family, "head.weight").name, embedding_name = file_name(family, "embedding.weight").name;
@@ -78,7 +85,8 @@ inline Model load_hugging_face(const std::string& directory, const LoadOptions& 
   if (tie == nullptr || tie->is_null()) config.tied_head = stored_head == nullptr;
   if (config.tied_head && stored_head) {
     const SafetensorsEntry* const embedding = in_file(embedding_name);
-    if (embedding && (embedding->bytes.size() != stored_head->bytes.size() || !std::equal(embedding->bytes.begin(), embedding->bytes.end(), stored_head->bytes.begin())))
+    if (embedding && (embedding->bytes.size() != stored_head->bytes.size() ||
+                      !std::equal(embedding->bytes.begin(), embedding->bytes.end(), stored_head->bytes.begin())))
       config_json::fail(json, "tie_word_embeddings", concat("is true, but ", head_name, " differs from ", embedding_name));
   }
 
@@ -105,8 +113,10 @@ inline Model load_hugging_face(const std::string& directory, const LoadOptions& 
     const std::string spelled = bare ? concat(family.optional_prefix, name) : name;
     if (!std::binary_search(wanted.begin(), wanted.end(), spelled) && !is_ignored(family, spelled)) unexpected.push_back(name);
   }
-  if (!missing.empty()) throw ConfigError({.path = file.path()}, concat(missing.size(), " tensors are missing: ", load_detail::first_ten(missing)));
-  if (!unexpected.empty()) throw ConfigError({.path = file.path()}, concat(unexpected.size(), " tensors are unexpected: ", load_detail::first_ten(unexpected)));
+  if (!missing.empty())
+    throw ConfigError({.path = file.path()}, concat(missing.size(), " tensors are missing: ", load_detail::first_ten(missing)));
+  if (!unexpected.empty())
+    throw ConfigError({.path = file.path()}, concat(unexpected.size(), " tensors are unexpected: ", load_detail::first_ten(unexpected)));
 
   for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
     const FileName name = file_name(family, path);
@@ -126,7 +136,8 @@ inline Model load_llama2c(const std::string& path, const LoadOptions& options = 
   for_each_parameter(model, [&](std::string_view ours, Tensor& parameter) {
     const std::string name = families::llama2c_name(ours);
     const auto found = std::find_if(file.tensors.begin(), file.tensors.end(), [&](const NamedTensor& named) { return named.name == name; });
-    require(found != file.tensors.end() && found->tensor.shape() == parameter.shape(), "[load] ", path, " has no tensor ", name, " of shape ", parameter.shape());
+    require(found != file.tensors.end() && found->tensor.shape() == parameter.shape(), "[load] ", path, " has no tensor ", name,
+            " of shape ", parameter.shape());
     parameter = options.dtype == DType::f32 ? found->tensor : found->tensor.to(options.dtype);
   });
   return model;

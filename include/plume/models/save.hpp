@@ -1,5 +1,6 @@
 #pragma once
-// Writing models: Hugging Face layout that transformers opens, or a llama2.c .bin file. All or nothing, also onto the files a model was loaded from.
+// Writing models: Hugging Face layout that transformers opens, or a llama2.c .bin file. All or nothing, also onto the files a model was
+// loaded from.
 #include "plume/base/atomic_save.hpp"
 #include "plume/base/directory.hpp"
 #include "plume/formats/llama2c.hpp"
@@ -13,7 +14,8 @@ namespace plume::inline PLUME_ABI {
 
 namespace save_detail {
 
-// A parameter as a file wants it: f32, the file's rotary layout, transposed where it says so. A bias that our model lacks and the file must have is zero.
+// A parameter as a file wants it: f32, the file's rotary layout, transposed where it says so. A bias that our model lacks and the file must
+// have is zero.
 inline Tensor as_stored(const Decoder& model, std::string_view path, const Shape& shape, RotaryLayout layout, bool transposed) {
   Tensor found;
   for_each_parameter(model, [&](std::string_view name, const Tensor& tensor) {
@@ -44,7 +46,8 @@ inline void save_hugging_face(const Model& model, const std::string& directory) 
   std::vector<NamedTensor> tensors;
   for_each_parameter(expected, [&](std::string_view path, const Tensor& parameter) {
     const FileName name = file_name(family, path);
-    tensors.push_back({name.name, save_detail::as_stored(model.decoder, path, parameter.shape(), RotaryLayout::half_split, name.transposed)});
+    tensors.push_back(
+        {name.name, save_detail::as_stored(model.decoder, path, parameter.shape(), RotaryLayout::half_split, name.transposed)});
   });
   make_directory(directory);
   write_safetensors(directory + "/model.safetensors", std::move(tensors));
@@ -54,7 +57,8 @@ inline void save_hugging_face(const Model& model, const std::string& directory) 
 
 // Writes a llama2.c .bin file of version 0. ArgumentError: the configuration is not the LLaMA that llama2.c runs.
 inline void save_llama2c(const Model& model, const std::string& path) {
-  require(families::fits_llama2c(model.config()), "[save] llama2.c runs plain LLaMA models (no biases, theta 10000, epsilon 1e-5): save to a directory instead");
+  require(families::fits_llama2c(model.config()),
+          "[save] llama2.c runs plain LLaMA models (no biases, theta 10000, epsilon 1e-5): save to a directory instead");
   Llama2cFile file{families::write_llama2c(model.config()), {}};
   for_each_parameter(model.decoder, [&](std::string_view ours, const Tensor& parameter) {
     file.tensors.push_back(
@@ -64,6 +68,8 @@ inline void save_llama2c(const Model& model, const std::string& path) {
 }
 
 // Saves a model: a path that ends in ".bin" becomes a llama2.c file, any other a Hugging Face directory.
-inline void save(const Model& model, const std::string& path) { path.ends_with(".bin") ? save_llama2c(model, path) : save_hugging_face(model, path); }
+inline void save(const Model& model, const std::string& path) {
+  path.ends_with(".bin") ? save_llama2c(model, path) : save_hugging_face(model, path);
+}
 
 }  // namespace plume::inline PLUME_ABI

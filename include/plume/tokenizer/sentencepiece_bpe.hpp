@@ -98,33 +98,36 @@ class SentencePieceBpeModel final : public TokenizerModel {
 // duplicate pieces. LimitError: more than Limits allows.
 inline Tokenizer read_llama2c_tokenizer(std::string_view data, std::string_view path, const Limits& limits = {}) {
   std::size_t at = 0;
-  const auto fail = [&](std::string field, std::size_t offset, std::string_view reason) {
-    throw FormatError(Where{.path = std::string(path), .field = std::move(field), .offset = offset}, reason);
+  std::vector<std::string> pieces;
+  const auto token = [](std::size_t id, std::string_view part) { return concat("tokens[", id, "]", part); };
+  const auto where = [&](std::string field, std::size_t offset) {
+    return Where{.path = std::string(path), .field = std::move(field), .offset = offset};
   };
-  const auto word = [&](const std::string& field) {
-    if (data.size() - at < 4) fail(field, at, concat("needs 4 bytes, the file ends after ", data.size() - at));
+  const auto fail = [&](std::string field, std::size_t offset, std::string_view reason) {
+    throw FormatError(where(std::move(field), offset), reason);
+  };
+  const auto word = [&](std::string_view part) {
+    if (data.size() - at < 4) {
+      fail(at == 0 ? std::string(part) : token(pieces.size(), part), at, concat("needs 4 bytes, the file ends after ", data.size() - at));
+    }
     std::uint32_t value = 0;
     for (unsigned i = 0; i < 4; ++i) value |= std::uint32_t{static_cast<unsigned char>(data[at + i])} << (8 * i);
     at += 4;
     return value;
   };
   const std::uint32_t longest = word("max_token_length");
-  std::vector<std::string> pieces;
   std::vector<float> scores;
   while (at < data.size()) {
-    const std::string token = concat("tokens[", pieces.size(), "]");
-    if (pieces.size() == limits.max_vocabulary)
-      throw LimitError(Where{.path = std::string(path), .field = token, .offset = at}, "max_vocabulary", limits.max_vocabulary,
-                       pieces.size() + 1);
-    const float score = std::bit_cast<float>(word(token + ".score"));
-    if (!std::isfinite(score)) fail(token + ".score", at - 4, concat("the score ", score, " is not finite"));
-    const std::uint32_t length = word(token + ".length");
-    if (length > longest) fail(token + ".length", at - 4, concat("length ", length, " is more than max_token_length, ", longest));
+    const std::size_t id = pieces.size();
+    if (id == limits.max_vocabulary) throw LimitError(where(token(id, ""), at), "max_vocabulary", limits.max_vocabulary, id + 1);
+    const float score = std::bit_cast<float>(word(".score"));
+    if (!std::isfinite(score)) fail(token(id, ".score"), at - 4, concat("the score ", score, " is not finite"));
+    const std::uint32_t length = word(".length");
+    if (length > longest) fail(token(id, ".length"), at - 4, concat("length ", length, " is more than max_token_length, ", longest));
     if (length > data.size() - at)
-      fail(token + ".length", at - 4, concat("length ", length, " is more than the ", data.size() - at, " bytes left"));
+      fail(token(id, ".length"), at - 4, concat("length ", length, " is more than the ", data.size() - at, " bytes left"));
     if (length > limits.max_token_text)
-      throw LimitError(Where{.path = std::string(path), .field = token + ".length", .offset = at - 4}, "max_token_text",
-                       limits.max_token_text, length);
+      throw LimitError(where(token(id, ".length"), at - 4), "max_token_text", limits.max_token_text, length);
     pieces.emplace_back(data.substr(at, length));
     scores.push_back(score);
     at += length;
@@ -141,14 +144,13 @@ inline Tokenizer read_llama2c_tokenizer(std::string_view data, std::string_view 
   for (unsigned byte = 0; byte < 256; ++byte) {
     const std::size_t id = static_cast<std::size_t>(Kind::first_byte) + byte;
     const std::string expected{'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
-    if (pieces[id] != expected)
-      fail(concat("tokens[", id, "]"), data.size(), concat("is ", quoted(pieces[id]), ", expected ", quoted(expected)));
+    if (pieces[id] != expected) fail(token(id, ""), data.size(), concat("is ", quoted(pieces[id]), ", expected ", quoted(expected)));
     bytes[id].assign(1, static_cast<char>(static_cast<unsigned char>(byte)));
   }
   Vocabulary vocabulary(std::move(pieces), std::move(bytes), {Kind::unknown, Kind::bos, Kind::eos});
   for (std::size_t id = 0; id < vocabulary.size(); ++id)
     if (const auto first = *vocabulary.find(vocabulary.pieces[id]); static_cast<std::size_t>(first) != id)
-      fail(concat("tokens[", id, "]"), data.size(), concat("spells ", quoted(vocabulary.pieces[id]), " like tokens[", first, "]"));
+      fail(token(id, ""), data.size(), concat("spells ", quoted(vocabulary.pieces[id]), " like tokens[", first, "]"));
   vocabulary.bos = Kind::bos;
   vocabulary.eos = Kind::eos;
   vocabulary.begins_with_bos = true;

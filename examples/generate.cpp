@@ -1,0 +1,73 @@
+// Completes a prompt, showing the text as it is written.
+//
+//   generate --model path/to/model --prompt "Once upon a time"
+//   generate --model stories260K.bin --temperature 0 --max-tokens 200
+#include "plume/generate/generate.hpp"
+
+#include "command_line.hpp"
+#include "plume/models/load.hpp"
+
+int main(int argc, char** argv) {
+  example::Flags flags("generate", "Completes a prompt. The completion goes to stdout, without the prompt.");
+  const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory or llama2.c .bin file");
+  const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
+  const auto& given_prompt = flags.text("--prompt TEXT", "", "text to complete; empty starts from the model's begin token");
+  const auto& prompt_file = flags.text("--prompt-file FILE", "", "file whose text to complete");
+  const auto& max_tokens = flags.number("--max-tokens N", plume::Index{128}, "tokens to write at most", {.min = 0});
+  const auto& temperature =
+      flags.number("--temperature X", 0.8f, "0 takes the most probable token each time, higher is more random", {.min = 0});
+  const auto& top_k = flags.number("--top-k N", plume::Index{0}, "choose among the N most probable tokens; 0 is off", {.min = 0});
+  const auto& top_p =
+      flags.number("--top-p X", 1.0f, "choose among the most probable tokens that hold this share; 1 is off", {.min = 1e-6f, .max = 1});
+  const auto& min_p =
+      flags.number("--min-p X", 0.0f, "leave out tokens less probable than this share of the best one; 0 is off", {.min = 0, .max = 1});
+  const auto& penalty = flags.number("--repeat-penalty X", 1.0f, "makes tokens that were used less probable; 1 is off", {.min = 1e-6f});
+  const auto& stop = flags.list("--stop TEXT...", "texts that end the completion and are not part of it");
+  const auto& threads = flags.threads();
+  const auto& seed = flags.seed();
+  const auto& json = flags.json();
+  const auto& quiet = flags.quiet();
+
+  return flags.run(argc, argv, [&] {
+    if (flags.given("--prompt") && flags.given("--prompt-file")) throw example::UsageError("--prompt-file", "cannot go with --prompt");
+    const plume::StopToken interrupt = example::stop_on_signal();
+
+    const example::Stopwatch loading;
+    const plume::Model model = plume::load(path, {.tokenizer = tokenizer});
+    const double load_seconds = loading.seconds();
+    const std::string prompt = prompt_file.empty() ? given_prompt : plume::read_text(prompt_file);
+
+    const plume::GenerateOptions options{
+        .max_tokens = max_tokens,
+        .sampling =
+            {.temperature = temperature, .top_k = top_k, .top_p = top_p, .min_p = min_p, .repetition_penalty = penalty, .seed = seed},
+        .stop = stop,
+        .threads = threads,
+        .cancel = interrupt};
+    const plume::Generated result = plume::generate(model, prompt, options, [&](std::string_view piece) {
+      if (json) return;
+      std::fwrite(piece.data(), 1, piece.size(), stdout);
+      std::fflush(stdout);
+    });
+
+    if (json) {
+      plume::Json ids = plume::Json::array();
+      for (const plume::TokenId id : result.ids) ids.push(id);
+      plume::Json report = plume::Json::object();
+      report.set("text", result.text).set("ids", std::move(ids)).set("prompt_tokens", result.prompt_tokens);
+      report.set("generated_tokens", result.ids.size()).set("finish_reason", plume::name_of(result.finish_reason));
+      report.set("load_seconds", load_seconds)
+          .set("prompt_seconds", result.prompt_seconds)
+          .set("generate_seconds", result.generate_seconds);
+      report.set("peak_rss_bytes", example::peak_rss_bytes());
+      std::printf("%s\n", plume::dump(report).c_str());
+    } else {
+      std::printf("\n");
+      if (!quiet)
+        std::fprintf(stderr, "%zu tokens, %.1f tokens a second, ended by %s\n", result.ids.size(),
+                     static_cast<double>(result.ids.size()) / std::max(result.generate_seconds, 1e-9),
+                     std::string(plume::name_of(result.finish_reason)).c_str());
+    }
+    if (result.finish_reason == plume::FinishReason::cancelled) throw plume::Cancelled();
+  });
+}

@@ -1,0 +1,97 @@
+#pragma once
+// metrics.jsonl: one JSON object a logged step.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "plume/base/atomic_save.hpp"
+#include "plume/base/files.hpp"
+#include "plume/base/json.hpp"
+#include "plume/train/loss_chart.hpp"
+#include "plume/train/options.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+namespace metrics_detail {
+inline Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+}  // namespace metrics_detail
+
+// What is not finite (the gradient norm of a skipped step) is null; so is the validation loss of a step without evaluation.
+inline Json metrics_line(const Progress& progress) {
+  return Json::object()
+      .set("step", progress.step)
+      .set("tokens", progress.tokens)
+      .set("loss", metrics_detail::finite_or_null(progress.loss))
+      .set("validation_loss", progress.evaluated && progress.validation_loss ? Json(*progress.validation_loss) : Json())
+      .set("learning_rate", progress.learning_rate)
+      .set("gradient_norm", metrics_detail::finite_or_null(progress.gradient_norm))
+      .set("tokens_per_second", progress.tokens_per_second)
+      .set("rss_bytes", progress.rss_bytes)
+      .set("seconds", progress.seconds)
+      .set("remaining_seconds", progress.remaining_seconds)
+      .set("skipped", progress.skipped);
+}
+
+// The log of one run, and the curves of it.
+class MetricsLog {
+ public:
+  explicit MetricsLog(std::string path) : path_(std::move(path)) {}
+
+  // Keeps the lines of steps up to `last`, in order and whole; what a killed run wrote after its checkpoint, or half, goes.
+  void cut_back(Index last) {
+    curves_ = {};
+    if (!file_exists(path_)) return;
+    const std::string text = read_file(path_, limit, "max_metrics_bytes");
+    std::size_t kept = 0;
+    Index before = 0;
+    while (kept < text.size()) {
+      const std::size_t end = text.find('\n', kept);
+      if (end == text.npos) break;
+      try {
+        const Json line = Json::parse(std::string_view(text).substr(kept, end - kept), {.path = path_});
+        const Index step = line.integer("step");
+        if (step <= before || step > last) break;
+        before = step;
+        const auto number = [&](std::string_view key) { return line.at(key).is_null() ? std::nan("") : line.number(key); };
+        draw(step, number("loss"), number("validation_loss"));
+      } catch (const InputError&) {
+        break;
+      }
+      kept = end + 1;
+    }
+    if (kept < text.size())
+      atomic_save(path_, [&](FileWriter& out) { out.write(std::string_view(text).substr(0, kept)); });
+  }
+
+  // Appends a line. IoError: it cannot be written.
+  void append(const Progress& progress) {
+    draw(progress.step, progress.loss, progress.evaluated ? progress.validation_loss.value_or(std::nan("")) : std::nan(""));
+    const std::string line = dump(metrics_line(progress)) + "\n";
+    const Descriptor file(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+    if (file.get() < 0) throw IoError("open", path_, errno);
+    for (std::string_view left = line; !left.empty();) {
+      const ssize_t written = ::write(file.get(), left.data(), left.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) throw IoError("write", path_, written < 0 ? errno : EIO);
+      left.remove_prefix(static_cast<std::size_t>(written));
+    }
+  }
+  const LossCurves& curves() const { return curves_; }
+
+ private:
+  static constexpr std::uint64_t limit = 1u << 30;
+  void draw(Index step, double loss, double validation) {
+    if (std::isfinite(loss)) curves_.training.push_back({static_cast<double>(step), loss});
+    if (std::isfinite(validation)) curves_.validation.push_back({static_cast<double>(step), validation});
+  }
+
+  std::string path_;
+  LossCurves curves_;
+};
+
+}  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,122 @@
+#pragma once
+// What to pretrain, as data: a model's shape and how it is trained. Named configurations and JSON files hold the same keys.
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "plume/base/files.hpp"
+#include "plume/base/json.hpp"
+#include "plume/models/config.hpp"
+#include "plume/optim/adamw.hpp"
+#include "plume/optim/schedule.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+struct NamedConfig {
+  std::string_view name, json;
+};
+
+// tiny: the quickstart's. shakespeare, shakespeare-cpu: nanoGPT's character-level settings. gpt2-124m: [Radford et al. 2019].
+// stories15m: llama2.c's model of TinyStories.
+inline constexpr NamedConfig named_configs[] = {
+    {"tiny", R"({"family": "llama", "layers": 4, "heads": 4, "width": 128, "hidden": 384, "context": 256, "tied_head": true,
+      "sequence": 128, "batch": 8, "steps": 1200, "learning_rate": 4e-3, "minimum_learning_rate": 2e-4, "warmup": 60,
+      "beta2": 0.98, "weight_decay": 0.1, "evaluate_every": 200})"},
+    {"shakespeare-cpu", R"({"family": "gpt2", "layers": 4, "heads": 4, "width": 128, "context": 64, "bias": false, "tied_head": true,
+      "batch": 12, "steps": 2000, "learning_rate": 1e-3, "minimum_learning_rate": 1e-4, "warmup": 100,
+      "beta2": 0.99, "weight_decay": 0.1, "evaluate_every": 250})"},
+    {"shakespeare", R"({"family": "gpt2", "layers": 6, "heads": 6, "width": 384, "context": 256, "bias": false, "tied_head": true,
+      "batch": 64, "steps": 5000, "learning_rate": 1e-3, "minimum_learning_rate": 1e-4, "warmup": 100,
+      "beta2": 0.99, "weight_decay": 0.1, "dropout": 0.2, "evaluate_every": 250})"},
+    {"gpt2-124m", R"({"family": "gpt2", "layers": 12, "heads": 12, "width": 768, "context": 1024, "bias": true, "tied_head": true,
+      "batch": 12, "accumulation": 40, "steps": 600000, "learning_rate": 6e-4, "minimum_learning_rate": 6e-5, "warmup": 2000,
+      "beta2": 0.95, "weight_decay": 0.1, "evaluate_every": 1000})"},
+    {"stories15m", R"({"family": "llama", "layers": 6, "heads": 6, "width": 288, "hidden": 768, "context": 256, "tied_head": true,
+      "batch": 128, "accumulation": 4, "steps": 100000, "learning_rate": 5e-4, "minimum_learning_rate": 0, "warmup": 1000,
+      "beta2": 0.95, "weight_decay": 0.1, "evaluate_every": 2000})"},
+};
+
+struct PretrainConfig {
+  Config model;  // vocabulary and the begin and end tokens come from the tokenizer
+  Index sequence = 0, batch = 0, accumulation = 1, steps = 0, warmup = 0, evaluate_every = 0;
+  double learning_rate = 0, minimum_learning_rate = 0, dropout = 0, clip = 1;
+  AdamWOptions optimizer = {};
+
+  CosineSchedule schedule() const { return {learning_rate, minimum_learning_rate, warmup, steps}; }
+};
+
+// ConfigError: an unknown, missing or impossible key. The shape is checked by Config::check(), once the vocabulary is known.
+inline PretrainConfig read_pretrain_config(const Json& json) {
+  constexpr std::string_view known[] = {"family",       "layers",    "heads",        "key_heads",     "width",                 "hidden",
+                                        "context",      "bias",      "tied_head",    "rotary_base",   "sequence",              "batch",
+                                        "accumulation", "steps",     "warmup",       "learning_rate", "minimum_learning_rate", "beta1",
+                                        "beta2",        "epsilon",   "weight_decay", "clip",          "dropout",               "evaluate_every"};
+  for (const Json::Member& member : json.members()) {
+    if (std::find(std::begin(known), std::end(known), member.key) != std::end(known)) continue;
+    std::string list;
+    for (const std::string_view name : known) list += concat(list.empty() ? "" : ", ", name);
+    member.value.fail(concat("unknown key (known: ", list, ")"));
+  }
+  const auto positive = [&](std::string_view key, Index fallback) {
+    const Index value = json.integer(key, fallback);
+    if (value < 1) (json.find(key) ? json.at(key) : json).fail(concat(key, " is ", value, ", expected at least 1"));
+    return value;
+  };
+  PretrainConfig result;
+  Config& model = result.model;
+  const std::string& family = json.text("family");
+  model.layers = json.integer("layers");
+  model.width = json.integer("width");
+  model.context = json.integer("context");
+  model.heads = positive("heads", 0);
+  model.key_heads = positive("key_heads", model.heads);
+  if (model.width % model.heads != 0) json.at("width").fail(concat(model.width, " does not divide into ", model.heads, " heads"));
+  model.head_width = model.width / model.heads;
+  model.tied_head = json.boolean("tied_head", true);
+  if (family == "llama") {
+    if (json.find("bias")) json.at("bias").fail("the llama family has no biases: leave this key out");
+    model.hidden = json.integer("hidden");
+    model.rotary = {json.number("rotary_base", 10000), model.head_width, RotaryLayout::half_split};
+  } else if (family == "gpt2") {
+    if (model.key_heads != model.heads) json.at("key_heads").fail("the gpt2 family has as many key heads as heads: leave this key out");
+    model.hidden = positive("hidden", 4 * model.width);
+    model.norm = NormKind::layer;
+    model.position = PositionKind::learned;
+    model.qkv_layout = QkvLayout::contiguous;
+    model.activation = {.kind = kernels::ActivationKind::gelu_tanh};
+    model.gated = false;
+    model.norm_bias = model.qkv_bias = model.output_bias = model.mlp_bias = json.boolean("bias", true);
+  } else {
+    json.at("family").fail(concat("unknown family ", quoted(family), " (known: gpt2, llama)"));
+  }
+  result.sequence = positive("sequence", model.context);
+  if (result.sequence > model.context) json.fail(concat("sequence ", result.sequence, " is longer than the context of ", model.context));
+  result.batch = positive("batch", 16);
+  result.accumulation = positive("accumulation", 1);
+  result.steps = positive("steps", 2000);
+  result.warmup = json.integer("warmup", 100);
+  result.evaluate_every = json.integer("evaluate_every", 250);
+  result.learning_rate = json.number("learning_rate", 1e-3);
+  result.minimum_learning_rate = json.number("minimum_learning_rate", result.learning_rate / 10);
+  result.dropout = json.number("dropout", 0);
+  result.clip = json.number("clip", 1);
+  result.optimizer.beta1 = json.number("beta1", 0.9);
+  result.optimizer.beta2 = json.number("beta2", 0.95);
+  result.optimizer.epsilon = json.number("epsilon", 1e-8);
+  result.optimizer.weight_decay = json.number("weight_decay", 0.1);
+  return result;
+}
+
+// A named configuration, or that of a JSON file. ConfigError: neither a name nor a readable file.
+inline PretrainConfig pretrain_config(const std::string& name_or_file) {
+  std::string names;
+  for (const NamedConfig& named : named_configs) {
+    if (named.name == name_or_file) return read_pretrain_config(Json::parse(named.json, {.path = concat("configuration ", named.name)}));
+    names += concat(names.empty() ? "" : ", ", named.name);
+  }
+  if (!file_exists(name_or_file))
+    throw ConfigError({.path = name_or_file}, concat("is neither a JSON file nor a named configuration (known: ", names, ")"));
+  return read_pretrain_config(Json::parse(read_file(name_or_file, Limits{}.max_json_bytes, "max_json_bytes"), {.path = name_or_file}));
+}
+
+}  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,152 @@
+// Catalogue K: config.json, and what the tensors must agree with (S27, S28).
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "plume/models/load.hpp"
+#include "temporary.hpp"
+#include "test_data.hpp"
+
+using namespace plume;
+using plume_test::golden, plume_test::read_all, plume_test::TemporaryDirectory, plume_test::write_all;
+
+namespace {
+
+// The golden LLaMA (or GPT-2) with its config.json changed by `edit`; the weights are as they were.
+template <class Edit>
+std::string with(const TemporaryDirectory& directory, Edit&& edit, const std::string& model = "llama") {
+  nlohmann::json json = nlohmann::json::parse(read_all(golden("models/" + model + "/config.json")));
+  edit(json);
+  write_all(directory / "config.json", json.dump(2));
+  write_all(directory / "model.safetensors", read_all(golden("models/" + model + "/model.safetensors")));
+  return directory.path();
+}
+
+// Loading must throw exactly this type, at this field, for a reason that holds this word.
+template <class Expected, class Edit>
+void refused(std::string_view field, std::string_view word, Edit&& edit, const std::string& model = "llama") {
+  const TemporaryDirectory directory;
+  const std::string path = with(directory, edit, model);
+  CAPTURE(field);
+  CAPTURE(word);
+  try {
+    load(path);
+    FAIL_CHECK("was accepted");
+  } catch (const Expected& error) {
+    CHECK(typeid(error) == typeid(Expected));
+    CHECK_MESSAGE(error.where().path.find("config.json") != std::string::npos, error.what());
+    CHECK_MESSAGE(error.where().field.find(field) != std::string::npos, error.what());
+    CHECK_MESSAGE(error.reason().find(word) != std::string::npos, error.what());
+  } catch (const std::exception& error) {
+    FAIL_CHECK("another exception: " << error.what());
+  }
+}
+auto put(std::string key, nlohmann::json value) {
+  return [=](nlohmann::json& json) { json[key] = value; };
+}
+auto drop(std::string key) {
+  return [=](nlohmann::json& json) { json.erase(key); };
+}
+
+}  // namespace
+
+TEST_CASE("K1 keys that must be there are named when they are not") {
+  for (const char* key : {"hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size", "intermediate_size"})
+    refused<ConfigError>(key, "", drop(key));
+  for (const char* key : {"n_embd", "n_head", "n_layer", "vocab_size", "n_positions"}) refused<ConfigError>(key, "", drop(key), "gpt2");
+}
+TEST_CASE("K2 an unknown architecture lists the known ones") {
+  refused<ConfigError>("architectures", "LlamaForCausalLM", put("architectures", {"FooForCausalLM"}));
+  refused<ConfigError>("model_type", "llama", [](nlohmann::json& json) {
+    json.erase("architectures");
+    json["model_type"] = "foo";
+  });
+}
+TEST_CASE("K3 hidden_size that heads do not divide, with no head_dim") {
+  refused<ConfigError>("hidden_size", "does not divide", [](nlohmann::json& json) { json["num_attention_heads"] = json["num_key_value_heads"] = 5; });
+  refused<ConfigError>("n_embd", "does not divide", put("n_head", 5), "gpt2");
+}
+TEST_CASE("K4 heads that key-value heads do not divide; zero; negative") {
+  refused<ConfigError>("num_key_value_heads", "cannot share", put("num_key_value_heads", 4));
+  refused<ConfigError>("num_key_value_heads", "at least 1", put("num_key_value_heads", 0));
+  refused<ConfigError>("num_attention_heads", "at least 1", put("num_attention_heads", -6));
+}
+TEST_CASE("K5 odd heads with rotary positions") { refused<ConfigError>("head_dim", "odd", put("head_dim", 7)); }
+TEST_CASE("K6 vocab_size against embedding rows") {
+  const TemporaryDirectory directory;
+  const std::string path = with(directory, put("vocab_size", 130));
+  CHECK_THROWS_AS(load(path), ConfigError);
+}
+TEST_CASE("K7 layers 0 and 1e9") {
+  refused<ConfigError>("num_hidden_layers", "at least 1", put("num_hidden_layers", 0));
+  refused<LimitError>("layers", "max_layers", put("num_hidden_layers", 1'000'000'000));
+}
+TEST_CASE("K8 numbers as texts, fractions, 2^53 + 1") {
+  refused<ConfigError>("hidden_size", "integer", put("hidden_size", "48"));
+  refused<ConfigError>("hidden_size", "integer", put("hidden_size", 48.5));
+  refused<LimitError>("vocabulary", "9007199254740993", put("vocab_size", 9007199254740993));
+}
+TEST_CASE("K9 epsilon 0, negative") {
+  refused<ConfigError>("rms_norm_eps", "between", put("rms_norm_eps", 0));
+  refused<ConfigError>("rms_norm_eps", "between", put("rms_norm_eps", -1e-5));
+  refused<ConfigError>("layer_norm_epsilon", "between", put("layer_norm_epsilon", 0), "gpt2");
+}
+TEST_CASE("K10 rope_theta 0; unknown scaling") {
+  refused<ConfigError>("rope_theta", "between", put("rope_theta", 0));
+  refused<ConfigError>("rope_scaling", "known", put("rope_scaling", {{"rope_type", "foo"}, {"factor", 0}}));
+  refused<ConfigError>("rope_parameters", "known", put("rope_parameters", {{"rope_type", "yarn"}, {"factor", 2}}));
+}
+TEST_CASE("K11 unknown activation") {
+  refused<ConfigError>("hidden_act", "known", put("hidden_act", "mish"));
+  refused<ConfigError>("activation_function", "known", put("activation_function", "mish"), "gpt2");
+}
+TEST_CASE("K12 positions 0 and 1e12") {
+  refused<ConfigError>("max_position_embeddings", "at least 1", put("max_position_embeddings", 0));
+  refused<LimitError>("context", "max_context", put("max_position_embeddings", 1'000'000'000'000));
+}
+TEST_CASE("K13 unknown torch_dtype") { refused<ConfigError>("torch_dtype", "known", put("torch_dtype", "float7")); }
+TEST_CASE("K14 a tied head that contradicts the tensors") {
+  refused<ConfigError>("tie_word_embeddings", "differs", put("tie_word_embeddings", true));
+  const TemporaryDirectory directory;
+  const std::string path = with(directory, put("tie_word_embeddings", false), "llama_tied_biased");
+  CHECK_THROWS_WITH_AS(load(path), doctest::Contains("lm_head.weight"), ConfigError);
+}
+TEST_CASE("K15 quantised weights") { refused<ConfigError>("quantization_config", "quantised", put("quantization_config", {{"bits", 4}})); }
+TEST_CASE("K16 eos_token_id: a list and null are fine, outside the vocabulary is not") {
+  refused<ConfigError>("eos_token_id", "vocabulary", put("eos_token_id", 131));
+  refused<ConfigError>("eos_token_id[1]", "vocabulary", put("eos_token_id", {2, -1}));
+  const TemporaryDirectory directory;
+  CHECK(load(with(directory, put("eos_token_id", {2, 7}))).config().end_tokens == std::vector<TokenId>{2, 7});
+  CHECK(load(with(directory, put("eos_token_id", nullptr))).config().end_tokens.empty());
+}
+TEST_CASE("K17 auto_map is ignored: no code runs") {
+  const TemporaryDirectory directory;
+  CHECK_NOTHROW(load(with(directory, put("auto_map", {{"AutoModel", "evil.py--Evil"}}))));
+}
+TEST_CASE("S27 right names, wrong shape: the error names the tensor and both shapes") {
+  const TemporaryDirectory directory;
+  const std::string path = with(directory, put("intermediate_size", 103));
+  CHECK_THROWS_WITH_AS(load(path), doctest::Contains("(104, 48)"), ConfigError);
+  CHECK_THROWS_WITH_AS(load(path), doctest::Contains("(103, 48)"), ConfigError);
+  CHECK_THROWS_WITH_AS(load(path), doctest::Contains("gate_proj"), ConfigError);
+}
+TEST_CASE("S28 missing and unexpected tensors are listed") {
+  const TemporaryDirectory directory;
+  CHECK_THROWS_WITH_AS(load(with(directory, put("num_hidden_layers", 3))), doctest::Contains("model.layers.2.input_layernorm.weight"),
+                       ConfigError);
+  CHECK_THROWS_WITH_AS(load(with(directory, put("num_hidden_layers", 1))), doctest::Contains("unexpected"), ConfigError);
+}
+TEST_CASE("unknown keys and the buffers that old GPT-2 files hold are accepted, also without the common prefix") {
+  const TemporaryDirectory directory;
+  CHECK_NOTHROW(load(with(directory, put("some_new_key", {1, 2, 3}))));
+  const SafetensorsFile file = read_safetensors(golden("models/gpt2/model.safetensors"));
+  std::vector<NamedTensor> bare{{"h.0.attn.bias", Tensor::zeros({1, 1, 71, 71})}, {"h.1.attn.masked_bias", Tensor::zeros({})}};
+  for (const std::string& name : file.names()) bare.push_back({name.substr(std::string("transformer.").size()), file.tensor(name)});
+  const std::string path = with(
+      directory, [](nlohmann::json&) {}, "gpt2");
+  write_safetensors(directory / "model.safetensors", bare);
+  CHECK_NOTHROW(load(path));
+  bare.push_back({"h.0.attn.foo", Tensor::zeros({1})});
+  write_safetensors(directory / "model.safetensors", bare);
+  CHECK_THROWS_WITH_AS(load(path), doctest::Contains("h.0.attn.foo"), ConfigError);
+}

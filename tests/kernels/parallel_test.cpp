@@ -232,6 +232,69 @@ TEST_CASE("every family of kernels gives the same bits for any number of threads
   same_for_all("attention over shared keys", [&] { return with_gradients({queries, keys, values}, [&] { return attend(false, true); }); });
 }
 
+// Small tests fit into one chunk; here the doors cut, and each cut must find its own rows.
+TEST_CASE("row by row, many chunks give what a few rows alone give") {
+  const Index rows = 531, width = 523;
+  const Tensor x = random_tensor({rows, width}, 1, DType::f32), other = random_tensor({rows, width}, 2, DType::f32),
+               weight = random_tensor({width}, 3, DType::f32), bias = random_tensor({width}, 4, DType::f32),
+               direction = random_tensor({rows, width}, 5, DType::f32);
+  std::vector<TokenId> ids;
+  std::vector<std::int32_t> positions;
+  for (Index t = 0; t < rows; ++t) ids.push_back(static_cast<TokenId>(t * 7 % rows)), positions.push_back(static_cast<std::int32_t>(t));
+  using Function = std::function<Tensor(Index, Index)>;
+  const std::vector<std::pair<std::string, Function>> functions{
+      {"layer_norm", [&](Index i, Index j) { return layer_norm(x.rows(i, j), weight, bias, 1e-5); }},
+      {"rms_norm", [&](Index i, Index j) { return rms_norm(x.rows(i, j), weight, 1e-5); }},
+      {"gated", [&](Index i, Index j) { return gated(x.rows(i, j), other.rows(i, j), {}); }},
+      {"activation", [&](Index i, Index j) { return gelu(x.rows(i, j)); }},
+      {"add", [&](Index i, Index j) { return x.rows(i, j) + other.rows(i, j); }},
+      {"multiply", [&](Index i, Index j) { return x.rows(i, j) * other.rows(i, j); }},
+      {"softmax", [&](Index i, Index j) { return softmax(x.rows(i, j)); }},
+      {"embedding",
+       [&](Index i, Index j) {
+         return embedding(std::span(ids).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(j - i)), other);
+       }},
+      {"rope", [&](Index i, Index j) {
+         const auto here = std::span(positions).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(j - i));
+         return rope(x.rows(i, j), rotary_angles(here, 500, 1e4, DType::f32), width, RotaryLayout::half_split);
+       }}};
+  for (const auto& [name, function] : functions) {
+    INFO(name);
+    Gradients whole, pieces;
+    Tensor y;
+    {
+      Tape tape(std::vector{x, other, weight, bias});
+      y = function(0, rows);
+      tape.backward(y, direction, whole);
+    }
+    bool is_same = true;
+    for (Index begin = 0; begin < rows; begin += 5) {
+      const Index end = std::min(rows, begin + 5);
+      Tape tape(std::vector{x, other, weight, bias});
+      const Tensor part = function(begin, end);
+      is_same = is_same && same_bits(part, y.rows(begin, end));
+      tape.backward(part, direction.rows(begin, end).copy(), pieces);
+    }
+    CHECK(is_same);
+    for (const Tensor& input : {x, other, weight, bias})
+      if (whole.find(input)) CHECK(plume_test::relative_distance(pieces.find(input), whole.at(input)) < 1e-5);
+  }
+  const kernels::Dropout rule{.rate = 0.3, .seed = 1, .stream = 2};
+  const Tensor expected = Tensor::zeros(x.shape());
+  kernels::reference::dropout<float>(expected.view<float, 2>(), x.view<const float, 2>(), rule, 0);
+  CHECK(same_bits(dropout(x, rule), expected));
+}
+
+TEST_CASE("the norm of gradients is the same at every call") {
+  const Tensor x = random_tensor({70, 4096}, 1, DType::f32);
+  const double alone = kernels::sum_of_squares<float>(x.view<const float, 1>());
+  with_threads(5, [&] {
+    bool is_same = true;
+    for (int call = 0; call < 200; ++call) is_same = is_same && kernels::sum_of_squares<float>(x.view<const float, 1>()) == alone;
+    CHECK(is_same);
+  });
+}
+
 TEST_CASE("three training steps give the same bits for any number of threads") {
   for (const bool is_gpt2 : {true, false}) {
     std::vector<TokenId> ids, targets;

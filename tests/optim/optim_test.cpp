@@ -167,6 +167,7 @@ TEST_CASE("norm and clipping") {
   CHECK(clip_factor(1, 1) == 1);
   CHECK(clip_factor(4, 1) == doctest::Approx(0.25).epsilon(1e-6));
   CHECK(clip_factor(4, 1) < 0.25);
+  CHECK(clip_factor(1.5, 1) == doctest::Approx(1 / 1.5).epsilon(1e-6));
   CHECK(clip_factor(1e9, 0) == 1);  // 0: no limit
 }
 
@@ -180,6 +181,7 @@ TEST_CASE("the cosine schedule at its corners") {
   CHECK(schedule.at(1999) > 1e-4);
   CHECK(schedule.at(1999) < 1.00001e-4 + 1e-9);
   CHECK(schedule.at(2000) == 1e-4);
+  CHECK(schedule.at(2001) == 1e-4);
   CHECK(schedule.at(1'000'000) == 1e-4);
   const CosineSchedule no_warmup{.peak = 1, .minimum = 0, .warmup = 0, .steps = 10};
   CHECK(no_warmup.at(0) == 1);

@@ -69,7 +69,7 @@ class Flags {
   // One of several words.
   const std::string& choice(std::string_view name, std::string fallback, std::vector<std::string> words, std::string help) {
     std::string known;
-    for (const auto& word : words) known += (known.empty() ? "" : "|") + word;
+    for (const auto& word : words) known.append(known.empty() ? "" : "|").append(word);
     auto& value = declare<std::string>(plume::concat(name, " ", known), fallback, std::move(help), fallback);
     flags_.back().store = [&value, words, known, name = flags_.back().name](std::string_view word) {
       for (const auto& each : words)
@@ -90,7 +90,7 @@ class Flags {
   const std::vector<Number>& numbers(std::string_view name, std::vector<Number> fallback, std::string help,
                                      std::type_identity_t<Bounds<Number>> bounds = {}) {
     std::string shown;
-    for (const Number each : fallback) shown += (shown.empty() ? "" : ",") + plume::concat(each);
+    for (const Number each : fallback) shown.append(shown.empty() ? "" : ",").append(plume::concat(each));
     auto& value = declare<std::vector<Number>>(name, std::move(fallback), std::move(help), shown.empty() ? "none" : shown);
     flags_.back().store = [&value, bounds, name = flags_.back().name](std::string_view words) {
       for (value.clear(); !words.empty();) {

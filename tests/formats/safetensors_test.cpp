@@ -99,6 +99,18 @@ TEST_CASE("writing onto the mapped source, views, and refusals") {
   CHECK(folder.entries() == 1);
 }
 
+TEST_CASE("the header is padded to a multiple of 8 by at most 7 blanks") {
+  const TemporaryFolder folder;
+  for (std::size_t length = 1; length <= 8; ++length) {
+    plume::write_safetensors(folder / "p.safetensors", {{std::string(length, 'n'), Tensor::zeros({1})}});
+    const std::string bytes = plume_test::read_all(folder / "p.safetensors");
+    std::uint64_t size = 0;
+    std::memcpy(&size, bytes.data(), sizeof size);
+    CHECK(size % 8 == 0);
+    CHECK(size + 7 - bytes.find_last_of('}') < 8);
+  }
+}
+
 TEST_CASE("shards of an index are one file") {
   const TemporaryFolder folder;
   plume::write_safetensors(folder / "one.safetensors", {{"a", Tensor::zeros({2})}});

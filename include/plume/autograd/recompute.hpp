@@ -24,11 +24,14 @@ Tensor recompute(const Tensor& x, Function function) {
   {
     const NoTape pause;
     y = function(x);
+    // The node below owns its output: give a view, the input itself or a captured tensor a storage of its own.
+    const bool owns = y.storage().use_count() == 1 && static_cast<std::size_t>(y.size()) * bytes_of(y.dtype()) == y.storage()->bytes();
+    if (!owns) y = y.copy();
   }
   outer->record("recompute", y, [=](Gradients& d, const Tensor& dy) {
     NestedTape tape(*outer, x);
     const Tensor again = function(x);
-    tape.backward(again, dy, d);
+    if (tape.tracks(again)) tape.backward(again, dy, d);  // else nothing in it is differentiated by
   });
   return y;
 }

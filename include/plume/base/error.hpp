@@ -148,11 +148,17 @@ class Cancelled : public Error {
   Cancelled() : Error("cancelled") {}
 };
 
+[[noreturn, gnu::cold, gnu::noinline]] inline void throw_argument_error(const MessagePart* parts, std::size_t count) {
+  throw ArgumentError(join_text(parts, count));
+}
+
 // Checks an argument at the door of a public function: require(ok, "[linear] x has ", n, " columns").
 template <class... Parts>
 void require(bool ok, const Parts&... parts) {
-  if (!ok) [[unlikely]]
-    throw ArgumentError(concat(parts...));
+  if (!ok) [[unlikely]] {
+    const MessagePart list[] = {MessagePart(parts)...};
+    throw_argument_error(list, sizeof...(parts));
+  }
 }
 
 }  // namespace plume::inline PLUME_ABI

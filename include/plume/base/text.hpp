@@ -4,6 +4,7 @@
 #include <concepts>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "plume/base/config.hpp"
 
@@ -23,12 +24,32 @@ requires((std::integral<Number> || std::floating_point<Number>)&&!std::same_as<N
   out.append(buffer, end);
 }
 
+// One piece of a message: a reference and how to write it, so that the many messages of the library share one function.
 // Types of plume join in by an append_text(std::string&, const Type&) beside them.
+class MessagePart {
+ public:
+  MessagePart(const char* text)
+      : value_(text), append_([](std::string& out, const void* value) { out.append(static_cast<const char*>(value)); }) {}
+  template <class T>
+  requires(!std::is_array_v<T>) MessagePart(const T& value)
+      : value_(&value), append_([](std::string& out, const void* from) { append_text(out, *static_cast<const T*>(from)); }) {}
+  void append_to(std::string& out) const { append_(out, value_); }
+
+ private:
+  const void* value_;
+  void (*append_)(std::string&, const void*);
+};
+
+[[gnu::noinline]] inline std::string join_text(const MessagePart* parts, std::size_t count) {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) parts[i].append_to(out);
+  return out;
+}
+
 template <class... Parts>
 std::string concat(const Parts&... parts) {
-  std::string out;
-  (append_text(out, parts), ...);
-  return out;
+  const MessagePart list[] = {MessagePart(parts)...};
+  return join_text(list, sizeof...(parts));
 }
 
 // Foreign text inside a message: control and non-ASCII bytes escaped, cut to 80 bytes, so that it cannot forge log lines.

@@ -17,7 +17,7 @@ struct Rotary {
 
 struct AttentionShape {
   Index width = 0;  // of the residual stream
-  HeadShape heads;
+  HeadShape heads = {};
   QkvLayout layout = QkvLayout::separate;
   bool qkv_bias = false, output_bias = false;
   std::optional<Rotary> rotary = {};

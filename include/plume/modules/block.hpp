@@ -7,9 +7,9 @@
 namespace plume::inline PLUME_ABI {
 
 struct BlockShape {
-  NormShape norm;
-  AttentionShape attention;
-  MlpShape mlp;
+  NormShape norm = {};
+  AttentionShape attention = {};
+  MlpShape mlp = {};
 };
 
 //   x ──┬─ attention_norm ─ attention ─ (+) ──┬─ mlp_norm ─ mlp ─ (+) ── y

@@ -27,6 +27,7 @@ struct Pass {
   StopToken stop = {};  // polled before each block
 
   // Set by begin() for the modules.
+  std::vector<Segment> sequences = {};  // `segments`, or the one that all rows are
   Index layer = 0;
   std::vector<std::int32_t> positions = {};
   RotaryAngles angles = {};
@@ -34,10 +35,13 @@ struct Pass {
 
   // Prepares positions and masks for `rows` rows.
   void begin(Index rows) {
-    if (segments.empty()) segments.push_back({rows});
+    sequences = segments.empty() ? std::vector<Segment>{{rows}} : segments;
     positions.clear();
     masks.clear();
-    for (const Segment& segment : segments) {
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      const Segment& segment = sequences[i];
+      for (std::size_t j = 0; segment.cache && j < i; ++j)
+        require(sequences[j].cache != segment.cache, "[pass] segments ", j, " and ", i, " use one cache: a sequence is one segment");
       require(segment.tokens >= 0, "[pass] a segment of ", segment.tokens, " tokens");
       require(segment.cache == nullptr || thread_slot.tape == nullptr,
               "[pass] a cache cannot be used under a Tape: cached keys have no gradient");
@@ -51,10 +55,10 @@ struct Pass {
   std::vector<AttentionSegment> remember(const Tensor& keys, const Tensor& values) const {
     std::vector<AttentionSegment> parts;
     Index begin = 0;
-    for (std::size_t i = 0; i < segments.size(); ++i) {
-      const Index end = begin + segments[i].tokens;
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      const Index end = begin + sequences[i].tokens;
       AttentionSegment part{begin, end, keys.rows(begin, end), values.rows(begin, end), masks[i], 0};
-      if (KvCache* cache = segments[i].cache) {
+      if (KvCache* cache = sequences[i].cache) {
         part.first_query = cache->used();
         KvCache::Rows rows = cache->append(layer, part.keys, part.values);
         part.keys = rows.keys;
@@ -67,7 +71,7 @@ struct Pass {
   }
   // Makes the new tokens part of what is remembered.
   void end() const {
-    for (const Segment& segment : segments)
+    for (const Segment& segment : sequences)
       if (segment.cache) segment.cache->advance(segment.tokens);
   }
   // The dropout rule of one place in the current layer: every place draws from a stream of its own.

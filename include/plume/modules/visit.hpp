@@ -2,7 +2,9 @@
 // Walking modules. A module lists its parts once, in a static visit(self, f) that calls f(name, part); parts are Tensors (parameters),
 // modules and vectors of modules. Saving, loading, counting and optimising are functions over that list.
 #include <concepts>
+#include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "plume/tensor/tensor.hpp"
@@ -51,11 +53,20 @@ void for_each_parameter(M& module, F&& f) {
   });
 }
 
-// Number of parameters: elements of all tensors, shared storage counted once.
+namespace modules_detail {
+// What makes two names one parameter: the same elements of the same storage.
+using Place = std::tuple<const Storage*, Index, Index, Index>;
+inline Place place_of(const Tensor& tensor) { return {tensor.storage().get(), tensor.offset(), tensor.rows(), tensor.columns()}; }
+}  // namespace modules_detail
+
+// Number of parameters: elements of all tensors, a tensor that stands under two names counted once.
 template <class M>
 Index count_parameters(const M& module) {
   Index count = 0;
-  for_each_parameter(module, [&](std::string_view, const Tensor& tensor) { count += tensor.size(); });
+  std::map<modules_detail::Place, bool> seen;
+  for_each_parameter(module, [&](std::string_view, const Tensor& tensor) {
+    if (!tensor.has_data() || seen.emplace(modules_detail::place_of(tensor), true).second) count += tensor.size();
+  });
   return count;
 }
 
@@ -66,16 +77,23 @@ struct NamedParameter {
 };
 
 // Makes every parameter an owned, writable, dense tensor of f32 (f64 stays) that tapes differentiate by, and lists them. Mapped and
-// low-precision weights are copied; what is trainable already is kept.
+// low-precision weights are copied; what is trainable already is kept. A tensor under two names stays one and is listed once.
 template <class M>
 std::vector<NamedParameter> trainable_parameters(M& module) {
   std::vector<NamedParameter> parameters;
+  std::map<modules_detail::Place, Tensor> seen;
   for_each_parameter(module, [&](std::string_view path, Tensor& tensor) {
     require(tensor.has_data(), "[trainable_parameters] ", path, " has no values: load or initialise the module first");
+    const auto place = modules_detail::place_of(tensor);
+    if (const auto found = seen.find(place); found != seen.end()) {
+      tensor = found->second;
+      return;
+    }
     const bool ready = tensor.storage()->kind() != StorageKind::mapped && tensor.storage()->writable() && tensor.is_dense() &&
                        (tensor.dtype() == DType::f32 || tensor.dtype() == DType::f64);
     if (!ready) tensor = tensor.to(tensor.dtype() == DType::f64 ? DType::f64 : DType::f32);
     parameter(tensor);
+    seen.emplace(place, tensor);
     parameters.push_back({std::string(path), tensor});
   });
   return parameters;

@@ -11,26 +11,26 @@ using kernels::HeadShape;
 // the batch (training) or a cache (generation).
 struct AttentionSegment {
   Index begin = 0, end = 0;
-  Tensor keys, values;
-  std::shared_ptr<const IntervalMask> mask;  // one row for each query
-  Index first_query = 0;                     // position of the first query among the keys
+  Tensor keys = {}, values = {};
+  std::shared_ptr<const IntervalMask> mask = {};  // one row for each query
+  Index first_query = 0;                          // position of the first query among the keys
 };
 
 // A learned bias by distance: table (heads, buckets), and the bucket of each distance key - query (index distance + zero, clamped to the
 // ends).
 struct RelativeBias {
-  Tensor table;
-  std::vector<std::int32_t> buckets;
+  Tensor table = {};
+  std::vector<std::int32_t> buckets = {};
   Index zero = 0;
 };
 
 struct AttentionOptions {
-  HeadShape heads;
-  double scale = 1;            // of q.k; 1 / sqrt(head_width) as a rule
-  double soft_cap = 0;         // > 0: scores become cap * tanh(score / cap)
-  std::vector<double> slopes;  // ALiBi, one for each head; empty: none
-  RelativeBias relative;
-  Dropout dropout;  // of probabilities
+  HeadShape heads = {};
+  double scale = 1;                 // of q.k; 1 / sqrt(head_width) as a rule
+  double soft_cap = 0;              // > 0: scores become cap * tanh(score / cap)
+  std::vector<double> slopes = {};  // ALiBi, one for each head; empty: none
+  RelativeBias relative = {};
+  Dropout dropout = {};  // of probabilities
 };
 
 // attention: q (T, query_heads * head_width), segments -> y (T, query_heads * value_width).  The formula stands with
@@ -50,14 +50,19 @@ inline Tensor attention(const Tensor& q, std::vector<AttentionSegment> segments,
     require(table && bucket >= 0 && bucket < table.columns(), "[attention] bucket ", bucket, " is not in the relative bias table ",
             table.shape());
   require(!table || !options.relative.buckets.empty(), "[attention] a relative bias table needs buckets");
+  require(options.dropout.rate >= 0 && options.dropout.rate < 1, "[attention] dropout rate ", options.dropout.rate, " is not in [0, 1)");
   std::vector<Tensor> inputs{q, table};
+  Index covered = 0;
   for (const AttentionSegment& s : segments) {
-    require(s.begin >= 0 && s.begin <= s.end && s.end <= q.rows() && s.mask && s.mask->rows() == s.end - s.begin, "[attention] segment [",
-            s.begin, ", ", s.end, ") of ", q.rows(), " rows");
+    require(s.begin >= covered && s.begin <= s.end && s.end <= q.rows() && s.mask && s.mask->rows() == s.end - s.begin,
+            "[attention] segment [", s.begin, ", ", s.end, ") of ", q.rows(), " rows: segments ascend, and each has a mask row per query");
+    covered = s.end;
     require(s.keys.columns() == heads.key_heads * heads.head_width && s.values.columns() == heads.key_heads * heads.value_width &&
                 s.keys.rows() == s.values.rows() && s.keys.dtype() == q.dtype() && s.values.dtype() == q.dtype(),
             "[attention] keys are ", s.keys.shape(), ", values are ", s.values.shape(), " for ", heads.key_heads, " heads of ",
             heads.head_width, " and ", heads.value_width);
+    require(s.mask->keys() <= s.keys.rows(), "[attention] the mask of segment [", s.begin, ", ", s.end, ") sees ", s.mask->keys(),
+            " keys, there are ", s.keys.rows());
     inputs.push_back(s.keys);
     inputs.push_back(s.values);
   }

@@ -55,14 +55,19 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   }
 
   static void* from_system(std::size_t bytes) {
-    void* memory = ::operator new (bytes > 0 ? bytes : 1, std::align_val_t{tensor_alignment}, std::nothrow);
+    void* memory =
+        bytes > largest_block ? nullptr : ::operator new (bytes > 0 ? bytes : 1, std::align_val_t{tensor_alignment}, std::nothrow);
     if (memory == nullptr) throw OutOfMemory(bytes, "a tensor");
     return memory;
   }
   static void to_system(void* memory) noexcept { ::operator delete (memory, std::align_val_t{tensor_alignment}); }
 
  private:
+  // Rounding a larger size up to the alignment would wrap around, here and in operator new.
+  static constexpr std::size_t largest_block = PTRDIFF_MAX;
+
   static std::size_t rounded(std::size_t bytes) {
+    if (bytes > largest_block) throw OutOfMemory(bytes, "a tensor");
     std::size_t step = tensor_alignment;
     while (step * 16 <= bytes && step < (std::size_t{1} << 56)) step *= 2;
     return (bytes + step - 1) / step * step;

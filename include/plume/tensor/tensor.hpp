@@ -149,8 +149,8 @@ class Tensor {
   double item() const {
     require(size() == 1, "[item] needs one element, ", shape_, " has ", size());
     return visit_dtype(dtype_, [&]<class T>() {
-      if constexpr (std::is_same_v<T, double>)
-        return *data<T>();
+      if constexpr (std::is_arithmetic_v<T>)
+        return static_cast<double>(*data<T>());
       else
         return static_cast<double>(static_cast<float>(*data<T>()));
     });

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,14 +38,6 @@ inline bool is_directory(const std::string& path) {
   struct stat status = {};
   return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
-inline bool is_file(const std::string& path) {
-  struct stat status = {};
-  return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
-}
-inline std::string directory_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  return slash == path.npos ? std::string(".") : slash == 0 ? std::string("/") : path.substr(0, slash);
-}
 inline std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }  // npos + 1 == 0
 
 // The files tok*.bin of a directory, sorted.
@@ -56,6 +49,10 @@ inline std::vector<std::string> llama2c_files(const std::string& directory) {
     if (const std::string_view name = entry->d_name; name.starts_with("tok") && name.ends_with(".bin")) names.emplace_back(name);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+inline std::string read_text(const std::string& path, const Limits& limits) {
+  return read_file(path, limits.max_tokenizer_bytes, "max_tokenizer_bytes");
 }
 
 inline Json parse(const std::string& path, const Limits& limits) {
@@ -73,11 +70,10 @@ inline Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::st
   const Json vocabulary = tokenizer_files::parse(vocabulary_path, options.limits);
   const std::string merges = read_file(merges_path, options.limits.max_tokenizer_bytes, "max_tokenizer_bytes");
   SpecialNames special;
-  const std::string beside = tokenizer_files::directory_of(vocabulary_path) + "/";
+  const std::string beside = parent_path(vocabulary_path) + "/";
   for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"})
-    if (tokenizer_files::is_file(beside + name)) special.read_config(tokenizer_files::parse(beside + name, options.limits));
-  if (tokenizer_files::is_file(beside + "added_tokens.json"))
-    special.read_added(tokenizer_files::parse(beside + "added_tokens.json", options.limits));
+    if (file_exists(beside + name)) special.read_config(tokenizer_files::parse(beside + name, options.limits));
+  if (file_exists(beside + "added_tokens.json")) special.read_added(tokenizer_files::parse(beside + "added_tokens.json", options.limits));
   return ByteBpeReader(vocabulary, merges, merges_path, special, options.limits).read();
 }
 
@@ -106,7 +102,7 @@ inline Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokeni
 // Whether load_tokenizer would find one in a directory.
 inline bool has_tokenizer(const std::string& directory) {
   for (const std::string_view name : {simple_tokenizer_file, std::string_view("vocab.json"), std::string_view("encoder.json")})
-    if (tokenizer_files::is_file(concat(directory, '/', name))) return true;
+    if (file_exists(concat(directory, '/', name))) return true;
   return !tokenizer_files::llama2c_files(directory).empty();
 }
 
@@ -115,19 +111,19 @@ inline bool has_tokenizer(const std::string& directory) {
 inline Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {
   namespace files = tokenizer_files;
   if (!files::is_directory(path)) {
-    if (!files::is_file(path)) throw IoError("open", path, ENOENT);
-    const std::string name = files::name_of(path), beside = files::directory_of(path) + "/";
+    if (!file_exists(path)) throw IoError("open", path, ENOENT);
+    const std::string name = files::name_of(path), beside = parent_path(path) + "/";
     if (name == simple_tokenizer_file) return load_simple_tokenizer(path, options);
     if (name == "vocab.json" || name == "merges.txt") return load_byte_bpe(beside + "vocab.json", beside + "merges.txt", options);
     if (name == "encoder.json" || name == "vocab.bpe") return load_byte_bpe(beside + "encoder.json", beside + "vocab.bpe", options);
     if (name.starts_with("tok") && name.ends_with(".bin")) return load_llama2c_tokenizer(path, options);
-    return load_tokenizer(files::directory_of(path), options);
+    return load_tokenizer(parent_path(path), options);
   }
   const std::string inside = path + "/";
-  if (files::is_file(inside + std::string(simple_tokenizer_file)))
+  if (file_exists(inside + std::string(simple_tokenizer_file)))
     return load_simple_tokenizer(inside + std::string(simple_tokenizer_file), options);
   for (const auto& [vocabulary, merges] : {std::pair("vocab.json", "merges.txt"), std::pair("encoder.json", "vocab.bpe")})
-    if (files::is_file(inside + vocabulary)) return load_byte_bpe(inside + vocabulary, inside + merges, options);
+    if (file_exists(inside + vocabulary)) return load_byte_bpe(inside + vocabulary, inside + merges, options);
   const std::vector<std::string> found = files::llama2c_files(path);
   if (std::find(found.begin(), found.end(), "tokenizer.bin") != found.end())
     return load_llama2c_tokenizer(inside + "tokenizer.bin", options);

@@ -24,9 +24,13 @@ class IntervalMask {
     const auto begin = first_[static_cast<std::size_t>(r)], end = first_[static_cast<std::size_t>(r) + 1];
     return std::span(intervals_).subspan(begin, end - begin);
   }
-  // Adds to the row under construction; touching intervals join.
+  Index keys() const { return keys_; }  // no interval ends later
+  // Adds to the row under construction, in ascending order; touching intervals join.
   void add(Index begin, Index end) {
     if (begin >= end) return;
+    require(begin >= 0 && end <= INT32_MAX && (intervals_.size() == first_.back() || intervals_.back().begin <= begin), "[mask] interval [",
+            begin, ", ", end, ") does not ascend from 0");
+    keys_ = std::max(keys_, end);
     const auto from = static_cast<std::int32_t>(begin), to = static_cast<std::int32_t>(end);
     if (intervals_.size() > first_.back() && intervals_.back().end >= from) {
       intervals_.back().end = std::max(intervals_.back().end, to);
@@ -39,6 +43,7 @@ class IntervalMask {
  private:
   std::vector<std::size_t> first_{0};
   std::vector<KeyInterval> intervals_;
+  Index keys_ = 0;
 };
 
 // The rule from which intervals are made. Query and key are counted from the start of their sequence.

@@ -66,8 +66,24 @@ void attention(View<T, 2> y, View<T, 2> log_sum_exp, View<const T, 2> q, std::sp
   });
 }
 
+// Whether two sequences add to the same rows of keys or values: several queries that read one memory.
+template <class T>
+bool share_keys(std::span<const AttentionSequence<T>> sequences) {
+  const auto overlap = [&](View<T, 2> AttentionSequence<T>::*member) {
+    std::vector<std::pair<const T*, const T*>> ranges;
+    for (const auto& s : sequences) {
+      const View<T, 2> rows = s.*member;
+      if (rows && rows.rows() > 0) ranges.emplace_back(rows.data(), rows.row(rows.rows() - 1) + rows.columns());
+    }
+    std::sort(ranges.begin(), ranges.end());
+    return std::adjacent_find(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return b.first < a.second; }) !=
+           ranges.end();
+  };
+  return overlap(&AttentionSequence<T>::dkeys) || overlap(&AttentionSequence<T>::dvalues);
+}
+
 // Cut over sequences and key heads: the query heads of a group add to the same keys. log_sum_exp is (heads, T).
-// A learned table (drelative: (heads, buckets)) is shared by sequences, so then the cut is over key heads alone.
+// A learned table (drelative: (heads, buckets)) and common keys are shared by sequences, so then the cut is over key heads alone.
 template <class T, class HeadRule>
 void attention_backward(View<T, 2> dq, View<T, 2> drelative, View<const T, 2> dy, View<const T, 2> y, View<const T, 2> log_sum_exp,
                         View<const T, 2> q, std::span<const AttentionSequence<T>> sequences, const HeadShape& shape, HeadRule&& head_rule) {
@@ -90,7 +106,7 @@ void attention_backward(View<T, 2> dq, View<T, 2> drelative, View<const T, 2> dy
           s.values.columns(v0, v0 + shape.value_width), *s.mask, 0, rule);
     }
   };
-  if (drelative) {
+  if (drelative || share_keys(sequences)) {
     parallel_for(shape.key_heads, 1, [&](Index key_head, Index) {
       for (const auto& s : sequences) one(s, key_head);
     });

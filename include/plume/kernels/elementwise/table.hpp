@@ -59,7 +59,7 @@ void add_row(View<T, 2> y, View<const T, 1> bias) {
 inline constexpr Index column_grain = 64;
 template <class T>
 View<T, 1> part(View<T, 1> row, Index begin, Index end) {
-  return {row.data() + begin, {end - begin}};
+  return row ? View<T, 1>(row.data() + begin, {end - begin}) : row;  // an absent output stays absent
 }
 template <class T>
 void sum_rows(View<T, 1> dbias, View<const T, 2> dy) {

@@ -44,6 +44,7 @@ inline constexpr Index parallel_cost = 1 << 17;
 // of the host program, run on one thread.
 template <class Body>
 void parallel_for(Index count, Index grain, Index cost, Body&& body) {
+  if (count <= 0) return;
   const Index chunks = (count + grain - 1) / grain;
   const Context* const context = thread_slot.context;
   const int threads = context ? static_cast<int>(std::min<Index>(context->threads(), chunks)) : 1;

@@ -1,0 +1,131 @@
+# Sourced by examples/quickstart.sh and tests/run.sh from the top of the project:
+#   bootstrap [EXTRA...]    finds compiler, tools and headers; installs what is missing where that is allowed, else says how and exits 2
+#   workflow NAME PRESET    configures, builds and (PRESET test) tests, with the workflow preset NAME; without presets on cmake before 3.25
+# Honours CXX and PLUME_JOBS. EXTRA names further needs: doctest, nlohmann, pkg-config.
+
+say() { printf '%s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+has_header() {  # has_header FLAGS HEADER...: one of the headers is there; preprocessing alone is fast
+  flags=$1
+  shift
+  for header in "$@"; do
+    # shellcheck disable=SC2086  # several words
+    printf '#include <%s>\n' "$header" | $compiler -x c++ -std=c++20 -E $flags - >/dev/null 2>&1 && return 0
+  done
+  return 1
+}
+
+missing_needs() {  # prints the names of what is missing
+  needs=
+  have "${compiler%% *}" || needs="$needs compiler"
+  have cmake || needs="$needs cmake"
+  have ninja || needs="$needs ninja"
+  if [ -z "$needs" ] || have "${compiler%% *}"; then
+    has_header '' eigen3/Eigen/Core Eigen/Core || needs="$needs eigen"
+    has_header '' xsimd/xsimd.hpp || needs="$needs xsimd"
+  else
+    [ -e /usr/include/eigen3/Eigen/Core ] || needs="$needs eigen"
+    [ -e /usr/include/xsimd/xsimd.hpp ] || needs="$needs xsimd"
+  fi
+  for extra in "$@"; do
+    case $extra in
+      doctest) [ -e /usr/include/doctest/doctest.h ] || { have "${compiler%% *}" && has_header '' doctest/doctest.h; } || needs="$needs doctest" ;;
+      nlohmann) [ -e /usr/include/nlohmann/json.hpp ] || { have "${compiler%% *}" && has_header '' nlohmann/json.hpp; } || needs="$needs nlohmann" ;;
+      pkg-config) have pkg-config || needs="$needs pkg-config" ;;
+    esac
+  done
+  printf '%s\n' "${needs# }"
+}
+
+packages() {  # packages SYSTEM NEED...: the packages of those needs
+  system=$1
+  list=
+  shift
+  for need in "$@"; do
+    case $system:$need in
+      apt:compiler) case $compiler in *clang*) list="$list clang" ;; *) list="$list g++" ;; esac ;;
+      dnf:compiler) case $compiler in *clang*) list="$list clang" ;; *) list="$list gcc-c++" ;; esac ;;
+      pacman:compiler) case $compiler in *clang*) list="$list clang" ;; *) list="$list gcc" ;; esac ;;
+      brew:compiler) list="$list gcc" ;;
+      apt:ninja | dnf:ninja) list="$list ninja-build" ;;
+      apt:eigen) list="$list libeigen3-dev" ;;
+      apt:xsimd) list="$list libxsimd-dev" ;;
+      apt:doctest) list="$list doctest-dev" ;;
+      apt:nlohmann) list="$list nlohmann-json3-dev" ;;
+      dnf:nlohmann) list="$list json-devel" ;;
+      pacman:nlohmann | brew:nlohmann) list="$list nlohmann-json" ;;
+      dnf:eigen) list="$list eigen3-devel" ;;
+      dnf:xsimd | dnf:doctest) list="$list $need-devel" ;;
+      pacman:pkg-config | brew:pkg-config) list="$list pkgconf" ;;
+      *) list="$list $need" ;;
+    esac
+  done
+  printf '%s\n' "${list# }"
+}
+
+apt_install='apt-get install -y --no-remove --no-install-recommends'
+
+cannot() {  # cannot NEED...: says what to install, exits 2
+  say "plume needs: $*. Install with one of:"
+  say "  Debian, Ubuntu:  sudo $apt_install $(packages apt "$@")"
+  say "  Fedora:          sudo dnf install -y $(packages dnf "$@")"
+  say "  Arch:            sudo pacman -S --needed $(packages pacman "$@")"
+  say "  macOS:           brew install $(packages brew "$@")"
+  say "and run this command again."
+  exit 2
+}
+
+install_needs() {  # install_needs NEED...
+  have apt-get || cannot "$@"
+  wanted=$(packages apt "$@")
+  elevate=
+  if [ "$(id -u)" -ne 0 ]; then
+    have sudo || cannot "$@"
+    elevate=sudo
+    [ -t 0 ] || elevate='sudo -n'  # nobody is there to type a password
+    if [ "$elevate" = 'sudo -n' ] && ! sudo -n true 2>/dev/null; then cannot "$@"; fi
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  say "+ $elevate${elevate:+ }$apt_install $wanted"
+  # shellcheck disable=SC2086  # several words
+  $elevate $apt_install $wanted >&2 2>/dev/null && return 0
+  say "+ $elevate${elevate:+ }apt-get update"
+  $elevate apt-get update >&2 || cannot "$@"
+  # shellcheck disable=SC2086
+  $elevate $apt_install $wanted >&2 || cannot "$@"
+}
+
+bootstrap() {
+  compiler=${CXX:-c++}
+  needs=$(missing_needs "$@")
+  # shellcheck disable=SC2086
+  if [ -n "$needs" ]; then
+    install_needs $needs
+    needs=$(missing_needs "$@")
+    if [ -n "$needs" ]; then cannot $needs; fi
+  fi
+  if ! has_header -fopenmp omp.h; then
+    version=$($compiler -dumpversion | cut -d. -f1)
+    say "$compiler finds no omp.h. Install its OpenMP (Debian: apt-get install --no-remove libomp-$version-dev; Fedora: libomp-devel; Arch: openmp; macOS: brew install libomp), or use CXX=g++."
+    exit 2
+  fi
+  jobs=${PLUME_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
+  export CMAKE_BUILD_PARALLEL_LEVEL="$jobs" CTEST_PARALLEL_LEVEL="$jobs"
+}
+
+cmake_at_least() {  # cmake_at_least MINOR: cmake is 3.MINOR or newer
+  cmake --version | { IFS=' .' read -r _ _ major minor _; [ "$major" -gt 3 ] || { [ "$major" -eq 3 ] && [ "$minor" -ge "$1" ]; }; }
+}
+
+workflow() {
+  if cmake_at_least 25; then
+    cmake --workflow --preset "$1"
+  elif [ "$2" = release ]; then
+    cmake -S . -B build/release -DCMAKE_BUILD_TYPE=Release -DPLUME_BUILD_TESTS=OFF -DPLUME_BUILD_BENCH=OFF && cmake --build build/release
+  else
+    cmake -S . -B "build/$2" -DCMAKE_BUILD_TYPE=Test '-DCMAKE_CXX_FLAGS=-O1 -g -D_GLIBCXX_ASSERTIONS' -DPLUME_BUILD_BENCH=OFF -DPLUME_WERROR=ON &&
+      cmake --build "build/$2" &&
+      (cd "build/$2" && ctest --output-on-failure --output-log tests.log -LE nightly)
+  fi
+}

@@ -1,0 +1,91 @@
+// Matrix products against a plain loop in double: all transposes, sizes 0 to 35, rows with gaps.
+#include <doctest/doctest.h>
+
+#include "../numbers.hpp"
+#include "plume/kernels/gemm/table.hpp"
+
+using namespace plume;
+
+namespace {
+
+// A matrix inside a larger one, so that its rows have gaps; filled from a generator.
+template <class T>
+struct Framed {
+  std::vector<T> data;
+  View<T, 2> view;
+  Framed(Index rows, Index columns, bool is_transposed, Random& random)
+      : data(static_cast<std::size_t>((is_transposed ? columns : rows) * ((is_transposed ? rows : columns) + 3) + 5)) {
+    for (T& value : data) value = static_cast<T>(random.normal());
+    const Index inner = is_transposed ? rows : columns, outer = is_transposed ? columns : rows;
+    const View<T, 2> stored(data.data() + 2, {outer, inner}, {inner + 3, 1});
+    view = is_transposed ? stored.transposed() : stored;
+  }
+};
+
+// The largest error of c += a b, and whether anything outside c was written.
+template <class T>
+double error_of(Index m, Index n, Index k, bool a_transposed, bool b_transposed, Random& random) {
+  Framed<T> a(m, k, a_transposed, random), b(k, n, b_transposed, random), c(m, n, false, random);
+  const std::vector<T> before = c.data;
+  const View<const T, 2> start(before.data() + 2, {m, n}, {n + 3, 1});
+  kernels::gemm<T>(c.view, a.view, b.view);
+  double worst = 0;
+  for (Index i = 0; i < m; ++i) {
+    for (Index j = 0; j < n; ++j) {
+      double sum = static_cast<double>(start(i, j)), size = std::abs(sum);
+      for (Index l = 0; l < k; ++l) {
+        const double product = static_cast<double>(a.view(i, l)) * static_cast<double>(b.view(l, j));
+        sum += product;
+        size += std::abs(product);
+      }
+      worst = std::max(worst, std::abs(static_cast<double>(c.view(i, j)) - sum) / std::max(size, 1e-30));
+      c.data[static_cast<std::size_t>(2 + i * (n + 3) + j)] = start(i, j);
+    }
+  }
+  return c.data == before ? worst : INFINITY;
+}
+
+}  // namespace
+
+TEST_CASE("every transpose at sizes 0 to 35") {
+  Random random{.seed = 3};
+  const Index sizes[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 31, 35};
+  double worst = 0, worst_double = 0;
+  for (const bool a_transposed : {false, true}) {
+    for (const bool b_transposed : {false, true}) {
+      for (const Index m : sizes)
+        for (const Index n : sizes)
+          for (const Index k : sizes) worst = std::max(worst, error_of<float>(m, n, k, a_transposed, b_transposed, random));
+      for (Index size = 0; size <= 35; ++size) {
+        worst = std::max(worst, error_of<float>(size, size, size, a_transposed, b_transposed, random));
+        worst_double = std::max(worst_double, error_of<double>(size, 35 - size, size / 2, a_transposed, b_transposed, random));
+      }
+    }
+  }
+  CHECK(worst < 1e-6);
+  CHECK(worst_double < 1e-15);
+}
+
+TEST_CASE("sizes past the blocks of the kernel, with threads and without") {
+  for (const int threads : {1, 2, 3}) {
+    const Context context({.threads = threads});
+    const ContextScope scope(context);
+    Random random{.seed = 5};
+    for (const bool a_transposed : {false, true}) {
+      for (const bool b_transposed : {false, true}) {
+        CHECK(error_of<float>(301, 67, 419, a_transposed, b_transposed, random) < 1e-6);
+        CHECK(error_of<float>(3, 517, 129, a_transposed, b_transposed, random) < 1e-6);
+        CHECK(error_of<float>(67, 263, 33, a_transposed, b_transposed, random) < 1e-6);
+      }
+    }
+  }
+}
+
+TEST_CASE("a context can ask for the reference loop") {
+  CHECK(&kernels::gemm_table<float>() == &kernels::eigen_gemm);
+  const Context context({.threads = 1, .gemm = Gemm::reference});
+  const ContextScope scope(context);
+  CHECK(&kernels::gemm_table<float>() == &kernels::reference_gemm<float>);
+  Random random{.seed = 7};
+  CHECK(error_of<float>(35, 33, 31, false, true, random) < 1e-6);
+}

@@ -1,0 +1,3 @@
+#include "../use_plume.hpp"
+
+bool first() { return use_plume(); }

@@ -1,0 +1,3 @@
+#include "../use_plume.hpp"
+
+bool second() { return use_plume(); }

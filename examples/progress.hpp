@@ -103,8 +103,8 @@ class ProgressLine {
     getrusage(RUSAGE_SELF, &usage);
     const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
     const double cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime), wall = clock_.seconds();
-    if (wall - wall_before_ >= 1 || percent_ == 0) {
-      percent_ = wall > wall_before_ ? 100 * (cpu - cpu_before_) / (wall - wall_before_) : 0;
+    if (wall - wall_before_ >= (percent_ == 0 ? 0.1 : 1)) {
+      percent_ = 100 * (cpu - cpu_before_) / (wall - wall_before_);
       wall_before_ = wall;
       cpu_before_ = cpu;
     }

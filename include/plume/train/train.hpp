@@ -328,8 +328,10 @@ class Trainer {
     state_.seconds = seconds_before_ + seconds_of_run();
     Checkpoint checkpoint{.step = state_.step, .model = model_description(model_), .state = to_json(state_), .weights = named(parameters())};
     checkpoint.optimizer = named(with_optimizer([](auto& optimizer) { return optimizer.state(); }));
+    const FileSystem system;
+    const FileSystem& files = options_.files ? *options_.files : system;
     try {
-      result_.checkpoint = write_checkpoint(folder_, checkpoint, options_.files ? *options_.files : FileSystem());
+      result_.checkpoint = write_checkpoint(folder_, checkpoint, files);
       prune_checkpoints(folder_, options_.keep_last, state_.step);
     } catch (const IoError& error) {
       if (on_failure == OnFailure::fail) throw;

@@ -57,7 +57,7 @@ template <class T>
 void gemm(View<T, 2> c, View<const T, 2> a, View<const T, 2> b) {
   constexpr Index skinny_rows = 4;
   const GemmTable<T>& table = gemm_table<T>();
-  c.rows() <= skinny_rows && a.stride(1) == 1 && b.stride(0) == 1 ? table.skinny(c, a, b) : table.gemm(c, a, b);
+  c.rows() <= skinny_rows&& a.stride(1) == 1 && b.stride(0) == 1 ? table.skinny(c, a, b) : table.gemm(c, a, b);
 }
 
 }  // namespace plume::inline PLUME_ABI::kernels

@@ -42,7 +42,8 @@ struct Rows<0> {
 
 // c (N, 16) += a (N, depth) panel (depth, 16); a has any strides, the panel is dense.
 template <int N>
-[[gnu::target("avx2,fma")]] inline void tile(float* c, Index c_stride, const float* a, Index row_stride, Index depth_stride, const float* panel, Index depth) {
+[[gnu::target("avx2,fma")]] inline void tile(float* c, Index c_stride, const float* a, Index row_stride, Index depth_stride,
+                                             const float* panel, Index depth) {
   Rows<N> rows;
   rows.clear();
   for (Index k = 0; k < depth; ++k) {
@@ -110,7 +111,8 @@ inline void gemm(View<float, 2> c, View<const float, 2> a, View<const float, 2> 
     parallel_for(rows * groups, 1, c.rows() * (end - begin) * depth, [&](Index task, Index) {
       const Index row = task / groups * row_block, column = task % groups * column_block;
       const Index last_row = std::min(c.rows(), row + row_block), last_column = std::min(end, begin + column + column_block);
-      multiply_block(c.rows(row, last_row).columns(begin + column, last_column), a.rows(row, last_row), panels + column / tile_columns * panel_size, panel_size);
+      multiply_block(c.rows(row, last_row).columns(begin + column, last_column), a.rows(row, last_row),
+                     panels + column / tile_columns * panel_size, panel_size);
     });
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
-// Instruction-set levels. Kernels of a level are compiled inside the headers, whatever flags the program is built with, and chosen at run time.
+// Instruction-set levels. Kernels of a level are compiled inside the headers, whatever flags the program is built with, and chosen at run
+// time.
 #include <cstdlib>
 #include <string_view>
 
@@ -19,7 +20,8 @@ inline Level available_level() {
   return Level::base;
 }
 
-// The available level, or the one that the environment variable PLUME_ISA names. ArgumentError: it names none, or one that is not available.
+// The available level, or the one that the environment variable PLUME_ISA names. ArgumentError: it names none, or one that is not
+// available.
 inline Level chosen_level() {
   const Level best = available_level();
   const char* const wish = std::getenv("PLUME_ISA");

@@ -258,8 +258,9 @@ TEST_CASE("row by row, many chunks give what a few rows alone give") {
          const auto here = std::span(positions).subspan(static_cast<std::size_t>(i), static_cast<std::size_t>(j - i));
          return rope(x.rows(i, j), rotary_angles(here, 500, 1e4, DType::f32), width, RotaryLayout::half_split);
        }}};
-  for (const auto& [name, function] : functions) {
-    INFO(name);
+  for (const auto& entry : functions) {
+    const Function& function = entry.second;
+    INFO(entry.first);
     Gradients whole, pieces;
     Tensor y;
     {

@@ -136,7 +136,7 @@ TEST_CASE("the gradient of every tensor, with and without recomputation") {
       CHECK(gradients.size() == golden.file.size());
       CHECK(worst(gradients, golden, "gradient.") <= (dtype == DType::f32 ? 1e-4 : 1e-9));
       const Tensors again = gradients_of(model, golden, Recompute::blocks);
-      for (const auto& [path, gradient] : gradients) CHECK_MESSAGE(plume_test::same_bits(gradient, again.at(path)), path);
+      for (const auto& entry : gradients) CHECK_MESSAGE(plume_test::same_bits(entry.second, again.at(entry.first)), entry.first);
     }
   }
 }
@@ -211,10 +211,11 @@ TEST_CASE("mutations of a model do not pass") {
         changes.emplace_back("untied head", [](Decoder& model) { model.head.weight = model.embedding.weight.copy(); });
       }
     }
-    for (const auto& [title, change] : changes) {
+    for (const auto& entry : changes) {
+      const std::string& title = entry.first;
       INFO(name << ": " << title);
       Decoder model = golden.decoder(DType::f64);
-      change(model);
+      entry.second(model);
       // An untied copy of the head computes the same logits; the gradient of the embedding is then a part of the tied one.
       double noticed = distance(logits_of(model, golden), golden.f64.at("logits"));
       if (noticed == 0 || title == "untied head") {

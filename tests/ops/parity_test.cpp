@@ -200,9 +200,9 @@ TEST_CASE("f32 agrees with f64") {
   const Fixture fixture;
   for (const Operation& operation : operations(fixture)) {
     const auto exact = compute(fixture, operation, DType::f64);
-    for (const auto& [name, result] : compute(fixture, operation, DType::f32)) {
-      CHECK(result.dtype() == DType::f32);
-      CHECK_MESSAGE(relative_distance(result, exact.at(name)) <= 1e-4, operation.name << "." << name);
+    for (const auto& entry : compute(fixture, operation, DType::f32)) {
+      CHECK(entry.second.dtype() == DType::f32);
+      CHECK_MESSAGE(relative_distance(entry.second, exact.at(entry.first)) <= 1e-4, operation.name << "." << entry.first);
     }
   }
 }

@@ -95,8 +95,8 @@ TEST_CASE("a context can ask for the reference loop") {
 
 TEST_CASE("levels have kernels of their own; PLUME_ISA lowers the level, and an unknown or unavailable one is an error") {
   if (kernels::available_level() == kernels::Level::avx2) {
-    CHECK(kernels::avx2_gemm.gemm != kernels::base_gemm.gemm);
-    CHECK(kernels::avx2_gemm.skinny != kernels::base_gemm.skinny);
+    CHECK((kernels::avx2_gemm.gemm != kernels::base_gemm.gemm));
+    CHECK((kernels::avx2_gemm.skinny != kernels::base_gemm.skinny));
   } else {
     MESSAGE("SKIP: this processor has no avx2");
   }

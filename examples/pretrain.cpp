@@ -32,7 +32,8 @@ std::string resume_command(int argc, char** argv) {
   for (int i = 0; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--resume" || word == "--overwrite") continue;
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./,:+") == word.npos;
+    const bool plain =
+        !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./,:+") == word.npos;
     std::string quoted = "'";
     for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
     command += (plain ? word : quoted + "'") + " ";
@@ -45,16 +46,21 @@ std::string resume_command(int argc, char** argv) {
 int main(int argc, char** argv) {
   example::Flags flags("pretrain", "Trains a language model from scratch.");
   const auto& data = flags.list("--data FILE...", example::required, "text files; a line <|endoftext|> separates documents");
-  const auto& validation = flags.text("--validation FILE|X", "0.1", "text file to measure the loss on, or the fraction of the data's end; 0: none");
-  const auto& config_name = flags.text("--config NAME|FILE", "tiny", "tiny, shakespeare-cpu, shakespeare, gpt2-124m, stories15m, or a JSON file with the same keys");
-  const auto& tokenizer_name = flags.text("--tokenizer DIR|char|bytes", "char", "tokenizer directory or file; char: the data's characters; bytes: one token a byte");
+  const auto& validation =
+      flags.text("--validation FILE|X", "0.1", "text file to measure the loss on, or the fraction of the data's end; 0: none");
+  const auto& config_name = flags.text("--config NAME|FILE", "tiny",
+                                       "tiny, shakespeare-cpu, shakespeare, gpt2-124m, stories15m, or a JSON file with the same keys");
+  const auto& tokenizer_name =
+      flags.text("--tokenizer DIR|char|bytes", "char", "tokenizer directory or file; char: the data's characters; bytes: one token a byte");
   const auto& out = flags.text("--out DIR", example::required, "where the model, its log and its checkpoints go");
   const auto& steps = flags.number("--steps N", plume::Index{0}, "updates; 0: as the configuration says", {.min = 0});
   const auto& batch = flags.number("--batch N", plume::Index{0}, "sequences of a micro-step; 0: as the configuration says", {.min = 0});
   const auto& sequence = flags.number("--sequence N", plume::Index{0}, "tokens of a sequence; 0: as the configuration says", {.min = 0});
-  const auto& accumulation = flags.number("--accumulation N", plume::Index{0}, "micro-steps of an update; 0: as the configuration says", {.min = 0});
+  const auto& accumulation =
+      flags.number("--accumulation N", plume::Index{0}, "micro-steps of an update; 0: as the configuration says", {.min = 0});
   const auto& rate = flags.number("--learning-rate X", 0.0, "peak of the schedule; 0: as the configuration says", {.min = 0});
-  const auto& evaluate_every = flags.number("--evaluate-every N", plume::Index{0}, "steps between evaluations and checkpoints; 0: as the configuration says", {.min = 0});
+  const auto& evaluate_every = flags.number("--evaluate-every N", plume::Index{0},
+                                            "steps between evaluations and checkpoints; 0: as the configuration says", {.min = 0});
   const auto& log_every = flags.number("--log-every N", plume::Index{10}, "steps between lines of metrics.jsonl", {.min = 1});
   const auto& keep = flags.number("--keep-last N", plume::Index{2}, "checkpoints to keep", {.min = 1});
   const auto& resume = flags.toggle("--resume", "go on from the newest whole checkpoint in --out, if there is one");
@@ -81,7 +87,8 @@ int main(int argc, char** argv) {
     replace(config.batch, batch);
     replace(config.accumulation, accumulation);
     replace(config.evaluate_every, evaluate_every);
-    if (sequence > config.model.context) throw example::UsageError("--sequence", plume::concat("is longer than the context of ", config.model.context));
+    if (sequence > config.model.context)
+      throw example::UsageError("--sequence", plume::concat("is longer than the context of ", config.model.context));
     replace(config.sequence, sequence);
     config.warmup = std::min(config.warmup, config.steps / 4);
 
@@ -128,8 +135,8 @@ int main(int argc, char** argv) {
                                 .stop = stop,
                                 .threads = threads};
     example::ProgressLine line(quiet ? example::ProgressLine::Output::none : example::ProgressLine::Output::line);
-    line.remark(plume::concat(plume::count_parameters(model.decoder), " parameters, ", training.size(), " training tokens, ", held_out.size(),
-                              " validation tokens, vocabulary ", config.model.vocabulary));
+    line.remark(plume::concat(plume::count_parameters(model.decoder), " parameters, ", training.size(), " training tokens, ",
+                              held_out.size(), " validation tokens, vocabulary ", config.model.vocabulary));
     const plume::TrainCallbacks callbacks{.progress = [&](const plume::Progress& now) { line.show(now); },
                                           .evaluated = [&](const plume::Progress&) { plume::save(model, out); },
                                           .warning = [&](const std::string& text) { line.remark("warning: " + text); }};
@@ -160,7 +167,8 @@ int main(int argc, char** argv) {
     }
     if (result.end == plume::TrainEnd::finished) return;
     std::fflush(stdout);
-    std::fprintf(stderr, "stopped at step %lld of %lld; resume with:\n  %s\n", static_cast<long long>(last.step), static_cast<long long>(last.steps), resume_command(argc, argv).c_str());
+    std::fprintf(stderr, "stopped at step %lld of %lld; resume with:\n  %s\n", static_cast<long long>(last.step),
+                 static_cast<long long>(last.steps), resume_command(argc, argv).c_str());
     if (result.end == plume::TrainEnd::stopped) throw plume::Cancelled();  // exit 130
   });
 }

@@ -11,3 +11,5 @@
 #include "plume/optim/schedule.hpp"
 #include "plume/optim/sgd.hpp"
 #include "plume/tokenizer/train_byte_bpe.hpp"
+#include "plume/train/named_configs.hpp"
+#include "plume/train/train.hpp"

@@ -94,7 +94,8 @@ TEST_CASE("a cursor puts the stream back exactly") {
 }
 
 TEST_CASE("a corpus shorter than a window is refused with both numbers") {
-  CHECK_THROWS_WITH_AS(PackedWindows(counting(32), {.sequence = 32}), doctest::Contains("has 32 tokens, one window of 32 needs 33"), ArgumentError);
+  CHECK_THROWS_WITH_AS(PackedWindows(counting(32), {.sequence = 32}), doctest::Contains("has 32 tokens, one window of 32 needs 33"),
+                       ArgumentError);
   PackedWindows shortest(counting(33), {.sequence = 32});
   CHECK(shortest.next(3).inputs.size() == 96);
 }

@@ -133,9 +133,13 @@ TEST_CASE("a stop within an accumulated step and one within an evaluation change
     Decoder decoder = toy::model(data.tokenizer.vocabulary(), 1);
     PackedWindows windows(data.training, {.sequence = 32, .seed = 3});
     Stopping source{windows, stop};
-    const TrainResult first = in_evaluation ? train(decoder, windows, StoppingList{held_out, stop}, options) : train(decoder, source, held_out, options);
+    const TrainResult first =
+        in_evaluation ? train(decoder, windows, StoppingList{held_out, stop}, options) : train(decoder, source, held_out, options);
     CHECK(first.end == TrainEnd::stopped);
     CHECK(first.progress.step == (in_evaluation ? 12 : 7));
+    PackedWindows there(data.training, {.sequence = 32, .seed = 3});
+    there.next(16 * first.progress.step);
+    CHECK(windows.cursor() == there.cursor());  // the half-done step gave its batches back
     options.stop = {};
     run(data, options);
     same(Outcome(folder.path()), expected);
@@ -197,7 +201,8 @@ TEST_CASE("kill -9 at random moments, and SIGINT, change no bit") {
     const TrainResult last = run(data, options_for(folder.path()));
     CHECK(last.end == TrainEnd::finished);
     same(Outcome(folder.path()), expected);
-    for (const auto& entry : std::filesystem::directory_iterator(folder / "checkpoints")) CHECK(entry.path().string().find(".tmp-") == std::string::npos);
+    for (const auto& entry : std::filesystem::directory_iterator(folder / "checkpoints"))
+      CHECK(entry.path().string().find(".tmp-") == std::string::npos);
   }
 }
 
@@ -232,11 +237,12 @@ TEST_CASE("a disk that fills up during a checkpoint costs that checkpoint and no
     options.files = std::make_shared<testing::FailingFiles>(testing::Fault{.call = of_one + part, .failing = testing::Failing::once});
     std::vector<std::string> warnings;
     std::vector<Index> whole;
-    run(data, options, {.progress =
-                            [&](const Progress& now) {
-                              if (now.step == 11) whole = checkpoint_steps(folder / "checkpoints");
-                            },
-                        .warning = [&](const std::string& text) { warnings.push_back(text); }});
+    run(data, options,
+        {.progress =
+             [&](const Progress& now) {
+               if (now.step == 11) whole = checkpoint_steps(folder / "checkpoints");
+             },
+         .warning = [&](const std::string& text) { warnings.push_back(text); }});
     CAPTURE(part);
     REQUIRE(warnings.size() == 1);
     CHECK(warnings[0].find("No space left") != std::string::npos);
@@ -269,6 +275,7 @@ TEST_CASE("weights that are not finite never become a checkpoint") {
   const Tensor good = Tensor::zeros({2, 2}), bad = Tensor::zeros({2, 2});
   bad.fill(std::nan(""));
   write_checkpoint(folder.path(), {.step = 1, .model = "m", .state = Json::object(), .weights = {{"w", good}}});
-  CHECK_THROWS_AS(write_checkpoint(folder.path(), {.step = 2, .model = "m", .state = Json::object(), .weights = {{"w", bad}}}), NumericError);
+  CHECK_THROWS_AS(write_checkpoint(folder.path(), {.step = 2, .model = "m", .state = Json::object(), .weights = {{"w", bad}}}),
+                  NumericError);
   CHECK(checkpoint_steps(folder.path()) == std::vector<Index>{1});
 }

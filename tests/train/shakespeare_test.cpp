@@ -24,7 +24,12 @@ TEST_CASE("tiny Shakespeare reaches a validation loss of 1.93 in the mean of thr
     initialise(decoder, seed);
     PackedWindows windows(training, {.sequence = config.sequence, .seed = seed});
     const TrainResult result = train(decoder, windows, EvaluationWindows(validation, {.sequence = config.sequence}),
-                                     {.steps = config.steps, .batch = config.batch, .schedule = config.schedule(), .optimizer = config.optimizer, .seed = seed, .evaluate_every = 0});
+                                     {.steps = config.steps,
+                                      .batch = config.batch,
+                                      .schedule = config.schedule(),
+                                      .optimizer = config.optimizer,
+                                      .seed = seed,
+                                      .evaluate_every = 0});
     MESSAGE("seed ", seed, ": validation loss ", *result.progress.validation_loss);
     sum += *result.progress.validation_loss;
   }

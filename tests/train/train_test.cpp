@@ -53,11 +53,13 @@ TEST_CASE("the loss falls far below the unigram entropy, whatever the seed") {
 
 TEST_CASE("negative control: shuffled tokens stay at the unigram entropy") {
   const toy::Data data;
-  std::vector<TokenId> ids(data.training.ids().begin(), data.training.ids().end()), held_out(data.validation.ids().begin(), data.validation.ids().end());
+  std::vector<TokenId> ids(data.training.ids().begin(), data.training.ids().end()),
+      held_out(data.validation.ids().begin(), data.validation.ids().end());
   Random random{.seed = 5};
   for (auto* all : {&ids, &held_out})
     for (std::size_t i = all->size(); i > 1; --i) std::swap((*all)[i - 1], (*all)[random.below(i)]);
-  const double unigram = toy::unigram_entropy(data.training, data.validation), loss = trained_loss(data, TokenDataset(ids), TokenDataset(held_out), 1, 200);
+  const double unigram = toy::unigram_entropy(data.training, data.validation),
+               loss = trained_loss(data, TokenDataset(ids), TokenDataset(held_out), 1, 200);
   CHECK(loss > unigram - 0.02);
   CHECK(loss < unigram + 0.1);
 }
@@ -126,10 +128,11 @@ TEST_CASE("a step that is not finite is skipped before the optimiser") {
   PackedWindows windows(data.training, {.sequence = 32, .seed = 1});
   std::vector<std::vector<float>> after;
   std::vector<std::string> warnings;
-  const TrainCallbacks callbacks{.progress = [&](const Progress& now) {
-                                   after.push_back(toy::weights(model.decoder));
-                                   CHECK(std::isfinite(now.loss));
-                                 },
+  const TrainCallbacks callbacks{.progress =
+                                     [&](const Progress& now) {
+                                       after.push_back(toy::weights(model.decoder));
+                                       CHECK(std::isfinite(now.loss));
+                                     },
                                  .warning = [&](const std::string& text) { warnings.push_back(text); }};
   const TrainResult result = train(model, windows, NoEvaluation{}, toy::options(8), callbacks);
   CHECK(result.progress.skipped == 2);
@@ -161,7 +164,7 @@ TEST_CASE("skipped steps leave the moments alone: training goes on as if they ha
     PackedWindows windows(data.training, {.sequence = 32, .seed = 1});
     TrainOptions options = toy::options(bad.empty() ? 4 : 5);
     options.schedule = {1e-3, 1e-3, 0, 1};  // constant
-    struct Leaving {  // the batch of the skipped step
+    struct Leaving {                        // the batch of the skipped step
       PackedWindows& windows;
       bool leave;
       int calls = 0;
@@ -197,7 +200,8 @@ TEST_CASE("too many skips in a row end the run with the name of the tensor") {
     CHECK(text.find("embedding.weight") != text.npos);
   }
   for (const Index step : checkpoint_steps(folder / "checkpoints"))
-    for (const NamedTensor& named : read_checkpoint(concat(folder / "checkpoints", "/step-", step)).weights) CHECK_NOTHROW(check_finite(named));
+    for (const NamedTensor& named : read_checkpoint(concat(folder / "checkpoints", "/step-", step)).weights)
+      CHECK_NOTHROW(check_finite(named));
 }
 
 TEST_CASE("the run's log has every field, and the chart its curves") {
@@ -211,7 +215,8 @@ TEST_CASE("the run's log has every field, and the chart its curves") {
   options.log_every = 5;
   options.directory = folder.path();
   std::vector<Index> evaluated;
-  const TrainResult result = train(decoder, windows, held_out, options, {.evaluated = [&](const Progress& now) { evaluated.push_back(now.step); }});
+  const TrainResult result =
+      train(decoder, windows, held_out, options, {.evaluated = [&](const Progress& now) { evaluated.push_back(now.step); }});
   CHECK(evaluated == std::vector<Index>{10, 20});
   CHECK(result.end == TrainEnd::finished);
   CHECK(result.checkpoint == folder / "checkpoints/step-20");
@@ -221,7 +226,8 @@ TEST_CASE("the run's log has every field, and the chart its curves") {
     const Json line = Json::parse(text);
     steps.push_back(line.integer("step"));
     CHECK(line.integer("tokens") == line.integer("step") * 4 * 32);
-    for (const char* field : {"loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds", "rss_bytes"}) CHECK(line.number(field) > 0);
+    for (const char* field : {"loss", "learning_rate", "gradient_norm", "tokens_per_second", "seconds", "rss_bytes"})
+      CHECK(line.number(field) > 0);
     CHECK(line.at("validation_loss").is_null() == (steps.back() % 10 != 0));
   }
   CHECK(steps == std::vector<Index>{5, 10, 15, 20});

@@ -15,8 +15,8 @@ struct TokenBatch {
 
 // Where a source of training batches stands. Three numbers are the whole state, because its random numbers are counter-based.
 struct DataCursor {
-  std::uint64_t seed = 0;   // of the order
-  std::int64_t epoch = 0;   // times the data has been gone through
+  std::uint64_t seed = 0;     // of the order
+  std::int64_t epoch = 0;     // times the data has been gone through
   std::int64_t position = 0;  // sequences taken in this epoch
   friend bool operator==(const DataCursor&, const DataCursor&) = default;
 };
@@ -26,7 +26,7 @@ template <class S>
 concept BatchSource = requires(S& source, const S& constant, Index sequences, const DataCursor& cursor) {
   { source.next(sequences) } -> std::same_as<TokenBatch>;
   { constant.cursor() } -> std::same_as<DataCursor>;
-  source.seek(cursor);  // ConfigError: the cursor does not fit the data
+  source.seek(cursor);                                               // ConfigError: the cursor does not fit the data
   { constant.fingerprint() } -> std::convertible_to<std::uint64_t>;  // of all that decides what next() returns, the seed apart
 };
 

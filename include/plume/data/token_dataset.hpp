@@ -27,9 +27,7 @@ namespace plume::inline PLUME_ABI {
 class TokenDataset {
  public:
   TokenDataset() = default;
-  explicit TokenDataset(std::vector<TokenId> ids) : ids_(std::make_shared<const std::vector<TokenId>>(std::move(ids))) {
-    part_ = *ids_;
-  }
+  explicit TokenDataset(std::vector<TokenId> ids) : ids_(std::make_shared<const std::vector<TokenId>>(std::move(ids))) { part_ = *ids_; }
 
   Index size() const { return static_cast<Index>(part_.size()); }
   bool empty() const { return part_.empty(); }

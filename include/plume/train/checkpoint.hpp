@@ -67,7 +67,8 @@ inline std::vector<NamedTensor> tensors_of(const std::string& path, std::int64_t
   const SafetensorsFile file = read_safetensors(path);
   for (const auto& [key, value] : file.metadata())
     if (key == "step" && value != concat(step))
-      throw FormatError(Where{.path = path, .field = "__metadata__.step"}, concat("is ", quoted(value), ", the checkpoint is of step ", step));
+      throw FormatError(Where{.path = path, .field = "__metadata__.step"},
+                        concat("is ", quoted(value), ", the checkpoint is of step ", step));
   std::vector<NamedTensor> tensors;
   for (const SafetensorsEntry& entry : file.entries()) tensors.push_back({entry.name, file.tensor(entry.name)});
   return tensors;
@@ -90,7 +91,8 @@ inline Checkpoint read_checkpoint(const std::string& path) {
   const std::string manifest_path = path + "/manifest.json";
   const Json outer = Json::parse(read_file(manifest_path, Limits{}.max_json_bytes, "max_json_bytes"), {.path = manifest_path});
   const Json& manifest = outer.at("manifest");
-  if (manifest.text("magic") != magic) manifest.at("magic").fail(concat("is ", quoted(manifest.text("magic")), ", expected ", quoted(magic)));
+  if (manifest.text("magic") != magic)
+    manifest.at("magic").fail(concat("is ", quoted(manifest.text("magic")), ", expected ", quoted(magic)));
   if (manifest.integer("format") != version)
     manifest.at("format").fail(concat("is version ", manifest.integer("format"), ", this library reads version ", version));
   const std::string text = dump(manifest);
@@ -114,7 +116,8 @@ inline Checkpoint read_checkpoint(const std::string& path) {
     if (bytes.size() != file.at("bytes").as_unsigned())
       throw FormatError(Where{.path = at}, concat("has ", bytes.size(), " bytes, the manifest says ", file.at("bytes").as_unsigned()));
     if (const auto sum = crc32c(bytes); sum != file.at("crc32c").as_unsigned())
-      throw FormatError(Where{.path = at}, concat("is damaged: its checksum is ", sum, ", the manifest says ", file.at("crc32c").as_unsigned()));
+      throw FormatError(Where{.path = at},
+                        concat("is damaged: its checksum is ", sum, ", the manifest says ", file.at("crc32c").as_unsigned()));
   }
   const std::string state_path = path + "/state.json";
   checkpoint.state = Json::parse(read_file(state_path, Limits{}.max_json_bytes, "max_json_bytes"), {.path = state_path});
@@ -141,13 +144,15 @@ inline std::string write_checkpoint(const std::string& folder, const Checkpoint&
   }
   const std::uint64_t bytes = bytes_of_all(checkpoint.weights) + bytes_of_all(checkpoint.optimizer) + (64u << 10);
   struct statvfs disk = {};
-  if (::statvfs(folder.c_str(), &disk) == 0 && static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) < static_cast<double>(bytes))
+  if (::statvfs(folder.c_str(), &disk) == 0 &&
+      static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize) < static_cast<double>(bytes))
     throw IoError(concat("save ", bytes, " bytes"), path, ENOSPC);
   atomic_save_directory(
       path,
       [&](const std::string& temporary) {
         const Metadata metadata = {{"format", "pt"}, {"step", concat(checkpoint.step)}};
-        atomic_save(temporary + "/state.json", [&](FileWriter& out) { out.write(dump(checkpoint.state, 2) + "\n"); }, files);
+        atomic_save(
+            temporary + "/state.json", [&](FileWriter& out) { out.write(dump(checkpoint.state, 2) + "\n"); }, files);
         write_safetensors(temporary + "/weights.safetensors", checkpoint.weights, metadata, files);
         write_safetensors(temporary + "/optimizer.safetensors", checkpoint.optimizer, metadata, files);
         Json list = Json::array();
@@ -161,7 +166,8 @@ inline std::string write_checkpoint(const std::string& folder, const Checkpoint&
         const std::string text = dump(manifest);
         Json outer = Json::object();
         outer.set("manifest", std::move(manifest)).set("checksum", crc32c(std::as_bytes(std::span(text))));
-        atomic_save(temporary + "/manifest.json", [&](FileWriter& out) { out.write(dump(outer, 2) + "\n"); }, files);
+        atomic_save(
+            temporary + "/manifest.json", [&](FileWriter& out) { out.write(dump(outer, 2) + "\n"); }, files);
       },
       files);
   read_checkpoint(path);

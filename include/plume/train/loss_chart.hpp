@@ -126,7 +126,8 @@ inline std::string loss_chart(const LossCurves& curves) {
     svg += concat("<polyline class=\"curve ", type, "\" points=\"");
     for (const LossPoint& point : points) svg += concat(x(point.step), ",", y(point.loss), " ");
     svg += "\"/>\n";
-    if (points.size() == 1) svg += concat("<circle class=\"curve ", type, "\" cx=\"", x(points[0].step), "\" cy=\"", y(points[0].loss), "\" r=\"2\"/>\n");
+    if (points.size() == 1)
+      svg += concat("<circle class=\"curve ", type, "\" cx=\"", x(points[0].step), "\" cy=\"", y(points[0].loss), "\" r=\"2\"/>\n");
     const std::string words = concat(type, " ", fixed(points.back().loss, 3));
     text(fixed(legend, 1), fixed(top - 20, 1), "end", words);
     const double begin = legend - 7.2 * static_cast<double>(words.size()) - 30;

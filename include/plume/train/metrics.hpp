@@ -64,8 +64,7 @@ class MetricsLog {
       }
       kept = end + 1;
     }
-    if (kept < text.size())
-      atomic_save(path_, [&](FileWriter& out) { out.write(std::string_view(text).substr(0, kept)); });
+    if (kept < text.size()) atomic_save(path_, [&](FileWriter& out) { out.write(std::string_view(text).substr(0, kept)); });
   }
 
   // Appends a line. IoError: it cannot be written.

@@ -47,10 +47,30 @@ struct PretrainConfig {
 
 // ConfigError: an unknown, missing or impossible key. The shape is checked by Config::check(), once the vocabulary is known.
 inline PretrainConfig read_pretrain_config(const Json& json) {
-  constexpr std::string_view known[] = {"family",       "layers",    "heads",        "key_heads",     "width",                 "hidden",
-                                        "context",      "bias",      "tied_head",    "rotary_base",   "sequence",              "batch",
-                                        "accumulation", "steps",     "warmup",       "learning_rate", "minimum_learning_rate", "beta1",
-                                        "beta2",        "epsilon",   "weight_decay", "clip",          "dropout",               "evaluate_every"};
+  constexpr std::string_view known[] = {"family",
+                                        "layers",
+                                        "heads",
+                                        "key_heads",
+                                        "width",
+                                        "hidden",
+                                        "context",
+                                        "bias",
+                                        "tied_head",
+                                        "rotary_base",
+                                        "sequence",
+                                        "batch",
+                                        "accumulation",
+                                        "steps",
+                                        "warmup",
+                                        "learning_rate",
+                                        "minimum_learning_rate",
+                                        "beta1",
+                                        "beta2",
+                                        "epsilon",
+                                        "weight_decay",
+                                        "clip",
+                                        "dropout",
+                                        "evaluate_every"};
   for (const Json::Member& member : json.members()) {
     if (std::find(std::begin(known), std::end(known), member.key) != std::end(known)) continue;
     std::string list;

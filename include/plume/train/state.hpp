@@ -96,14 +96,16 @@ inline TrainState read_train_state(const Json& json) {
 template <class M>
 std::string model_description(const M& model) {
   std::string text;
-  if constexpr (requires { { model.config } -> std::convertible_to<Config>; }) {
+  if constexpr (requires {
+                  { model.config } -> std::convertible_to<Config>;
+                }) {
     const Config& c = model.config;
     text = concat("vocabulary ", c.vocabulary, ", context ", c.context, ", width ", c.width, ", layers ", c.layers, ", hidden ", c.hidden,
                   ", heads ", c.heads, "/", c.key_heads, " of ", c.head_width, ", norm ", static_cast<int>(c.norm), " ", c.norm_epsilon,
                   ", position ", static_cast<int>(c.position), " ", c.rotary.base, " ", c.rotary.width, " ",
                   static_cast<int>(c.rotary.layout), ", qkv ", static_cast<int>(c.qkv_layout), ", activation ",
-                  static_cast<int>(c.activation.kind), " ", c.activation.slope, " ", c.activation.shift, " ", c.activation.limit, ", gated ", c.gated, ", biases ",
-                  c.norm_bias, c.qkv_bias, c.output_bias, c.mlp_bias, ", tied ", c.tied_head);
+                  static_cast<int>(c.activation.kind), " ", c.activation.slope, " ", c.activation.shift, " ", c.activation.limit,
+                  ", gated ", c.gated, ", biases ", c.norm_bias, c.qkv_bias, c.output_bias, c.mlp_bias, ", tied ", c.tied_head);
   } else {
     text = concat(count_parameters(model), " parameters");
   }

@@ -5,8 +5,8 @@
 //   EvaluationWindows validation(held_out, {.sequence = 256});
 //   TrainResult result = train(model, training, validation, {.steps = 5000, .batch = 64, .directory = "out"});
 //
-// Loss = sum over trained tokens / number of trained tokens of the whole accumulated batch. A run that was stopped and resumed computes, bit
-// for bit, what the uninterrupted run computes.
+// Loss = sum over trained tokens / number of trained tokens of the whole accumulated batch. A run that was stopped and resumed computes,
+// bit for bit, what the uninterrupted run computes.
 #include <chrono>
 #include <cmath>
 #include <utility>
@@ -107,9 +107,7 @@ class Trainer {
 
   bool writes() const { return !options_.directory.empty(); }
   double seconds_of_run() const { return std::chrono::duration<double>(Clock::now() - began_).count(); }
-  bool interrupted() const {
-    return options_.stop.requested() || (options_.time_limit > 0 && seconds_of_run() >= options_.time_limit);
-  }
+  bool interrupted() const { return options_.stop.requested() || (options_.time_limit > 0 && seconds_of_run() >= options_.time_limit); }
   bool due(Index every) const { return state_.step == options_.steps || (every > 0 && state_.step % every == 0); }
   void warn(const std::string& text) const {
     if (callbacks_.warning) callbacks_.warning(text);
@@ -146,15 +144,19 @@ class Trainer {
     const TrainState state = read_train_state(checkpoint.state);
     if (state.step != checkpoint.step) fail("state.step", concat("is ", state.step, ", the manifest says ", checkpoint.step));
     if (state.step > options_.steps) fail("state.step", concat("is ", state.step, ", this run ends at step ", options_.steps));
-    if (state.optimizer != state_.optimizer) fail("state.optimizer.kind", concat("is ", quoted(state.optimizer), ", this run uses ", state_.optimizer));
+    if (state.optimizer != state_.optimizer)
+      fail("state.optimizer.kind", concat("is ", quoted(state.optimizer), ", this run uses ", state_.optimizer));
     if (state.updates > state.step) fail("state.optimizer.updates", concat("is ", state.updates, " after ", state.step, " steps"));
     if (state.fingerprint != state_.fingerprint)
-      fail("state.data.fingerprint", "the training data or its cut into sequences differ from those of the checkpoint; resume with the same data, tokenizer and sequence length");
+      fail("state.data.fingerprint",
+           "the training data or its cut into sequences differ from those of the checkpoint; resume with the same data, tokenizer and "
+           "sequence length");
     if (state.random.seed != options_.seed || state.data.seed != state_.data.seed)
       fail("state.random", concat("the checkpoint is of seed ", state.random.seed, ", this run of ", options_.seed));
     const CosineSchedule &then = state.schedule, &now = options_.schedule;
     if (then.peak != now.peak || then.minimum != now.minimum || then.warmup != now.warmup || then.steps != now.steps)
-      warn(concat("the learning-rate schedule differs from that of the checkpoint (peak ", then.peak, ", ", then.steps, " steps): the run goes on with peak ", now.peak, ", ", now.steps, " steps"));
+      warn(concat("the learning-rate schedule differs from that of the checkpoint (peak ", then.peak, ", ", then.steps,
+                  " steps): the run goes on with peak ", now.peak, ", ", now.steps, " steps"));
     std::vector<NamedParameter> moments = with_optimizer([](auto& optimizer) { return optimizer.state(); });
     check(checkpoint, "weights", checkpoint.weights, parameters());
     check(checkpoint, "optimizer", checkpoint.optimizer, moments);
@@ -220,7 +222,9 @@ class Trainer {
       if (stopped()) return false;
       Pass pass;
       pass.segments = segments_of(batch);
-      pass.dropout = {.rate = options_.dropout, .seed = options_.seed, .stream = state_.random.stream + static_cast<std::uint64_t>(&batch - batches.data())};
+      pass.dropout = {.rate = options_.dropout,
+                      .seed = options_.seed,
+                      .stream = state_.random.stream + static_cast<std::uint64_t>(&batch - batches.data())};
       pass.recompute = options_.recompute;
       Tape tape;
       const Tensor part = model_.loss(batch.inputs, batch.targets, pass, static_cast<double>(std::max<Index>(tokens, 1)));
@@ -326,7 +330,8 @@ class Trainer {
       return tensors;
     };
     state_.seconds = seconds_before_ + seconds_of_run();
-    Checkpoint checkpoint{.step = state_.step, .model = model_description(model_), .state = to_json(state_), .weights = named(parameters())};
+    Checkpoint checkpoint{
+        .step = state_.step, .model = model_description(model_), .state = to_json(state_), .weights = named(parameters())};
     checkpoint.optimizer = named(with_optimizer([](auto& optimizer) { return optimizer.state(); }));
     const FileSystem system;
     const FileSystem& files = options_.files ? *options_.files : system;
@@ -359,10 +364,11 @@ class Trainer {
 }  // namespace train_detail
 
 // Trains a model that offers loss(inputs, targets, pass, normalizer), from its present weights or from a checkpoint. Its parameters become
-// trainable (owned f32 or f64). `data` ends where the run ends. ArgumentError: an option out of range. ConfigError: a checkpoint that does not
-// fit this run. NumericError: options.max_skips updates in a row were not finite. IoError: the last checkpoint cannot be written.
+// trainable (owned f32 or f64). `data` ends where the run ends. ArgumentError: an option out of range. ConfigError: a checkpoint that does
+// not fit this run. NumericError: options.max_skips updates in a row were not finite. IoError: the last checkpoint cannot be written.
 template <class M, BatchSource Source, BatchList List = NoEvaluation>
-TrainResult train(M& model, Source& data, const List& validation = {}, const TrainOptions& options = {}, const TrainCallbacks& callbacks = {}) {
+TrainResult train(M& model, Source& data, const List& validation = {}, const TrainOptions& options = {},
+                  const TrainCallbacks& callbacks = {}) {
   return train_detail::Trainer<M, Source, List>(model, data, validation, options, callbacks).run();
 }
 

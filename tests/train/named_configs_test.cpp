@@ -1,0 +1,50 @@
+#include "plume/train/named_configs.hpp"
+
+#include <doctest/doctest.h>
+
+#include "plume/models/decoder.hpp"
+#include "plume/models/families/families.hpp"
+#include "temporary_folder.hpp"
+
+using namespace plume;
+
+TEST_CASE("every named configuration is a model that a family can hold") {
+  for (const NamedConfig& named : named_configs) {
+    CAPTURE(named.name);
+    PretrainConfig config = pretrain_config(std::string(named.name));
+    config.model.vocabulary = 65;
+    CHECK_NOTHROW(config.model.check());
+    CHECK_NOTHROW(families::fitting(config.model));
+    CHECK(config.schedule().steps == config.steps);
+    CHECK(config.warmup < config.steps);
+  }
+}
+
+TEST_CASE("shapes are those of their sources") {
+  const auto parameters = [](const std::string& name, Index vocabulary) {
+    PretrainConfig config = pretrain_config(name);
+    config.model.vocabulary = vocabulary;
+    return count_parameters(Decoder::described(config.model));
+  };
+  CHECK(parameters("gpt2-124m", 50257) == 124'439'808);                                      // transformers, GPT2LMHeadModel(GPT2Config())
+  CHECK(parameters("stories15m", 32000) == 15'191'712);                                      // llama2.c's stories15M
+  CHECK(parameters("shakespeare", 65) == 10'646'784 - 1024 * 384 + 1024 * 384 + 256 * 384);  // nanoGPT's 10.65M counts no positions
+  CHECK(parameters("shakespeare-cpu", 65) == 795'904 + 64 * 128);                            // nanoGPT's 0.80M
+}
+
+TEST_CASE("JSON files: unknown keys, families and shapes that do not work are refused") {
+  const plume_test::TemporaryFolder folder;
+  const auto refused = [&](std::string_view text, const char* word) {
+    CHECK_THROWS_WITH_AS(pretrain_config(folder.write("c.json", text)), doctest::Contains(word), ConfigError);
+  };
+  const std::string good = R"({"family":"llama","layers":1,"heads":2,"width":8,"hidden":16,"context":16)";
+  CHECK(pretrain_config(folder.write("c.json", good + "}")).sequence == 16);
+  refused(good + R"(,"learningrate":1})", "learningrate: unknown key");
+  refused(good + R"(,"sequence":17})", "longer than the context of 16");
+  refused(good + R"(,"bias":true})", "no biases");
+  refused(good + R"(,"heads_":1})", "unknown key");
+  refused(R"({"family":"bert","layers":1,"heads":2,"width":8,"context":16})", "unknown family \"bert\"");
+  refused(R"({"family":"gpt2","layers":1,"heads":3,"width":8,"context":16})", "does not divide into 3 heads");
+  refused(R"({"family":"gpt2","layers":1,"heads":0,"width":8,"context":16})", "heads is 0");
+  CHECK_THROWS_WITH_AS(pretrain_config("nothing"), doctest::Contains("known: tiny, shakespeare-cpu"), ConfigError);
+}

@@ -75,7 +75,7 @@ TEST_CASE("Characters and bytes come back") {
 TEST_CASE("The llama2.c file beside a model: tokenizer.bin, else the only tok*.bin") {
   const auto model = plume_test::test_data("stories260k/stories260K.bin");
   if (!model) return;
-  const auto tokenizer = plume::load_tokenizer(*model);
+  const auto tokenizer = plume::load_tokenizer(plume::parent_path(*model));
   CHECK(tokenizer.vocabulary() == 512);
   const Directory directory;
   directory.write("model.bin", "weights");

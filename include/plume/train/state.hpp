@@ -3,6 +3,8 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "plume/base/json.hpp"
 #include "plume/base/random.hpp"
@@ -23,6 +25,7 @@ struct TrainState {
   DataCursor data = {};
   std::uint64_t fingerprint = 0;  // of the data
   CosineSchedule schedule = {};
+  std::vector<std::pair<std::string, double>> settings = {};  // names and values of options that a resumed run may change
   Index skipped = 0, skipped_in_a_row = 0;
   double loss_sum = 0;  // over the steps since the last logged one
   Index loss_count = 0;
@@ -47,6 +50,9 @@ inline Json to_json(const TrainState& state) {
                            .set("minimum", state.schedule.minimum)
                            .set("warmup", state.schedule.warmup)
                            .set("steps", state.schedule.steps));
+  Json settings = Json::object();
+  for (const auto& [name, value] : state.settings) settings.set(name, value);
+  json.set("settings", std::move(settings));
   json.set("guard", Json::object().set("skipped", state.skipped).set("skipped_in_a_row", state.skipped_in_a_row));
   json.set("report", Json::object()
                          .set("loss_sum", state.loss_sum)
@@ -80,6 +86,8 @@ inline TrainState read_train_state(const Json& json) {
   state.data = {data.at("seed").as_unsigned(), counter(data, "epoch"), counter(data, "position")};
   state.fingerprint = data.at("fingerprint").as_unsigned();
   state.schedule = {schedule.number("peak"), schedule.number("minimum"), counter(schedule, "warmup"), counter(schedule, "steps")};
+  if (const Json* settings = json.find("settings"))
+    for (const Json::Member& member : settings->members()) state.settings.emplace_back(member.key, member.value.as_number());
   state.skipped = counter(guard, "skipped");
   state.skipped_in_a_row = counter(guard, "skipped_in_a_row");
   state.loss_sum = report.number("loss_sum");

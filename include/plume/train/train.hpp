@@ -105,6 +105,21 @@ class Trainer {
     return with_optimizer([](auto& optimizer) -> const std::vector<NamedParameter>& { return optimizer.parameters(); });
   }
 
+  // What a resumed run may change, and is then told about.
+  static std::vector<std::pair<std::string, double>> settings_of(const TrainOptions& options) {
+    std::vector<std::pair<std::string, double>> settings = {{"batch", static_cast<double>(options.batch)},
+                                                            {"accumulation", static_cast<double>(options.accumulation)},
+                                                            {"clip", options.clip},
+                                                            {"dropout", options.dropout}};
+    if (const auto* adamw = std::get_if<AdamWOptions>(&options.optimizer))
+      settings.insert(
+          settings.end(),
+          {{"beta1", adamw->beta1}, {"beta2", adamw->beta2}, {"epsilon", adamw->epsilon}, {"weight_decay", adamw->weight_decay}});
+    if (const auto* sgd = std::get_if<SgdOptions>(&options.optimizer))
+      settings.insert(settings.end(), {{"momentum", sgd->momentum}, {"weight_decay", sgd->weight_decay}});
+    return settings;
+  }
+
   bool writes() const { return !options_.directory.empty(); }
   double seconds_of_run() const { return std::chrono::duration<double>(Clock::now() - began_).count(); }
   bool interrupted() const { return options_.stop.requested() || (options_.time_limit > 0 && seconds_of_run() >= options_.time_limit); }
@@ -117,6 +132,7 @@ class Trainer {
   void begin() {
     began_ = Clock::now();
     state_.schedule = options_.schedule;
+    state_.settings = settings_of(options_);
     state_.fingerprint = data_.fingerprint();
     state_.optimizer = with_optimizer([](auto& optimizer) { return std::string(optimizer.kind()); });
     state_.random.seed = options_.seed;
@@ -157,6 +173,10 @@ class Trainer {
     if (then.peak != now.peak || then.minimum != now.minimum || then.warmup != now.warmup || then.steps != now.steps)
       warn(concat("the learning-rate schedule differs from that of the checkpoint (peak ", then.peak, ", ", then.steps,
                   " steps): the run goes on with peak ", now.peak, ", ", now.steps, " steps"));
+    for (const auto& [name, before] : state.settings)
+      for (const auto& [ours, value] : state_.settings)
+        if (name == ours && before != value)
+          warn(concat(name, " differs from that of the checkpoint (", before, "): the run goes on with ", value));
     std::vector<NamedParameter> moments = with_optimizer([](auto& optimizer) { return optimizer.state(); });
     check(checkpoint, "weights", checkpoint.weights, parameters());
     check(checkpoint, "optimizer", checkpoint.optimizer, moments);
@@ -170,6 +190,7 @@ class Trainer {
     with_optimizer([&](auto& optimizer) { optimizer.restore_steps(state.updates); });
     state_ = state;
     state_.schedule = options_.schedule;
+    state_.settings = settings_of(options_);
     seconds_before_ = state.seconds;
     result_.checkpoint = checkpoint.path;
   }

@@ -46,5 +46,28 @@ TEST_CASE("JSON files: unknown keys, families and shapes that do not work are re
   refused(R"({"family":"bert","layers":1,"heads":2,"width":8,"context":16})", "unknown family \"bert\"");
   refused(R"({"family":"gpt2","layers":1,"heads":3,"width":8,"context":16})", "does not divide into 3 heads");
   refused(R"({"family":"gpt2","layers":1,"heads":0,"width":8,"context":16})", "heads is 0");
+  for (const char* text :
+       {R"("learning_rate":0)", R"("learning_rate":-1)", R"("minimum_learning_rate":-1)", R"("minimum_learning_rate":1)", R"("warmup":-1)",
+        R"("weight_decay":-0.1)", R"("dropout":1)", R"("dropout":-0.1)", R"("clip":-1)", R"("beta1":1)", R"("beta2":-1)", R"("epsilon":0)",
+        R"("evaluate_every":-1)", R"("rotary_base":0)", R"("batch":0)"}) {
+    CAPTURE(text);
+    const std::string path = folder.write("c.json", concat(good, ",", text, "}"));
+    const std::string_view key = std::string_view(text).substr(1, std::string_view(text).find('"', 1) - 1);
+    try {
+      pretrain_config(path);
+      FAIL("nothing thrown");
+    } catch (const ConfigError& error) {
+      CHECK(error.where().path == path);
+      CHECK(error.where().field == key);
+    }
+  }
+  for (const char* key : {"layers", "width", "hidden", "context", "heads"}) {
+    const std::string name = concat('"', key, "\":");
+    std::string text = good + "}";
+    const std::size_t begin = text.find(name) + name.size();
+    text.replace(begin, text.find_first_of(",}", begin) - begin, "0");
+    refused(text, concat(key, " is 0").c_str());
+  }
+  refused(R"({"family":"gpt2","heads":1,"width":8,"context":16})", "layers");
   CHECK_THROWS_WITH_AS(pretrain_config("nothing"), doctest::Contains("known: tiny, shakespeare-cpu"), ConfigError);
 }

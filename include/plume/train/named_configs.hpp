@@ -1,6 +1,7 @@
 #pragma once
 // What to pretrain, as data: a model's shape and how it is trained. Named configurations and JSON files hold the same keys.
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,13 @@ inline constexpr NamedConfig named_configs[] = {
       "batch": 128, "accumulation": 4, "steps": 100000, "learning_rate": 5e-4, "minimum_learning_rate": 0, "warmup": 1000,
       "beta2": 0.95, "weight_decay": 0.1, "evaluate_every": 2000})"},
 };
+
+// Their names, with commas between them.
+inline std::string named_config_names() {
+  std::string names;
+  for (const NamedConfig& named : named_configs) names += concat(names.empty() ? "" : ", ", named.name);
+  return names;
+}
 
 struct PretrainConfig {
   Config model;  // vocabulary and the begin and end tokens come from the tokenizer
@@ -77,26 +85,39 @@ inline PretrainConfig read_pretrain_config(const Json& json) {
     for (const std::string_view name : known) list += concat(list.empty() ? "" : ", ", name);
     member.value.fail(concat("unknown key (known: ", list, ")"));
   }
-  const auto positive = [&](std::string_view key, Index fallback) {
-    const Index value = json.integer(key, fallback);
+  const auto positive = [&](std::string_view key, std::optional<Index> fallback = {}) {
+    const Index value = fallback ? json.integer(key, *fallback) : json.integer(key);
     if (value < 1) (json.find(key) ? json.at(key) : json).fail(concat(key, " is ", value, ", expected at least 1"));
+    return value;
+  };
+  const auto number = [&](std::string_view key, double fallback, bool (*allowed)(double), std::string_view expected) {
+    const double value = json.number(key, fallback);
+    if (!allowed(value)) (json.find(key) ? json.at(key) : json).fail(concat(key, " is ", value, ", expected ", expected));
+    return value;
+  };
+  const auto above_zero = [](double value) { return value > 0; };
+  const auto not_negative = [](double value) { return value >= 0; };
+  const auto below_one = [](double value) { return value >= 0 && value < 1; };
+  const auto counter = [&](std::string_view key, Index fallback) {
+    const Index value = json.integer(key, fallback);
+    if (value < 0) json.at(key).fail(concat(key, " is ", value, ", expected at least 0"));
     return value;
   };
   PretrainConfig result;
   Config& model = result.model;
   const std::string& family = json.text("family");
-  model.layers = json.integer("layers");
-  model.width = json.integer("width");
-  model.context = json.integer("context");
-  model.heads = positive("heads", 0);
+  model.layers = positive("layers");
+  model.width = positive("width");
+  model.context = positive("context");
+  model.heads = positive("heads");
   model.key_heads = positive("key_heads", model.heads);
   if (model.width % model.heads != 0) json.at("width").fail(concat(model.width, " does not divide into ", model.heads, " heads"));
   model.head_width = model.width / model.heads;
   model.tied_head = json.boolean("tied_head", true);
   if (family == "llama") {
     if (json.find("bias")) json.at("bias").fail("the llama family has no biases: leave this key out");
-    model.hidden = json.integer("hidden");
-    model.rotary = {json.number("rotary_base", 10000), model.head_width, RotaryLayout::half_split};
+    model.hidden = positive("hidden");
+    model.rotary = {number("rotary_base", 10000, above_zero, "more than 0"), model.head_width, RotaryLayout::half_split};
   } else if (family == "gpt2") {
     if (model.key_heads != model.heads) json.at("key_heads").fail("the gpt2 family has as many key heads as heads: leave this key out");
     model.hidden = positive("hidden", 4 * model.width);
@@ -114,28 +135,28 @@ inline PretrainConfig read_pretrain_config(const Json& json) {
   result.batch = positive("batch", 16);
   result.accumulation = positive("accumulation", 1);
   result.steps = positive("steps", 2000);
-  result.warmup = json.integer("warmup", 100);
-  result.evaluate_every = json.integer("evaluate_every", 250);
-  result.learning_rate = json.number("learning_rate", 1e-3);
-  result.minimum_learning_rate = json.number("minimum_learning_rate", result.learning_rate / 10);
-  result.dropout = json.number("dropout", 0);
-  result.clip = json.number("clip", 1);
-  result.optimizer.beta1 = json.number("beta1", 0.9);
-  result.optimizer.beta2 = json.number("beta2", 0.95);
-  result.optimizer.epsilon = json.number("epsilon", 1e-8);
-  result.optimizer.weight_decay = json.number("weight_decay", 0.1);
+  result.warmup = counter("warmup", 100);
+  result.evaluate_every = counter("evaluate_every", 250);
+  result.learning_rate = number("learning_rate", 1e-3, above_zero, "more than 0");
+  result.minimum_learning_rate = number("minimum_learning_rate", result.learning_rate / 10, not_negative, "at least 0");
+  if (result.minimum_learning_rate > result.learning_rate)
+    json.at("minimum_learning_rate").fail(concat("minimum_learning_rate is ", result.minimum_learning_rate, ", more than learning_rate"));
+  result.dropout = number("dropout", 0, below_one, "a number in [0, 1)");
+  result.clip = number("clip", 1, not_negative, "at least 0");
+  result.optimizer.beta1 = number("beta1", 0.9, below_one, "a number in [0, 1)");
+  result.optimizer.beta2 = number("beta2", 0.95, below_one, "a number in [0, 1)");
+  result.optimizer.epsilon = number("epsilon", 1e-8, above_zero, "more than 0");
+  result.optimizer.weight_decay = number("weight_decay", 0.1, not_negative, "at least 0");
   return result;
 }
 
 // A named configuration, or that of a JSON file. ConfigError: neither a name nor a readable file.
 inline PretrainConfig pretrain_config(const std::string& name_or_file) {
-  std::string names;
-  for (const NamedConfig& named : named_configs) {
+  for (const NamedConfig& named : named_configs)
     if (named.name == name_or_file) return read_pretrain_config(Json::parse(named.json, {.path = concat("configuration ", named.name)}));
-    names += concat(names.empty() ? "" : ", ", named.name);
-  }
   if (!file_exists(name_or_file))
-    throw ConfigError({.path = name_or_file}, concat("is neither a JSON file nor a named configuration (known: ", names, ")"));
+    throw ConfigError({.path = name_or_file},
+                      concat("is neither a JSON file nor a named configuration (known: ", named_config_names(), ")"));
   return read_pretrain_config(Json::parse(read_file(name_or_file, Limits{}.max_json_bytes, "max_json_bytes"), {.path = name_or_file}));
 }
 

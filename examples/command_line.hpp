@@ -41,6 +41,8 @@ namespace example {
 struct Required {};
 inline constexpr Required required;  // in place of a default: the program cannot run without this flag
 
+enum class Empty : std::uint8_t { refused, allowed };  // --prompt=
+
 template <class Number>
 struct Bounds {
   Number min = std::numeric_limits<Number>::lowest(), max = std::numeric_limits<Number>::max();
@@ -56,9 +58,12 @@ class Flags {
   Flags(std::string program, std::string purpose) : program_(std::move(program)), purpose_(std::move(purpose)) {}
 
   // One text. The name carries the word that --help shows for the value: "--model PATH".
-  const std::string& text(std::string_view name, std::string fallback, std::string help) {
+  const std::string& text(std::string_view name, std::string fallback, std::string help, Empty empty = Empty::refused) {
     auto& value = declare<std::string>(name, fallback, std::move(help), plume::concat('"', fallback, '"'));
-    flags_.back().store = [&value](std::string_view word) { value = word; };
+    flags_.back().store = [&value, empty, name = flags_.back().name](std::string_view word) {
+      if (word.empty() && empty == Empty::refused) throw UsageError(name, "needs a value");
+      value = word;
+    };
     return value;
   }
   const std::string& text(std::string_view name, Required, std::string help) {
@@ -93,10 +98,10 @@ class Flags {
     for (const Number each : fallback) shown.append(shown.empty() ? "" : ",").append(plume::concat(each));
     auto& value = declare<std::vector<Number>>(name, std::move(fallback), std::move(help), shown.empty() ? "none" : shown);
     flags_.back().store = [&value, bounds, name = flags_.back().name](std::string_view words) {
-      for (value.clear(); !words.empty();) {
-        const auto comma = words.find(',');
-        value.push_back(parse(name, words.substr(0, comma), bounds));
-        words = comma == words.npos ? std::string_view() : words.substr(comma + 1);
+      value.clear();
+      for (std::size_t begin = 0, comma = 0; comma != words.npos; begin = comma + 1) {
+        comma = words.find(',', begin);
+        value.push_back(parse(name, words.substr(begin, comma - begin), bounds));
       }
     };
     return value;
@@ -104,7 +109,10 @@ class Flags {
   // Any number of texts: --data a.txt b.txt --data c.txt. A text that starts with two dashes needs the form --stop=--.
   const std::vector<std::string>& list(std::string_view name, std::string help) {
     auto& value = declare<std::vector<std::string>>(name, {}, std::move(help), "none");
-    flags_.back().store = [&value](std::string_view word) { value.emplace_back(word); };
+    flags_.back().store = [&value, name = flags_.back().name](std::string_view word) {
+      if (word.empty()) throw UsageError(name, "needs a value");
+      value.emplace_back(word);
+    };
     flags_.back().many = true;
     return value;
   }
@@ -196,8 +204,9 @@ class Flags {
     bool whole = error == std::errc() && end == word.data() + word.size();
     if constexpr (std::is_floating_point_v<Number>) whole = whole && std::isfinite(value);
     if (error == std::errc::result_out_of_range || (whole && (value < bounds.min || value > bounds.max))) {
-      const std::string range = bounds.max == Bounds<Number>{}.max ? plume::concat("at least ", bounds.min)
-                                                                   : plume::concat("between ", bounds.min, " and ", bounds.max);
+      const bool below = error == std::errc() ? value < bounds.min : word.starts_with('-');
+      const std::string range = below && bounds.max == Bounds<Number>{}.max ? plume::concat("at least ", bounds.min)
+                                                                            : plume::concat("between ", bounds.min, " and ", bounds.max);
       throw UsageError(name, plume::concat("must be ", range, ", not ", plume::quoted(word)));
     }
     if (!whole)

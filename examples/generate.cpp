@@ -11,7 +11,8 @@ int main(int argc, char** argv) {
   example::Flags flags("generate", "Completes a prompt. The completion goes to stdout, without the prompt.");
   const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory or llama2.c .bin file");
   const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
-  const auto& given_prompt = flags.text("--prompt TEXT", "", "text to complete; empty starts from the model's begin token");
+  const auto& given_prompt =
+      flags.text("--prompt TEXT", "", "text to complete; empty starts from the model's begin token", example::Empty::allowed);
   const auto& prompt_file = flags.text("--prompt-file FILE", "", "file whose text to complete");
   const auto& max_tokens = flags.number("--max-tokens N", plume::Index{128}, "tokens to write at most", {.min = 0});
   const auto& temperature =
@@ -30,11 +31,20 @@ int main(int argc, char** argv) {
 
   return flags.run(argc, argv, [&] {
     if (flags.given("--prompt") && flags.given("--prompt-file")) throw example::UsageError("--prompt-file", "cannot go with --prompt");
+    const plume::Limits limits;
+    if (stop.size() > limits.max_stop_strings)
+      throw example::UsageError("--stop", plume::concat("takes at most ", limits.max_stop_strings, " texts"));
+    for (const std::string& each : stop)
+      if (each.size() > limits.max_stop_string)
+        throw example::UsageError("--stop", plume::concat("takes texts of at most ", limits.max_stop_string, " bytes"));
     const plume::StopToken interrupt = example::stop_on_signal();
 
     const example::Stopwatch loading;
     const plume::Model model = plume::load(path, {.tokenizer = tokenizer});
     const double load_seconds = loading.seconds();
+    if (!model.tokenizer)
+      throw example::UsageError("--tokenizer",
+                                plume::concat("FILE is needed: no tokenizer (tokenizer.bin and the like) lies beside ", path));
     const std::string prompt = prompt_file.empty() ? given_prompt : plume::read_text(prompt_file);
 
     const plume::GenerateOptions options{

@@ -77,6 +77,11 @@ int main(int argc, char** argv) {
     const plume::StopToken stop = example::stop_on_signal();
     std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error like a full disk: training goes on
 
+    const auto is_ours = [&](const plume::NamedConfig& named) { return named.name == config_name; };
+    if (std::none_of(std::begin(plume::named_configs), std::end(plume::named_configs), is_ours) && !plume::file_exists(config_name))
+      throw example::UsageError(
+          "--config", plume::concat(plume::quoted(config_name),
+                                    " is neither a JSON file nor a named configuration (known: ", plume::named_config_names(), ")"));
     plume::PretrainConfig config = plume::pretrain_config(config_name);
     const auto replace = [](auto& value, const auto& given) {
       if (given != 0) value = given;
@@ -109,6 +114,9 @@ int main(int argc, char** argv) {
       held_out = plume::read_token_dataset({validation}, tokenizer, {.stop = stop});
     }
 
+    if (held_out.size() < 2 && flags.given("--validation") && as_fraction(validation) != 0.0)
+      throw example::UsageError("--validation", plume::concat("gives ", held_out.size(), " tokens, a loss needs at least two"));
+
     // A fresh model of that vocabulary.
     config.model.vocabulary = tokenizer.vocabulary();
     if (const auto token = tokenizer.bos()) config.model.begin_tokens = {*token};
@@ -137,17 +145,26 @@ int main(int argc, char** argv) {
     example::ProgressLine line(quiet ? example::ProgressLine::Output::none : example::ProgressLine::Output::line);
     line.remark(plume::concat(plume::count_parameters(model.decoder), " parameters, ", training.size(), " training tokens, ",
                               held_out.size(), " validation tokens, vocabulary ", config.model.vocabulary));
-    const plume::TrainCallbacks callbacks{.progress = [&](const plume::Progress& now) { line.show(now); },
-                                          .evaluated = [&](const plume::Progress&) { plume::save(model, out); },
-                                          .warning = [&](const std::string& text) { line.remark("warning: " + text); }};
-    if (overwrite) std::filesystem::remove_all(out + "/checkpoints");
+    if (held_out.size() < 2 && as_fraction(validation) != 0.0) line.remark("warning: too little text to validate on; no validation loss");
+    const plume::TrainCallbacks callbacks{
+        .progress = [&](const plume::Progress& now) { line.show(now); },
+        .evaluated =
+            [&](const plume::Progress&) {
+              try {
+                plume::save(model, out);
+              } catch (const plume::IoError& error) {  // the save at the end may succeed
+                line.remark(plume::concat("warning: the model is not saved, training goes on: ", error.what()));
+              }
+            },
+        .warning = [&](const std::string& text) { line.remark("warning: " + text); }};
+    plume::PackedWindows windows(training, {.sequence = config.sequence, .seed = seed});
+    std::optional<plume::EvaluationWindows> evaluation;
+    if (held_out.size() >= 2) evaluation.emplace(held_out, plume::EvaluationWindowsOptions{.sequence = config.sequence});
+    if (overwrite) std::filesystem::remove_all(out + "/checkpoints");  // last, when all else has succeeded
 
     const example::Stopwatch watch;
-    plume::PackedWindows windows(training, {.sequence = config.sequence, .seed = seed});
-    const plume::TrainResult result =
-        held_out.size() >= 2
-            ? plume::train(model.decoder, windows, plume::EvaluationWindows(held_out, {.sequence = config.sequence}), options, callbacks)
-            : plume::train(model.decoder, windows, plume::NoEvaluation{}, options, callbacks);
+    const plume::TrainResult result = evaluation ? plume::train(model.decoder, windows, *evaluation, options, callbacks)
+                                                 : plume::train(model.decoder, windows, plume::NoEvaluation{}, options, callbacks);
     plume::save(model, out);
     line.clear();
 

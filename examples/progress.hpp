@@ -97,12 +97,16 @@ class ProgressLine {
                   short_number(static_cast<double>(now.rss_bytes)).c_str(), clock_time(now.remaining_seconds).c_str());
     return text;
   }
-  // CPU time over wall time since the last call that lies at least a second back.
-  double cpu_percent() {
+  // Of this process, user and system.
+  static double cpu_seconds() {
     struct rusage usage = {};
     getrusage(RUSAGE_SELF, &usage);
     const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
-    const double cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime), wall = clock_.seconds();
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+  }
+  // CPU time over wall time since the last call that lies at least a second back.
+  double cpu_percent() {
+    const double cpu = cpu_seconds(), wall = clock_.seconds();
     if (wall - wall_before_ >= (percent_ == 0 ? 0.1 : 1)) {
       percent_ = 100 * (cpu - cpu_before_) / (wall - wall_before_);
       wall_before_ = wall;
@@ -117,7 +121,7 @@ class ProgressLine {
 
   bool shown_, terminal_, colour_ = false, drawn_ = false;
   Stopwatch clock_, since_;
-  double wall_before_ = 0, cpu_before_ = 0, percent_ = 0;
+  double wall_before_ = 0, cpu_before_ = cpu_seconds(), percent_ = 0;
 };
 
 }  // namespace example

@@ -13,9 +13,9 @@ int main(int argc, char** argv) {
   example::Flags flags("score", "Log-probabilities of given text or token ids, and their perplexity.");
   const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory or llama2.c .bin file");
   const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
-  const auto& given_text = flags.text("--text TEXT", "", "text to score");
+  const auto& given_text = flags.text("--text TEXT", "", "text to score", example::Empty::allowed);
   const auto& file = flags.text("--file FILE", "", "file whose text to score");
-  const auto& given_ids = flags.numbers<plume::TokenId>("--ids N,N,...", {}, "token ids to score");
+  const auto& given_ids = flags.numbers<plume::TokenId>("--ids N,N,...", {}, "token ids to score", {.min = 0});
   const auto& logits_file =
       flags.text("--logits FILE", "", "write the logits of every token (tokens x vocabulary, float32) to this .npy file");
   const auto& stride = flags.number(
@@ -30,9 +30,20 @@ int main(int argc, char** argv) {
     const plume::StopToken interrupt = example::stop_on_signal();
     const plume::Model model = plume::load(path, {.tokenizer = tokenizer});
 
+    if (stride > model.config().context)
+      throw example::UsageError("--stride", plume::concat("is more than the model's context of ", model.config().context, " tokens"));
+    if (!model.tokenizer && !flags.given("--ids"))
+      throw example::UsageError("--tokenizer",
+                                plume::concat("FILE is needed: no tokenizer (tokenizer.bin and the like) lies beside ", path));
+
     std::vector<plume::TokenId> ids = given_ids;
     if (flags.given("--text")) ids = plume::prompt_tokens(model, given_text);
     if (flags.given("--file")) ids = plume::prompt_tokens(model, plume::read_text(file));
+    if (ids.size() < 2)
+      throw example::UsageError(flags.given("--text") ? "--text" : flags.given("--file") ? "--file" : "--ids", "needs at least two tokens");
+    for (const plume::TokenId id : ids)
+      if (id >= model.config().vocabulary)
+        throw example::UsageError("--ids", plume::concat("holds ", id, ", the model knows ", model.config().vocabulary, " tokens"));
 
     const plume::Context context({.threads = threads});
     const plume::ContextScope scope(context);

@@ -11,10 +11,10 @@ int main(int argc, char** argv) {
   example::Flags flags("tokenize", "Turns text into token ids, and ids into text.");
   const auto& model = flags.text("--model PATH", "", "model directory or file whose tokenizer to use");
   const auto& file_of_tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory to use instead");
-  const auto& given_text = flags.text("--text TEXT", "", "text to encode");
+  const auto& given_text = flags.text("--text TEXT", "", "text to encode", example::Empty::allowed);
   const auto& file = flags.text("--file FILE", "", "file to encode");
   const auto& decode = flags.toggle("--decode", "turn --ids into text");
-  const auto& given_ids = flags.numbers<plume::TokenId>("--ids N,N,...", {}, "token ids to decode");
+  const auto& given_ids = flags.numbers<plume::TokenId>("--ids N,N,...", {}, "token ids to decode", {.min = 0});
   const auto& no_special = flags.toggle("--no-special", "encode without the bos token; decode without the text of special tokens");
   const auto& parse_special = flags.toggle("--parse-special", "text that spells a special token becomes that token");
   const auto& json = flags.json();
@@ -24,10 +24,16 @@ int main(int argc, char** argv) {
     flags.require_one_of({"--text", "--file", "--ids"});
     if (decode != flags.given("--ids")) throw example::UsageError("--decode", "goes with --ids");
 
-    const plume::Tokenizer tokenizer = plume::load_tokenizer(model.empty() ? file_of_tokenizer : model);
+    const bool beside = plume::file_exists(model);  // a model file: its tokenizer lies beside it
+    const plume::Tokenizer tokenizer = plume::load_tokenizer(beside          ? plume::parent_path(model)
+                                                             : model.empty() ? file_of_tokenizer
+                                                                             : model);
 
     std::vector<plume::TokenId> ids = given_ids;
     std::string text;
+    for (const plume::TokenId id : ids)
+      if (id >= tokenizer.vocabulary())
+        throw example::UsageError("--ids", plume::concat("holds ", id, ", the tokenizer knows ", tokenizer.vocabulary(), " tokens"));
     if (decode) {
       text = tokenizer.decode(ids, {.special = no_special ? plume::SpecialTokens::skip : plume::SpecialTokens::keep});
     } else {

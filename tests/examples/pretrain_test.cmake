@@ -4,7 +4,8 @@ expect_help(pretrain --data --validation --config --tokenizer --out --steps --ba
 expect_usage_error(--data pretrain --out x)
 expect_usage_error(--out pretrain --data x)
 expect_usage_error(--precision pretrain --data x --out y --precision bf16)
-expect_failure("nope: is neither a JSON file nor a named configuration" pretrain --data x --out y --config nope)
+expect_usage_error("--config \"nope\" is neither a JSON file nor a named configuration" pretrain --data x --out y --config nope)
+expect_usage_error("--out needs a value" pretrain --data x --out=)
 expect_failure("absent" pretrain --data absent --out y)
 
 set(text "")
@@ -34,6 +35,13 @@ foreach(name config.json model.safetensors plume-tokenizer.json metrics.jsonl lo
 endforeach()
 expect_failure("earlier run" pretrain ${arguments} --out whole --quiet)
 
+# --overwrite removes nothing before the new run is known to be possible.
+expect_failure("one window of 32 needs 33" pretrain --data short.txt --config small.json --out whole --overwrite --quiet)
+if(NOT EXISTS "${WORK}/whole/checkpoints/step-40/manifest.json")
+  message(FATAL_ERROR "--overwrite removed the checkpoints of whole/")
+endif()
+expect_usage_error("--validation" pretrain ${arguments} --validation 0.0001 --out y)
+
 # Stopped by a time limit, it prints the command that goes on; that command ends with the same weights.
 run(pretrain ${arguments} --out "in two" --time-limit 0.001)
 expect_success()
@@ -45,6 +53,25 @@ foreach(name model.safetensors checkpoints/step-40/weights.safetensors checkpoin
   file(SHA256 "${WORK}/in two/${name}" second)
   expect_equal("${second}" "${first}")
 endforeach()
+
+run(pretrain ${arguments} --out "in two" --batch 8 --resume)
+expect_success()
+expect_match("${errors}" "warning: batch differs from that of the checkpoint \\(4\\): the run goes on with 8\n")
+
+# A configuration out of range names its file and key.
+file(READ "${WORK}/small.json" bad)
+string(REPLACE "3e-3" "0" bad "${bad}")
+file(WRITE "${WORK}/bad.json" "${bad}")
+expect_failure("bad.json:[^\n]*learning_rate" pretrain --data text.txt --config bad.json --learning-rate 1e-3 --out y)
+
+# A model that cannot be written ends the run only at its end.
+file(MAKE_DIRECTORY "${WORK}/blocked/config.json/full")
+run(pretrain ${arguments} --out blocked)
+expect_equal("${exit_code}" 1)
+expect_match("${errors}" "warning: the model is not saved, training goes on: [^\n]*config.json[^\n]*\n.*\nerror: [^\n]*config.json[^\n]*\n$")
+if(NOT EXISTS "${WORK}/blocked/checkpoints/step-40/manifest.json")
+  message(FATAL_ERROR "blocked/ has no checkpoint of step 40")
+endif()
 
 run(generate --model whole --prompt "the cat" --max-tokens 5 --quiet)
 expect_success()

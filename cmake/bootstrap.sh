@@ -6,14 +6,9 @@
 say() { printf '%s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-has_header() {  # has_header FLAGS HEADER...: one of the headers is there; preprocessing alone is fast
-  flags=$1
-  shift
-  for header in "$@"; do
-    # shellcheck disable=SC2086  # several words
-    printf '#include <%s>\n' "$header" | $compiler -x c++ -std=c++20 -E $flags - >/dev/null 2>&1 && return 0
-  done
-  return 1
+has_header() {  # has_header FLAGS HEADER [CONDITION]: the header is there, and new enough; preprocessing alone is fast
+  # shellcheck disable=SC2086  # several words
+  printf '#include <%s>\n#if !(%s)\n#error too old\n#endif\n' "$2" "${3:-1}" | $compiler -x c++ -std=c++20 -E $1 - >/dev/null 2>&1
 }
 
 missing_needs() {  # prints the names of what is missing
@@ -22,8 +17,8 @@ missing_needs() {  # prints the names of what is missing
   have cmake || needs="$needs cmake"
   have ninja || needs="$needs ninja"
   if [ -z "$needs" ] || have "${compiler%% *}"; then
-    has_header '' eigen3/Eigen/Core Eigen/Core || needs="$needs eigen"
-    has_header '' xsimd/xsimd.hpp || needs="$needs xsimd"
+    has_header '' eigen3/Eigen/Core 'EIGEN_VERSION_AT_LEAST(3, 4, 0)' || has_header '' Eigen/Core 'EIGEN_VERSION_AT_LEAST(3, 4, 0)' || needs="$needs eigen"
+    has_header '' xsimd/xsimd.hpp 'XSIMD_VERSION_MAJOR >= 8' || needs="$needs xsimd"
   else
     [ -e /usr/include/eigen3/Eigen/Core ] || needs="$needs eigen"
     [ -e /usr/include/xsimd/xsimd.hpp ] || needs="$needs xsimd"
@@ -122,9 +117,9 @@ workflow() {
   if cmake_at_least 25; then
     cmake --workflow --preset "$1"
   elif [ "$2" = release ]; then
-    cmake -S . -B build/release -DCMAKE_BUILD_TYPE=Release -DPLUME_BUILD_TESTS=OFF -DPLUME_BUILD_BENCH=OFF && cmake --build build/release
+    cmake -G Ninja -S . -B build/release -DCMAKE_BUILD_TYPE=Release -DPLUME_BUILD_TESTS=OFF -DPLUME_BUILD_BENCH=OFF && cmake --build build/release
   else
-    cmake -S . -B "build/$2" -DCMAKE_BUILD_TYPE=Test '-DCMAKE_CXX_FLAGS=-O1 -g -D_GLIBCXX_ASSERTIONS' -DPLUME_BUILD_BENCH=OFF -DPLUME_WERROR=ON &&
+    cmake -G Ninja -S . -B "build/$2" -DCMAKE_BUILD_TYPE=Test '-DCMAKE_CXX_FLAGS=-O1 -g -D_GLIBCXX_ASSERTIONS' -DPLUME_BUILD_BENCH=OFF -DPLUME_WERROR=ON &&
       cmake --build "build/$2" &&
       (cd "build/$2" && ctest --output-on-failure --output-log tests.log -LE nightly)
   fi

@@ -13,14 +13,24 @@ refuse() {
 }
 absolute() { case $1 in /*) printf '%s\n' "$1" ;; *) printf '%s\n' "$here/$1" ;; esac }
 
+quote() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }  # for a shell
+
 data= out= seed=1 steps= questions=100
 while [ $# -gt 0 ]; do
+  case $1 in
+    --*=*)  # --flag=value
+      word=$1
+      shift
+      set -- "${word%%=*}" "${word#*=}" "$@"
+      ;;
+  esac
   case $1 in
     -h | --help) usage; exit 0 ;;
     --data | --out | --seed | --steps | --questions) [ $# -gt 1 ] || refuse "$1 needs a value" ;;
     *) refuse "$1 is not known (see --help)" ;;
   esac
-  case $1 in --seed | --steps | --questions) case $2 in '' | *[!0-9]*) refuse "$1 needs a whole number, not $2" ;; esac ;; esac
+  [ -n "$2" ] || refuse "$1 needs a value"
+  case $1 in --seed | --steps | --questions) case $2 in *[!0-9]* | ???????????????????*) refuse "$1 needs a whole number of at most 18 digits, not $2" ;; esac ;; esac
   case $1 in
     --data) data=$(absolute "$2") ;;
     --out) out=$(absolute "$2") ;;
@@ -30,16 +40,17 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-[ -z "$data" ] || [ -r "$data" ] || refuse "--data: cannot read $data"
+[ -z "$data" ] || { [ -f "$data" ] && [ -r "$data" ]; } || refuse "--data: $data is not a file that can be read"
 
-cd "$(dirname "$0")/.."
+CDPATH= cd -- "$(dirname -- "$0")/.."
 . cmake/bootstrap.sh
 bootstrap
 say '== build'
 workflow quickstart release >&2
-bin=build/release/examples
+bin=$PWD/build/release/examples
 out=${out:-$PWD/quickstart}
-mkdir -p "$out"
+mkdir -p -- "$out"
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY-passive}"  # spinning threads hurt on a loaded machine
 
 if [ -z "$data" ]; then
   say '== a little world'
@@ -66,6 +77,7 @@ complete() { "$bin/generate" --model "$model" --quiet --prompt "$@"; }
 say '== samples'
 if [ -n "$held_out" ]; then
   for opening in 'One morning' 'Once upon a time there was a' 'It was a sunny day in'; do
+    printf '%s' "$opening"
     complete "$opening" --max-tokens 80 --temperature 0.7 --seed "$seed" --stop '<|endoftext|>'
     echo
   done
@@ -92,5 +104,5 @@ if [ -n "$held_out" ]; then
   [ "$asked" -eq 0 ] || accuracy=$(awk "BEGIN { printf \"%.2f\", $right / $asked }")
 fi
 
-printf '\nThe loss: %s\nMore: %s/generate --model %s --prompt "Once upon a time"\n' "$model/loss.svg" "$bin" "$model"
+printf '\nThe loss: %s\nMore: %s --model %s --prompt "Once upon a time"\n' "$model/loss.svg" "$(quote "$bin/generate")" "$(quote "$model")"
 printf 'quickstart: %straining %d s, model %s\n' "${accuracy:+held-out accuracy $accuracy, }" "$training" "$model"

@@ -3,7 +3,7 @@
 # Installs what is missing (see cmake/bootstrap.sh). CXX picks the compiler, PLUME_JOBS the number of jobs.
 # Ends with the time of each step, what was skipped, and ctest's summary: of the step that failed, else of the whole suite.
 set -eu
-cd "$(dirname "$0")/.."
+CDPATH= cd -- "$(dirname -- "$0")/.."
 . cmake/bootstrap.sh
 start=$(date +%s)
 bootstrap doctest nlohmann pkg-config
@@ -18,7 +18,7 @@ sanitized() {
   if cmake_at_least 25; then
     cmake --preset asan || return 1
   else
-    cmake -S . -B build/asan -DCMAKE_BUILD_TYPE=Test '-DCMAKE_CXX_FLAGS=-O1 -g -D_GLIBCXX_ASSERTIONS' -DPLUME_BUILD_BENCH=OFF -DPLUME_BUILD_EXAMPLES=OFF \
+    cmake -G Ninja -S . -B build/asan -DCMAKE_BUILD_TYPE=Test '-DCMAKE_CXX_FLAGS=-O1 -g -D_GLIBCXX_ASSERTIONS' -DPLUME_BUILD_BENCH=OFF -DPLUME_BUILD_EXAMPLES=OFF \
       -DPLUME_WERROR=ON -DPLUME_SANITIZE=address,undefined || return 1
   fi
   # shellcheck disable=SC2046,SC2086  # several words

@@ -41,9 +41,9 @@ TEST_CASE("A trained tokenizer comes back from its directory, and from one of it
   const Directory directory;
   const auto tokenizer = plume::train_byte_bpe({"low lower lowest newer newest <|user|>wide\n\nwider"},
                                                {.vocabulary_size = 280, .special_tokens = {"<|endoftext|>", "<|user|>"}});
-  const std::string model = directory.path + "/new";
+  const std::string model = directory.path + "/new/nested";
   plume::save_tokenizer(tokenizer, model);
-  for (const std::string& path : {model, model + "/vocab.json", model + "/merges.txt", model + "/tokenizer_config.json"}) {
+  for (const std::string& path : {model, model + "/vocab.json", model + "/merges.txt"}) {
     const auto loaded = plume::load_tokenizer(path);
     check_same(tokenizer, loaded);
     CHECK(loaded.is_special(1));
@@ -78,14 +78,33 @@ TEST_CASE("The llama2.c file beside a model: tokenizer.bin, else the only tok*.b
   const auto tokenizer = plume::load_tokenizer(*model);
   CHECK(tokenizer.vocabulary() == 512);
   const Directory directory;
-  const std::string model_copy = directory.write("model.bin", "weights");
+  directory.write("model.bin", "weights");
   const std::string content = tokenizer.model().files().at(0).content;
   directory.write("tok512.bin", content);
-  check_same(tokenizer, plume::load_tokenizer(model_copy));
+  check_same(tokenizer, plume::load_tokenizer(directory.path));
   directory.write("tok4096.bin", content);
-  CHECK_THROWS_AS(plume::load_tokenizer(model_copy), plume::ConfigError);
+  CHECK_THROWS_AS(plume::load_tokenizer(directory.path), plume::ConfigError);
+  check_same(tokenizer, plume::load_tokenizer(directory.write("mine.bin", content)));
   plume::save_tokenizer(tokenizer, directory.path);
-  check_same(tokenizer, plume::load_tokenizer(model_copy));
+  check_same(tokenizer, plume::load_tokenizer(directory.path));
+  CHECK_THROWS_AS(plume::load_tokenizer(directory.path + "/model.bin"), plume::InputError);  // not what lies beside it
+}
+
+TEST_CASE("A named file of another kind is refused, whatever lies beside it") {
+  const Directory directory;
+  plume::save_tokenizer(plume::byte_tokenizer(), directory.path);
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "config.json", "text"}) {
+    CAPTURE(name);
+    const std::string path = directory.write(name, "{}");
+    try {
+      plume::load_tokenizer(path);
+      FAIL("nothing thrown");
+    } catch (const plume::ConfigError& error) {
+      CHECK(error.where().path == path);
+      CHECK(error.reason().find("vocab.json + merges.txt") != std::string::npos);
+      CHECK(error.reason().find("tokenizer.json and tokenizer.model are not supported yet") != std::string::npos);
+    }
+  }
 }
 
 TEST_CASE("Where there is no tokenizer, the error names what was looked for") {

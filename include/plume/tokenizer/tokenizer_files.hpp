@@ -4,7 +4,6 @@
 //   tokenizer.bin or tok*.bin of llama2.c                                                                         SentencePiece BPE
 //   plume-tokenizer.json                                                                                          characters, bytes
 #include <dirent.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,6 +16,7 @@
 
 #include "plume/base/atomic_save.hpp"
 #include "plume/base/config.hpp"
+#include "plume/base/directory.hpp"
 #include "plume/base/error.hpp"
 #include "plume/base/files.hpp"
 #include "plume/base/json.hpp"
@@ -34,10 +34,10 @@ struct LoadTokenizerOptions {
 
 namespace tokenizer_files {
 
-inline bool is_directory(const std::string& path) {
-  struct stat status = {};
-  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-}
+inline constexpr std::string_view known =
+    "known are vocab.json + merges.txt, encoder.json + vocab.bpe, tokenizer.bin and other .bin files of llama2.c, and "
+    "plume-tokenizer.json; "
+    "tokenizer.json and tokenizer.model are not supported yet";
 inline std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }  // npos + 1 == 0
 
 // The files tok*.bin of a directory, sorted.
@@ -106,18 +106,19 @@ inline bool has_tokenizer(const std::string& directory) {
   return !tokenizer_files::llama2c_files(directory).empty();
 }
 
-// The tokenizer of a model directory, of a model file (what lies beside it), or of one of the files named above.
-// IoError: a file cannot be read. ConfigError: no tokenizer is found, or several llama2.c files and none called tokenizer.bin.
+// The tokenizer of a directory, or of one of the files named above; a .bin file of any name is read as llama2.c's. What lies beside a model
+// file is load_tokenizer(parent_path(file)). IoError: a file cannot be read. ConfigError: no tokenizer is found, a file of another kind, or
+// several llama2.c files and none called tokenizer.bin.
 inline Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {
   namespace files = tokenizer_files;
-  if (!files::is_directory(path)) {
+  if (!is_directory(path)) {
     if (!file_exists(path)) throw IoError("open", path, ENOENT);
     const std::string name = files::name_of(path), beside = parent_path(path) + "/";
     if (name == simple_tokenizer_file) return load_simple_tokenizer(path, options);
     if (name == "vocab.json" || name == "merges.txt") return load_byte_bpe(beside + "vocab.json", beside + "merges.txt", options);
     if (name == "encoder.json" || name == "vocab.bpe") return load_byte_bpe(beside + "encoder.json", beside + "vocab.bpe", options);
-    if (name.starts_with("tok") && name.ends_with(".bin")) return load_llama2c_tokenizer(path, options);
-    return load_tokenizer(parent_path(path), options);
+    if (name.ends_with(".bin")) return load_llama2c_tokenizer(path, options);
+    throw ConfigError(Where{.path = path}, concat("is no tokenizer file; ", files::known));
   }
   const std::string inside = path + "/";
   if (file_exists(inside + std::string(simple_tokenizer_file)))
@@ -131,17 +132,14 @@ inline Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOpti
   if (found.size() > 1)
     throw ConfigError(Where{.path = path},
                       concat("holds ", found.size(), " tokenizers (", found[0], ", ", found[1], " ...); name one of these files"));
-  throw ConfigError(Where{.path = path},
-                    concat("holds no tokenizer; known are vocab.json + merges.txt, encoder.json + vocab.bpe, tokenizer.bin, tok*.bin and ",
-                           simple_tokenizer_file));
+  throw ConfigError(Where{.path = path}, concat("holds no tokenizer; ", files::known));
 }
 
-// Writes the files of a tokenizer into a directory, which is made if it is absent; each file is replaced whole or not at all.
-// transformers opens the byte-level kind (GPT2Tokenizer), llama2.c the SentencePiece kind. IoError: the directory or a file
-// cannot be written.
+// Writes the files of a tokenizer into a directory, which is made if it is absent, with those above it; each file is replaced whole or not
+// at all. transformers opens the byte-level kind (GPT2Tokenizer), llama2.c the SentencePiece kind. IoError: the directory or a file cannot
+// be written.
 inline void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) {
-  if (mkdir(directory.c_str(), 0777) != 0 && !tokenizer_files::is_directory(directory))
-    throw IoError("make the directory", directory, errno);
+  make_directory(directory);
   for (const TokenizerFile& file : tokenizer.model().files())
     atomic_save(directory + "/" + file.name, [&](FileWriter& out) { out.write(file.content); });
 }

@@ -141,6 +141,7 @@ class ByteBpeTrainer {
 
   void count(std::string_view text) {
     for (std::size_t at = 0; at < text.size();) {
+      options_.stop.check();
       const std::size_t end = gpt2_piece_end(text, at);
       const auto [found, fresh] = word_of_.try_emplace(std::string(text.substr(at, end - at)), static_cast<std::uint32_t>(words_.size()));
       if (fresh) {

@@ -12,7 +12,7 @@ suite() { workflow test test; }
 
 sanitized() {
   rooms=
-  for room in base formats tokenizer; do
+  for room in base formats tokenizer malformed; do
     if ls tests/$room/*_test.cpp >/dev/null 2>&1; then rooms="$rooms $room"; fi
   done
   if cmake_at_least 25; then

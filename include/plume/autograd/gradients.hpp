@@ -10,7 +10,8 @@ class Gradients {
  public:
   Gradients() = default;
 
-  // The gradient of a parameter (or of any watched tensor), with its shape; absent if it took no part in the loss.
+  // The gradient of a parameter or watched input, with its shape; absent if it took no part in the loss. Those of results of ops are freed
+  // on the way.
   Tensor find(const Tensor& x) const {
     const auto found = entries_.find(x.storage().get());
     return found == entries_.end() ? Tensor{} : x.on(found->second.flat);

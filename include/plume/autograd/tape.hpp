@@ -65,6 +65,8 @@ class Tape {
   void backward(const Tensor& output, const Tensor& direction, Gradients& gradients) {
     require(direction.shape() == output.shape(), "[backward] output ", output.shape(), ", direction ", direction.shape());
     require(tracks(output), "[backward] the output depends on no parameter and no watched tensor");
+    require(!used_, "[backward] this tape was used: what it saved is freed in its one backward pass; record anew");
+    used_ = true;
     const Running running(*this, gradients);
     const Tensor seed = gradients[output];
     visit_float(seed.dtype(), [&]<class T>() { kernels::accumulate<T>(seed.view<T, 2>(), direction.view<const T, 2>(), T(1)); });
@@ -110,7 +112,7 @@ class Tape {
   std::vector<Node> nodes_;
   std::unordered_set<const Storage*> tracked_;
   std::vector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
-  bool by_list_ = false;
+  bool by_list_ = false, used_ = false;
   Tape* before_;
 };
 

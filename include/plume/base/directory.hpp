@@ -17,7 +17,10 @@ inline bool is_directory(const std::string& path) {
 inline void make_directory(const std::string& path) {
   for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     const std::string part = path.substr(0, end);
-    if (::mkdir(part.c_str(), 0777) != 0 && !is_directory(part)) throw IoError("make the directory", part, errno);
+    if (::mkdir(part.c_str(), 0777) != 0) {
+      const int reason = errno;
+      if (!is_directory(part)) throw IoError("make the directory", part, reason);
+    }
     if (end == path.npos) return;
   }
 }

@@ -14,7 +14,6 @@ struct Limits {
   std::uint64_t max_tensor_name = 4096;      // bytes
   std::uint64_t max_token_text = 64u << 10;  // bytes
   std::uint64_t max_text_bytes = 1u << 30;   // one text file
-  std::uint64_t max_line_bytes = 16u << 20;
   std::uint64_t max_layers = 10'000;
   std::uint64_t max_vocabulary = 16'777'216;
   std::uint64_t max_context = 16'777'216;  // tokens

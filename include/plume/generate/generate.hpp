@@ -37,7 +37,8 @@ struct Generated {
   double prompt_seconds = 0, generate_seconds = 0;
 };
 
-// Receives text as it is written; never half a character, never a part of a stop string.
+// Receives text as it is written; never a part of a stop string, and never half a character: one that max_tokens or a cancel cut stays
+// out, and comes whole when the same session goes on.
 using OnText = std::function<void(std::string_view piece)>;
 
 // Completes the sequence of a session in place, which keeps everything for a next turn. A cancelled call returns what it has.
@@ -51,7 +52,9 @@ inline Generated generate(Session& session, const GenerateOptions& options, cons
   Generated result;
   result.prompt_tokens = static_cast<Index>(session.tokens().size());
   StreamDecoder decoder(model.tokenizer);
-  for (const TokenId id : session.tokens()) decoder.push(id);  // the prompt's own text is not shown again
+  // A model may know more tokens than its tokenizer (padded vocabularies): those are no text.
+  const auto text_of = [&](TokenId id) { return id < model.tokenizer.vocabulary() ? decoder.push(id) : std::string(); };
+  for (const TokenId id : session.tokens()) text_of(id);  // the prompt's own text is not shown again
   StopStrings stops(options.stop);
   const auto show = [&](const std::string& text) {
     if (text.empty()) return;
@@ -76,7 +79,7 @@ inline Generated generate(Session& session, const GenerateOptions& options, cons
         result.finish_reason = FinishReason::stop;
         break;
       }
-      show(stops.push(decoder.push(id)));
+      show(stops.push(text_of(id)));
       if (stops.stopped()) {
         result.finish_reason = FinishReason::stop;
         break;
@@ -85,10 +88,7 @@ inline Generated generate(Session& session, const GenerateOptions& options, cons
   } catch (const Cancelled&) {
     result.finish_reason = FinishReason::cancelled;
   }
-  if (!stops.stopped()) {
-    show(stops.push(decoder.finish()));
-    show(stops.finish());
-  }
+  if (!stops.stopped()) show(stops.finish());
   return result;
 }
 

@@ -28,6 +28,8 @@ inline Score score(const Model& model, std::span<const TokenId> ids, const Score
   const Index stride = options.stride > 0 ? options.stride : context;
   require(count >= 1, "[score] there are no tokens");
   require(stride <= context, "[score] stride ", stride, " is more than the context of ", context, " tokens");
+  for (const TokenId id : ids)
+    require(id >= 0 && id < model.config().vocabulary, "[score] token ", id, " is not in a vocabulary of ", model.config().vocabulary);
   const NoTape no_tape;
   Score result;
   double sum = 0;

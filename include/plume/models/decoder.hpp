@@ -18,8 +18,8 @@ struct Decoder {
   Linear head;  // absent when tied to the embedding
 
   // All shapes of a configuration, without memory: load() or initialise() fills them.
-  static Decoder described(const Config& config, DType dtype = DType::f32) {
-    config.check();
+  static Decoder described(const Config& config, DType dtype = DType::f32, const Limits& limits = {}) {
+    config.check({}, limits);
     Decoder model;
     model.config = config;
     model.embedding = Embedding::described(config.vocabulary, config.width, dtype);

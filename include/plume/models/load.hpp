@@ -1,6 +1,8 @@
 #pragma once
 // Reading models: a Hugging Face directory, or a llama2.c .bin file. Everything is verified before weights are touched; weights stay
 // memory-mapped where their type and layout allow.
+#include <unordered_map>
+
 #include "plume/base/files.hpp"
 #include "plume/formats/llama2c.hpp"
 #include "plume/formats/safetensors.hpp"
@@ -69,8 +71,9 @@ inline Model load_hugging_face(const std::string& directory, const LoadOptions& 
   Config config = family.read(json);
   config.check(config_path, options.limits);
 
-  const std::string index = directory + "/model.safetensors.index.json";
-  const SafetensorsFile file = read_safetensors(file_exists(index) ? index : directory + "/model.safetensors",
+  // A single file comes first, as in transformers: saving into a directory of shards must not leave the old weights in charge.
+  const std::string single = directory + "/model.safetensors", index = single + ".index.json";
+  const SafetensorsFile file = read_safetensors(file_exists(single) || !file_exists(index) ? single : index,
                                                 {.limits = options.limits, .mapping = options.mapping, .symlinks = options.symlinks});
   // Some files leave the family's common prefix out.
   const auto in_file = [&](const std::string& name) -> const SafetensorsEntry* {
@@ -90,13 +93,16 @@ inline Model load_hugging_face(const std::string& directory, const LoadOptions& 
       config_json::fail(json, "tie_word_embeddings", concat("is true, but ", head_name, " differs from ", embedding_name));
   }
 
-  Model model{Decoder::described(config, options.dtype), load_detail::tokenizer_for(config, directory, options)};
+  Model model{Decoder::described(config, options.dtype, options.limits), load_detail::tokenizer_for(config, directory, options)};
   std::vector<std::string> missing, unexpected, wanted{head_name};
   for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
     const FileName name = file_name(family, path);
     const SafetensorsEntry* const entry = in_file(name.name);
     wanted.push_back(name.name);
     if (!entry) return missing.push_back(name.name);
+    if (constexpr std::string_view floats[] = {"F64", "F32", "BF16", "F16"};
+        std::find(std::begin(floats), std::end(floats), entry->dtype) == std::end(floats))
+      throw ConfigError(file.where(*entry), concat("has dtype ", entry->dtype, "; weights are F64, F32, BF16 or F16"));
     std::vector<std::uint64_t> shape;
     for (const Index extent : parameter.shape().extents()) shape.push_back(static_cast<std::uint64_t>(extent));
     if (name.transposed) std::reverse(shape.begin(), shape.end());
@@ -132,13 +138,15 @@ inline Model load_llama2c(const std::string& path, const LoadOptions& options = 
   const Llama2cFile file = read_llama2c(path, {.limits = options.limits, .mapping = options.mapping});
   const Config config = families::read_llama2c(file.header);
   config.check(path, options.limits);
-  Model model{Decoder::described(config, options.dtype), load_detail::tokenizer_for(config, parent_path(path), options)};
+  Model model{Decoder::described(config, options.dtype, options.limits), load_detail::tokenizer_for(config, parent_path(path), options)};
+  std::unordered_map<std::string_view, const Tensor*> tensors;
+  for (const NamedTensor& named : file.tensors) tensors.emplace(named.name, &named.tensor);
   for_each_parameter(model, [&](std::string_view ours, Tensor& parameter) {
     const std::string name = families::llama2c_name(ours);
-    const auto found = std::find_if(file.tensors.begin(), file.tensors.end(), [&](const NamedTensor& named) { return named.name == name; });
-    require(found != file.tensors.end() && found->tensor.shape() == parameter.shape(), "[load] ", path, " has no tensor ", name,
-            " of shape ", parameter.shape());
-    parameter = options.dtype == DType::f32 ? found->tensor : found->tensor.to(options.dtype);
+    const auto found = tensors.find(name);
+    require(found != tensors.end() && found->second->shape() == parameter.shape(), "[load] ", path, " has no tensor ", name, " of shape ",
+            parameter.shape());
+    parameter = options.dtype == DType::f32 ? *found->second : found->second->to(options.dtype);
   });
   return model;
 }

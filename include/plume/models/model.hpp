@@ -18,8 +18,8 @@ struct Model {
   }
   Tensor logits(std::span<const TokenId> ids, Pass& pass) const { return decoder.logits(ids, pass); }
   // Mean cross-entropy of targets (T, -1 = not trained).
-  Tensor loss(std::span<const TokenId> inputs, std::span<const TokenId> targets, Pass& pass) const {
-    return decoder.loss(inputs, targets, pass);
+  Tensor loss(std::span<const TokenId> inputs, std::span<const TokenId> targets, Pass& pass, double normalizer = 0) const {
+    return decoder.loss(inputs, targets, pass, normalizer);
   }
 
   template <class Self>

@@ -77,7 +77,7 @@ struct Pass {
   // The dropout rule of one place in the current layer: every place draws from a stream of its own.
   Dropout dropout_at(std::uint64_t place) const {
     Dropout rule = dropout;
-    rule.stream = dropout.stream * 65536 + static_cast<std::uint64_t>(layer + 1) * 8 + place;
+    rule.stream = (dropout.stream << 24) + static_cast<std::uint64_t>(layer + 1) * 8 + place;
     return rule;
   }
 };

@@ -1,6 +1,6 @@
 #pragma once
-// Memory that comes back: freed blocks are kept by size and handed out again, so that after the first step a training step or a
-// decoded token asks the system for nothing.
+// Memory that comes back: freed blocks are kept by size and handed out again, so that after the first step the large
+// blocks of a training step or a decoded token are there already.
 #include <memory>
 #include <mutex>
 #include <new>

@@ -32,6 +32,11 @@ struct SpecialNames {
 
   // tokenizer_config.json or special_tokens_map.json; the former wins where both speak, so read it last.
   void read_config(const Json& config) {
+    const std::string kind = config.text("tokenizer_class", "GPT2Tokenizer");
+    if (kind != "GPT2Tokenizer" && kind != "GPT2TokenizerFast")
+      config.at("tokenizer_class")
+          .fail(concat(quoted(kind), " cuts text in another way than GPT-2 (known: GPT2Tokenizer, GPT2TokenizerFast)"));
+    if (config.boolean("add_prefix_space", false)) config.at("add_prefix_space").fail("only false is supported");
     const auto content = [](const Json& token) { return token.is_object() ? token.text("content") : token.as_text(); };
     for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"}) {
       const Json* token = config.find(key);
@@ -148,7 +153,7 @@ class ByteBpeReader {
   void read_added() {
     auto added = special_.added;
     std::stable_sort(added.begin(), added.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-    const std::size_t own = pieces_.size();
+    std::unordered_map<std::string_view, std::size_t> own_ids;
     for (const auto& token : added) {
       if (token.content.empty()) throw FormatError(token.where, "an added token is empty");
       if (token.content.size() > limits_.max_token_text)
@@ -162,9 +167,8 @@ class ByteBpeReader {
                             concat("the id ", id, " of the added token ", quoted(token.content), " belongs to ", quoted(pieces_[id])));
         continue;
       }
-      for (std::size_t other = own; other < pieces_.size(); ++other)
-        if (pieces_[other] == token.content)
-          throw FormatError(token.where, concat("the added token ", quoted(token.content), " has id ", other, " already"));
+      if (const auto [other, is_new] = own_ids.emplace(token.content, pieces_.size()); !is_new)
+        throw FormatError(token.where, concat("the added token ", quoted(token.content), " has id ", other->second, " already"));
       if (id_of_.contains(token.content))
         throw FormatError(token.where,
                           concat("the added token ", quoted(token.content), " has id ", id_of_.at(token.content), " in the vocabulary"));

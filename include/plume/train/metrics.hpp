@@ -27,7 +27,8 @@ inline Json metrics_line(const Progress& progress) {
       .set("step", progress.step)
       .set("tokens", progress.tokens)
       .set("loss", metrics_detail::finite_or_null(progress.loss))
-      .set("validation_loss", progress.evaluated && progress.validation_loss ? Json(*progress.validation_loss) : Json())
+      .set("validation_loss",
+           progress.evaluated && progress.validation_loss ? metrics_detail::finite_or_null(*progress.validation_loss) : Json())
       .set("learning_rate", progress.learning_rate)
       .set("gradient_norm", metrics_detail::finite_or_null(progress.gradient_norm))
       .set("tokens_per_second", progress.tokens_per_second)
@@ -46,7 +47,7 @@ class MetricsLog {
   void cut_back(Index last) {
     curves_ = {};
     if (!file_exists(path_)) return;
-    const std::string text = read_file(path_, limit, "max_metrics_bytes");
+    const std::string text = read_text(path_);
     std::size_t kept = 0;
     Index before = 0;
     while (kept < text.size()) {
@@ -73,17 +74,21 @@ class MetricsLog {
     const std::string line = dump(metrics_line(progress)) + "\n";
     const Descriptor file(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
     if (file.get() < 0) throw IoError("open", path_, errno);
+    const off_t before = ::lseek(file.get(), 0, SEEK_END);
     for (std::string_view left = line; !left.empty();) {
       const ssize_t written = ::write(file.get(), left.data(), left.size());
       if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) throw IoError("write", path_, written < 0 ? errno : EIO);
+      if (written <= 0) {
+        const int reason = written < 0 ? errno : EIO;
+        if (before >= 0 && ::ftruncate(file.get(), before) != 0) throw IoError("take half a line back from", path_, errno);
+        throw IoError("write", path_, reason);
+      }
       left.remove_prefix(static_cast<std::size_t>(written));
     }
   }
   const LossCurves& curves() const { return curves_; }
 
  private:
-  static constexpr std::uint64_t limit = 1u << 30;
   void draw(Index step, double loss, double validation) {
     if (std::isfinite(loss)) curves_.training.push_back({static_cast<double>(step), loss});
     if (std::isfinite(validation)) curves_.validation.push_back({static_cast<double>(step), validation});

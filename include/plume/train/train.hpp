@@ -325,6 +325,7 @@ class Trainer {
     Progress now = progress();
     now.evaluated = evaluates;
     now.logged = evaluates || due(options_.log_every);
+    if (now.logged && state_.loss_count == 0) now.loss = std::nan("");  // every update since the last line was skipped
     if (now.logged) {
       state_.loss = now.loss;
       state_.loss_sum = 0;

@@ -30,7 +30,8 @@ inline Config read_gpt2(const Json& json) {
   c.heads = c.key_heads = positive(json, "n_head");
   if (c.width % c.heads != 0) fail(json, "n_embd", concat(c.width, " does not divide into ", c.heads, " heads"));
   c.head_width = c.width / c.heads;
-  c.hidden = positive(json, "n_inner", 4 * c.width);
+  constexpr Index widest = Index{1} << 40;  // beyond this four times it would not fit; Config::check() draws the real line
+  c.hidden = positive(json, "n_inner", 4 * std::min(c.width, widest));
   c.norm = NormKind::layer;
   c.norm_epsilon = between(json, "layer_norm_epsilon", 1e-5, 0, 1);
   c.position = PositionKind::learned;

@@ -50,9 +50,10 @@ inline Llama2cHeader write_llama2c(const Config& c) {
 }
 
 inline bool fits_llama2c(const Config& c) {
-  return c.norm == NormKind::rms && c.norm_epsilon == 1e-5 && c.position == PositionKind::rotary && c.rotary.base == 10000 && c.rotary.width == c.head_width &&
-         c.head_width * c.heads == c.width && c.gated && c.qkv_layout == QkvLayout::separate && c.activation.kind == ActivationKind::silu &&
-         c.activation.slope == 1 && c.activation.shift == 0 && std::isinf(c.activation.limit) && !c.qkv_bias && !c.output_bias && !c.mlp_bias;
+  return c.norm == NormKind::rms && c.norm_epsilon == 1e-5 && c.position == PositionKind::rotary && c.rotary.base == 10000 &&
+         c.rotary.width == c.head_width && c.head_width * c.heads == c.width && c.gated && c.qkv_layout == QkvLayout::separate &&
+         c.activation.kind == ActivationKind::silu && c.activation.slope == 1 && c.activation.shift == 0 &&
+         std::isinf(c.activation.limit) && !c.qkv_bias && !c.output_bias && !c.mlp_bias;
 }
 
 // "blocks.3.attention.q.weight" -> "layers.3.wq"

@@ -10,23 +10,26 @@
 
 #include "own_block.hpp"
 
-// Runs a model in a worker thread. The callback gets text as it is written; after `patience` the answer is cut short.
-static void answer(const plume::Model& model, const std::string& prompt, std::chrono::milliseconds patience) {
+// Runs a model in a worker thread, shows the text as it is written, and cancels the answer once `enough` bytes of it were shown.
+static void answer(const plume::Model& model, const std::string& prompt, std::size_t enough) {
   plume::StopSource cancel;
   plume::Generated result;
   std::exception_ptr failure;
+  std::atomic<std::size_t> shown = 0;
   std::atomic<bool> done = false;
   std::thread worker([&] {
     try {
       result = plume::generate(model, prompt, {.max_tokens = 10000, .sampling = {.seed = 1}, .cancel = cancel.token()},
-                               [](std::string_view piece) { std::cout << piece << std::flush; });
+                               [&](std::string_view piece) {
+                                 std::cout << piece << std::flush;
+                                 shown += piece.size();
+                               });
     } catch (...) {
       failure = std::current_exception();  // nothing of plume ends the program: errors are exceptions
     }
     done = true;
   });
-  for (const auto start = std::chrono::steady_clock::now(); !done && std::chrono::steady_clock::now() - start < patience;)
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  while (!done && shown < enough) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   cancel.request();  // takes effect within a layer
   worker.join();
   if (failure) std::rethrow_exception(failure);
@@ -66,7 +69,7 @@ int main(int argc, char** argv) try {
     return 2;
   }
   const plume::Model model = plume::load(argv[1]);
-  answer(model, argv[2], std::chrono::milliseconds(300));
+  answer(model, argv[2], 100);
   train_own_block();
 } catch (const plume::Error& error) {
   std::cerr << "error: " << error.what() << "\n";

@@ -69,7 +69,7 @@ say '== tokenizer'
 say '== training'
 model=$out/model
 began=$(date +%s)
-"$bin/pretrain" --overwrite --config tiny --data "$data" --validation "$validation" --tokenizer "$out/tokenizer" --out "$model" --seed "$seed" --time-limit 250 ${steps:+--steps "$steps"} >&2
+"$bin/pretrain" --overwrite --config tiny --data "$data" --validation "$validation" --tokenizer "$out/tokenizer" --out "$model" --seed "$seed" --time-limit 270 ${steps:+--steps "$steps"} >&2
 training=$(($(date +%s) - began))
 
 complete() { "$bin/generate" --model "$model" --quiet --prompt "$@"; }

@@ -99,12 +99,12 @@ inline void gemm_blocked(const GemmTile& tile, View<float, 2> c, const GemmOpera
         for (Index panel = begin; panel < end; ++panel) {
           if (panel < a_panels - skipped) {
             const Index row = panel * tile.rows;
-            tile.pack[a.is_bf16](a_words + panel * a_panel, tile.rows, a.at(row, k), a.row_stride, a.column_stride,
-                                 std::min(tile.rows, rows - row), size);
+            tile.pack(a_words + panel * a_panel, tile.rows, a.at(row, k), a.is_bf16, tile.rounds, a.row_stride, a.column_stride,
+                      std::min(tile.rows, rows - row), size);
           } else {
             const Index index = panel - (a_panels - skipped), column = first + index * tile.columns;
-            tile.pack[b.is_bf16](b_words + index * b_panel, tile.columns, b.at(k, column), b.column_stride, b.row_stride,
-                                 std::min(tile.columns, last - column), size);
+            tile.pack(b_words + index * b_panel, tile.columns, b.at(k, column), b.is_bf16, tile.rounds, b.column_stride, b.row_stride,
+                      std::min(tile.columns, last - column), size);
           }
         }
       });

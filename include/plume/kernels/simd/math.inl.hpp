@@ -75,21 +75,26 @@ PLUME_INLINE void store(float* p, V::Register x, Index count) {
     V::store_first(p, x, count);
 }
 
-// The transpose of a square of V::width rows: each round deals the rows like a deck of cards.
+// A square of V::width rows, transposed in place: each round deals the rows like a deck of cards.
 struct Square {
-  V::Register row[V::width];
+  float row[V::width][V::width];
 };
-PLUME_INLINE void transpose(Square& square) {
+inline void transpose(Square& square) {
+  V::Register rows[V::width], dealt[V::width];
+#pragma GCC unroll 16
+  for (Index i = 0; i < V::width; ++i) rows[i] = V::load(square.row[i]);
 #pragma GCC unroll 4
   for (Index round = 1; round < V::width; round *= 2) {
-    Square dealt;
 #pragma GCC unroll 8
     for (Index i = 0; i < V::width / 2; ++i) {
-      dealt.row[2 * i] = V::zip_low(square.row[i], square.row[i + V::width / 2]);
-      dealt.row[2 * i + 1] = V::zip_high(square.row[i], square.row[i + V::width / 2]);
+      dealt[2 * i] = V::zip_low(rows[i], rows[i + V::width / 2]);
+      dealt[2 * i + 1] = V::zip_high(rows[i], rows[i + V::width / 2]);
     }
-    square = dealt;
+#pragma GCC unroll 16
+    for (Index i = 0; i < V::width; ++i) rows[i] = dealt[i];
   }
+#pragma GCC unroll 16
+  for (Index i = 0; i < V::width; ++i) V::store(square.row[i], rows[i]);
 }
 
 }  // namespace plume::inline PLUME_ABI::kernels::PLUME_LEVEL

@@ -6,6 +6,7 @@
 #include "plume/base/error.hpp"
 #include "plume/kernels/parallel/thread_team.hpp"
 #include "plume/tensor/memory_pool.hpp"
+#include "plume/tensor/view.hpp"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -13,8 +14,12 @@
 
 namespace plume::inline PLUME_ABI {
 
-// Which matrix product carries the linear layers: the library's choice, or the plain reference loop (slow; for comparison).
-enum class Gemm : std::uint8_t { automatic, reference };
+// c (M, N) += a (M, K) b (K, N), on the calling thread.
+template <class T>
+using GemmFunction = void (*)(View<T, 2> c, View<const T, 2> a, View<const T, 2> b);
+
+// Arithmetic of matrix products of float operands: float, or operands rounded to bfloat16 with sums in float.
+enum class Precision : std::uint8_t { f32, bf16 };
 
 // The CPUs this process may run on.
 inline int available_threads() {
@@ -32,7 +37,9 @@ enum class Threading : std::uint8_t { own, openmp };
 
 struct ContextOptions {
   int threads = 0;  // 0: all CPUs of the process
-  Gemm gemm = Gemm::automatic;
+  Precision precision = Precision::f32;
+  // Another matrix product in place of the library's: kernels::reference::gemm<float>, or eigen_gemm of kernels/eigen/gemm.hpp.
+  GemmFunction<float> gemm = nullptr;
   Threading threading = Threading::own;
 };
 
@@ -42,6 +49,7 @@ class Context {
  public:
   explicit Context(const ContextOptions& options = {})
       : threads_(options.threads == 0 ? available_threads() : options.threads),
+        precision_(options.precision),
         gemm_(options.gemm),
         threading_(options.threading),
         pool_(std::make_shared<MemoryPool>()) {
@@ -52,13 +60,15 @@ class Context {
 
   int threads() const { return threads_; }
   Threading threading() const { return threading_; }
-  Gemm gemm() const { return gemm_; }
+  Precision precision() const { return precision_; }
+  GemmFunction<float> gemm() const { return gemm_; }
   MemoryPool& pool() const { return *pool_; }
   ThreadTeam& team() const { return team_; }
 
  private:
   int threads_;
-  Gemm gemm_;
+  Precision precision_;
+  GemmFunction<float> gemm_;
   Threading threading_;
   std::shared_ptr<MemoryPool> pool_;
   mutable ThreadTeam team_;

@@ -3,18 +3,31 @@
 //   Tape tape;
 //   Tensor loss = model.loss(inputs, targets, pass);
 //   Gradients gradients = tape.backward(loss);
-#include <functional>
+#include <concepts>
+#include <cstring>
+#include <memory>
 #include <span>
 #include <unordered_set>
-#include <vector>
+#include <utility>
 
 #include "plume/autograd/gradients.hpp"
 #include "plume/kernels/elementwise/table.hpp"
 
 namespace plume::inline PLUME_ABI {
 
-// Adds to the gradients of an op's inputs, given the gradient of its output.
-using Backward = std::function<void(Gradients& d, const Tensor& dy)>;
+// Adds to the gradients of an op's inputs, given the gradient of its output. What the function captures lies in the pool.
+class Backward {
+ public:
+  template <std::invocable<Gradients&, const Tensor&> Function>
+  explicit Backward(Function function)
+      : captures_(make_shared_in_pool<Function>(std::move(function))),
+        call_([](void* captures, Gradients& d, const Tensor& dy) { (*static_cast<Function*>(captures))(d, dy); }) {}
+  void operator()(Gradients& d, const Tensor& dy) const { call_(captures_.get(), d, dy); }
+
+ private:
+  std::shared_ptr<void> captures_;
+  void (*call_)(void*, Gradients&, const Tensor&);
+};
 
 class Tape {
  public:
@@ -42,8 +55,9 @@ class Tape {
     if (tracked_.insert(x.storage().get()).second) keys_.push_back(x.storage());
   }
   // Called by traced() for each op.
-  void record(std::string_view op, const Tensor& output, Backward backward) {
-    nodes_.push_back({op, output.storage().get(), output.shape(), std::move(backward)});
+  template <class Function>
+  void record(std::string_view op, const Tensor& output, Function&& backward) {
+    nodes_.push_back({op, output.storage().get(), output.shape(), Backward(std::forward<Function>(backward))});
     watch(output);
   }
   std::size_t size() const { return nodes_.size(); }
@@ -109,9 +123,9 @@ class Tape {
   };
 
   friend class NestedTape;
-  std::vector<Node> nodes_;
-  std::unordered_set<const Storage*> tracked_;
-  std::vector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
+  PoolVector<Node> nodes_;
+  std::unordered_set<const Storage*, std::hash<const Storage*>, std::equal_to<const Storage*>, PoolAllocator<const Storage*>> tracked_;
+  PoolVector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
   bool by_list_ = false, used_ = false;
   Tape* before_;
 };
@@ -128,17 +142,35 @@ class NoTape {
   Tape* before_;
 };
 
-inline Tensor Gradients::operator[](const Tensor& x) {
+inline Gradients::Target Gradients::target(const Tensor& x) {
   if (!x || tape_ == nullptr || !tape_->tracks(x)) return {};
   Entry& found = entry(x);
-  if (!found.flat) found.flat = Tensor::zeros({static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))}, dtype_for(x.dtype()));
-  return x.on(found.flat);
+  bool is_fresh = false;
+  if (!found.flat) {
+    found.flat = Tensor::empty({static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))}, dtype_for(x.dtype()));
+    is_fresh = is_whole(x);
+    if (!is_fresh) clear(found.flat);
+  }
+  return {x.on(found.flat), is_fresh};
+}
+
+inline Tensor Gradients::operator[](const Tensor& x) {
+  const Target target = this->target(x);
+  if (target.is_fresh) clear(target.tensor);
+  return target.tensor;
+}
+
+inline void Gradients::clear(const Tensor& dense) {
+  std::byte* const first = dense.storage()->data();
+  parallel_for(static_cast<Index>(dense.storage()->bytes()), Index{1} << 18, static_cast<Index>(dense.storage()->bytes() / 4),
+               [&](Index begin, Index end) { std::memset(first + begin, 0, static_cast<std::size_t>(end - begin)); });
 }
 
 inline void Gradients::add(const Tensor& x, const Tensor& contribution) {
   if (!x || tape_ == nullptr || !tape_->tracks(x)) return;
   Entry& found = entry(x);
-  if (!found.flat && static_cast<std::size_t>(contribution.size()) == x.storage()->bytes() / bytes_of(x.dtype())) {
+  if (!found.flat && static_cast<std::size_t>(contribution.size()) == x.storage()->bytes() / bytes_of(x.dtype()) &&
+      is_whole(contribution)) {
     found.flat = contribution.reshape({contribution.size()});
     return;
   }

@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+
 #include "plume/autograd/tape.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -12,6 +14,15 @@ inline void accumulate(const Tensor& into, const Tensor& x, double factor) {
   if (!into) return;
   visit_float(into.dtype(), [&]<class T>() { kernels::accumulate<T>(into.view<T, 2>(), x.view<const T, 2>(), static_cast<T>(factor)); });
 }
+inline void copy(const Tensor& into, const Tensor& x) {
+  visit_float(into.dtype(), [&]<class T>() {
+    const auto target = into.view<T, 2>();
+    const auto source = x.view<const T, 2>();
+    kernels::for_rows(target, [&](Index i, Index j) {
+      for (Index r = i; r < j; ++r) std::copy_n(source.row(r), source.columns(), target.row(r));
+    });
+  });
+}
 }  // namespace ops_detail
 
 // add: a, b (T, C) -> y (T, C);  y = a + b
@@ -20,8 +31,9 @@ inline Tensor add(const Tensor& a, const Tensor& b) {
   const Tensor y = like(a);
   visit_float(a.dtype(), [&]<class T>() { kernels::add<T>(y.view<T, 2>(), a.view<const T, 2>(), b.view<const T, 2>()); });
   return traced("add", y, {a, b}, [=](Gradients& d, const Tensor& dy) {
-    ops_detail::accumulate(d[a], dy, 1);
-    ops_detail::accumulate(d[b], dy, 1);
+    const auto [db, is_fresh] = d.target(b);
+    is_fresh ? ops_detail::copy(db, dy) : ops_detail::accumulate(db, dy, 1);
+    d.add(a, dy);  // the last use of dy: it may become the gradient of a
   });
 }
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }

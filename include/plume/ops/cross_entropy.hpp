@@ -37,7 +37,7 @@ inline Tensor cross_entropy(const Tensor& logits, std::span<const TokenId> targe
   const Tensor gradient = logits.copy();  // becomes (softmax - onehot) / divisor
   const Tensor loss = Tensor::empty({}, logits.dtype());
   visit_float(logits.dtype(), [&]<class T>() {
-    std::vector<T> losses(targets.size());
+    PoolVector<T> losses(targets.size());
     const T scale = static_cast<T>(1 / divisor);
     kernels::cross_entropy<T>(gradient.view<T, 2>(), targets, View<T, 1>(losses.data(), {logits.rows()}), &scale);
     double sum = 0;
@@ -71,7 +71,7 @@ inline Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tenso
   const Tensor loss = Tensor::empty({}, x.dtype());
   visit_float(x.dtype(), [&]<class T>() {
     const Tensor logits = Tensor::empty({std::min(chunk, x.rows()), vocabulary}, x.dtype());
-    std::vector<T> losses(targets.size());
+    PoolVector<T> losses(targets.size());
     const T scale = static_cast<T>(1 / divisor);
     for (Index begin = 0; begin < x.rows(); begin += chunk) {
       const Index end = std::min(x.rows(), begin + chunk);

@@ -15,7 +15,7 @@ class Storage {
  public:
   // Uninitialised memory from the pool in force on this thread, else from the system.
   static std::shared_ptr<Storage> allocate(std::size_t bytes) {
-    auto storage = std::make_shared<Storage>(Key{});
+    auto storage = make_shared_in_pool<Storage>(Key{});
     storage->bytes_ = bytes;
     if (MemoryPool* pool = thread_slot.pool) {
       auto owner = pool->shared_from_this();
@@ -28,7 +28,7 @@ class Storage {
   }
   // A read-only range that `owner` (a file mapping) keeps valid.
   static std::shared_ptr<Storage> map(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
-    auto storage = std::make_shared<Storage>(Key{});
+    auto storage = make_shared_in_pool<Storage>(Key{});
     storage->data_ = const_cast<std::byte*>(bytes.data());  // writes are refused by writable()
     storage->bytes_ = bytes.size();
     storage->kind_ = StorageKind::mapped;
@@ -37,7 +37,7 @@ class Storage {
   }
   // The caller's memory, which must outlive every tensor on it.
   static std::shared_ptr<Storage> borrow(std::span<std::byte> bytes) {
-    auto storage = std::make_shared<Storage>(Key{});
+    auto storage = make_shared_in_pool<Storage>(Key{});
     storage->data_ = bytes.data();
     storage->bytes_ = bytes.size();
     storage->kind_ = StorageKind::borrowed;

@@ -225,27 +225,30 @@ class Trainer {
   // One update. False: stopped before it; data and state are as before.
   bool step() {
     const Clock::time_point began = Clock::now();
-    std::vector<TokenBatch> batches;
     Index tokens = 0;
+    batches_.resize(static_cast<std::size_t>(options_.accumulation));
     const auto stopped = [&] {
       if (!interrupted()) return false;
       data_.seek(state_.data);
       return true;
     };
-    for (Index i = 0; i < options_.accumulation; ++i) {
+    for (TokenBatch& batch : batches_) {
       if (stopped()) return false;
-      batches.push_back(data_.next(options_.batch));
-      tokens += trained_tokens(batches.back().targets);
+      if constexpr (requires { data_.next(options_.batch, batch); })
+        data_.next(options_.batch, batch);
+      else
+        batch = data_.next(options_.batch);
+      tokens += trained_tokens(batch.targets);
     }
     Gradients gradients;
     double loss = 0;
-    for (const TokenBatch& batch : batches) {
+    for (const TokenBatch& batch : batches_) {
       if (stopped()) return false;
       Pass pass;
       pass.segments = segments_of(batch);
       pass.dropout = {.rate = options_.dropout,
                       .seed = options_.seed,
-                      .stream = state_.random.stream + static_cast<std::uint64_t>(&batch - batches.data())};
+                      .stream = state_.random.stream + static_cast<std::uint64_t>(&batch - batches_.data())};
       pass.recompute = options_.recompute;
       Tape tape;
       const Tensor part = model_.loss(batch.inputs, batch.targets, pass, static_cast<double>(std::max<Index>(tokens, 1)));
@@ -377,6 +380,7 @@ class Trainer {
   MetricsLog log_;
   TrainState state_;
   TrainResult result_;
+  std::vector<TokenBatch> batches_;  // of a step; kept for their memory
   Speed speed_;
   Clock::time_point began_;
   double seconds_before_ = 0;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "plume/base/error.hpp"
+#include "plume/tensor/memory_pool.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -41,8 +42,8 @@ class IntervalMask {
   void end_row() { first_.push_back(intervals_.size()); }
 
  private:
-  std::vector<std::size_t> first_{0};
-  std::vector<KeyInterval> intervals_;
+  PoolVector<std::size_t> first_{0};
+  PoolVector<KeyInterval> intervals_;
   Index keys_ = 0;
 };
 

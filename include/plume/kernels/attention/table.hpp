@@ -44,7 +44,7 @@ template <class T, class HeadRule>
 void attention(View<T, 2> y, View<T, 2> log_sum_exp, View<const T, 2> q, std::span<const AttentionSequence<T>> sequences,
                const HeadShape& shape, HeadRule&& head_rule) {
   constexpr Index tile = 32;
-  std::vector<Index> first_task{0};
+  PoolVector<Index> first_task{0};
   Index cost = 0;
   for (const auto& s : sequences) {
     first_task.push_back(first_task.back() + (s.end - s.begin + tile - 1) / tile * shape.query_heads);
@@ -70,7 +70,7 @@ void attention(View<T, 2> y, View<T, 2> log_sum_exp, View<const T, 2> q, std::sp
 template <class T>
 bool share_keys(std::span<const AttentionSequence<T>> sequences) {
   const auto overlap = [&](View<T, 2> AttentionSequence<T>::*member) {
-    std::vector<std::pair<const T*, const T*>> ranges;
+    PoolVector<std::pair<const T*, const T*>> ranges;
     for (const auto& s : sequences) {
       const View<T, 2> rows = s.*member;
       if (rows && rows.rows() > 0) ranges.emplace_back(rows.data(), rows.row(rows.rows() - 1) + rows.columns());

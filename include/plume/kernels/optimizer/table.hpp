@@ -38,7 +38,7 @@ void sgd(View<T, 1> weight, View<T, 1> velocity, View<const T, 1> gradient, doub
 // Partial sums of fixed chunks, added in chunk order.
 template <class T>
 double sum_of_squares(View<const T, 1> x) {
-  std::vector<double> sums(static_cast<std::size_t>((x.size() + optimizer_grain - 1) / optimizer_grain));
+  PoolVector<double> sums(static_cast<std::size_t>((x.size() + optimizer_grain - 1) / optimizer_grain));
   parallel_for(x.size(), optimizer_grain, [&](Index i, Index j) {
     sums[static_cast<std::size_t>(i / optimizer_grain)] = optimizer_table<T>().sum_of_squares(part(x, i, j));
   });

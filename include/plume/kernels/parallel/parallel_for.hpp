@@ -17,14 +17,16 @@ namespace parallel_detail {
 // Calls work(argument) on several threads at once.
 inline void run_region(const Context& context, int threads, void (*work)(void*), void* argument) {
 #if PLUME_OPENMP
-  static_cast<void>(context);
+  if (context.threading() == Threading::openmp) {
 #pragma omp parallel num_threads(threads)
-  work(argument);
-#else
-  context.team().run(threads, work, argument);
+    work(argument);
+    return;
+  }
 #endif
+  context.team().run(threads, work, argument);
 }
 
+// A parallel region of the host program: its threads have the processors already.
 inline bool inside_host_region() {
 #if PLUME_OPENMP
   return omp_in_parallel() != 0;
@@ -55,24 +57,26 @@ void parallel_for(Index count, Index grain, Index cost, Body&& body) {
   }
   struct Region {
     Body& body;
+    MemoryPool* pool;
     Index count, grain, chunks;
     std::atomic<Index> next{0};
     std::atomic<bool> failed{false};
     std::exception_ptr failure{};
-  } region{body, count, grain, chunks};
+  } region{body, thread_slot.pool, count, grain, chunks};
 
   const auto work = [](void* argument) {
     auto& shared = *static_cast<Region*>(argument);
-    const Context* const before = thread_slot.context;
+    const ThreadSlot before = thread_slot;
     thread_slot.context = nullptr;  // nested loops run here
+    thread_slot.pool = shared.pool;
     try {
-      for (Index chunk; !shared.failed.load(std::memory_order_relaxed) && (chunk = shared.next.fetch_add(1)) < shared.chunks;) {
+      for (Index chunk; !shared.failed.load(std::memory_order_relaxed) && (chunk = shared.next.fetch_add(1, std::memory_order_relaxed)) < shared.chunks;) {
         shared.body(chunk * shared.grain, std::min(shared.count, (chunk + 1) * shared.grain));
       }
     } catch (...) {
       if (!shared.failed.exchange(true)) shared.failure = std::current_exception();
     }
-    thread_slot.context = before;
+    thread_slot = before;
   };
   parallel_detail::run_region(*context, threads, work, &region);
   if (region.failure) std::rethrow_exception(region.failure);

@@ -101,7 +101,7 @@ std::vector<Case> cases(const GemmTile& tile) {
 }  // namespace
 
 TEST_CASE("packed products of floats and of bfloat16 at each level, every size and block edge") {
-  plume_test::for_levels(gemm_levels, [](const GemmLevel& level, const std::string&) {
+  plume_test::at_each_level(gemm_levels, [](const GemmLevel& level) {
     Random random{.seed = 11};
     double single = 0, mixed = 0, rounding = 0, bf16 = 0;
     for (const Case& c : cases(level.single)) {
@@ -130,7 +130,7 @@ TEST_CASE("packed products of floats and of bfloat16 at each level, every size a
 }
 
 TEST_CASE("products of a few rows at each level") {
-  plume_test::for_levels(gemm_levels, [](const GemmLevel& level, const std::string&) {
+  plume_test::at_each_level(gemm_levels, [](const GemmLevel& level) {
     Random random{.seed = 13};
     double worst = 0;
     for (Index m = 1; m <= 16; ++m) {
@@ -157,7 +157,7 @@ TEST_CASE("products of a few rows at each level") {
 
 TEST_CASE("NaN and infinity reach the result at each level; subnormals do no harm") {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
-  plume_test::for_levels(gemm_levels, [&](const GemmLevel& level, const std::string&) {
+  plume_test::at_each_level(gemm_levels, [&](const GemmLevel& level) {
     for (const GemmTile* tile : {&level.single, &level.bf16}) {
       for (const float special : {inf, -inf, nan, 1e-41f}) {
         const Index m = 19, n = 21, k = 23;
@@ -194,7 +194,7 @@ TEST_CASE("no two levels share a kernel, and bit-identical results for any numbe
       CHECK((one.few_rows_sum[1] != other.few_rows_sum[1]));
     }
   }
-  plume_test::for_levels(gemm_levels, [](const GemmLevel& level, const std::string&) {
+  plume_test::at_each_level(gemm_levels, [](const GemmLevel& level) {
     for (const GemmTile* tile : {&level.single, &level.bf16}) {
       std::vector<float> results[4];
       const int threads[] = {1, 2, 3, 5};

@@ -40,6 +40,15 @@ class IntervalMask {
     }
   }
   void end_row() { first_.push_back(intervals_.size()); }
+  // The same rows, of keys [begin, end) alone.
+  IntervalMask clipped(Index begin, Index end) const {
+    IntervalMask mask;
+    for (Index r = 0; r < rows(); ++r) {
+      for (const KeyInterval i : row(r)) mask.add(std::max<Index>(begin, i.begin), std::min<Index>(end, i.end));
+      mask.end_row();
+    }
+    return mask;
+  }
 
  private:
   PoolVector<std::size_t> first_{0};

@@ -1,4 +1,6 @@
 // Matrix products against a plain loop in double: all transposes, sizes 0 to 35, rows with gaps.
+#include "plume/kernels/eigen/gemm.hpp"
+
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -83,30 +85,12 @@ TEST_CASE("sizes past the blocks of the kernel, with threads and without") {
   }
 }
 
-TEST_CASE("a context can ask for the reference loop") {
-  const bool is_avx2 = kernels::chosen_level() == kernels::Level::avx2;
-  CHECK(&kernels::gemm_table<float>() == (is_avx2 ? &kernels::avx2_gemm : &kernels::base_gemm));
-  const Context context({.threads = 1, .gemm = Gemm::reference});
-  const ContextScope scope(context);
-  CHECK(&kernels::gemm_table<float>() == &kernels::reference_gemm<float>);
-  Random random{.seed = 7};
-  CHECK(error_of<float>(35, 33, 31, false, true, random) < 1e-6);
-}
-
-TEST_CASE("levels have kernels of their own; PLUME_ISA lowers the level, and an unknown or unavailable one is an error") {
-  if (kernels::available_level() == kernels::Level::avx2) {
-    CHECK((kernels::avx2_gemm.gemm != kernels::base_gemm.gemm));
-    CHECK((kernels::avx2_gemm.skinny != kernels::base_gemm.skinny));
-  } else {
-    MESSAGE("SKIP: this processor has no avx2");
+TEST_CASE("a context can ask for another product: the reference loop, Eigen") {
+  for (const GemmFunction<float> product : {&kernels::reference::gemm<float>, eigen_gemm}) {
+    const Context context({.threads = 1, .gemm = product});
+    const ContextScope scope(context);
+    Random random{.seed = 7};
+    CHECK(error_of<float>(35, 33, 31, false, true, random) < 1e-6);
+    CHECK(error_of<float>(35, 33, 31, true, false, random) < 1e-6);
   }
-  const char* const before = std::getenv("PLUME_ISA");
-  const std::string kept = before ? before : "";
-  setenv("PLUME_ISA", "base", 1);
-  CHECK(kernels::chosen_level() == kernels::Level::base);
-  setenv("PLUME_ISA", "fast", 1);
-  CHECK_THROWS_WITH_AS(kernels::chosen_level(), doctest::Contains("known: base, avx2"), ArgumentError);
-  unsetenv("PLUME_ISA");
-  CHECK(kernels::chosen_level() == kernels::available_level());
-  if (before) setenv("PLUME_ISA", kept.c_str(), 1);
 }

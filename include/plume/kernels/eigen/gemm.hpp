@@ -1,5 +1,6 @@
 #pragma once
-// Eigen's matrix product behind the signature of reference::gemm. Eigen starts no threads here: kernels/gemm/table.hpp cuts the work.
+// Eigen's matrix product as an alternative: Context context({.gemm = plume::eigen_gemm}). Its speed is set by the flags of the program.
+// Eigen starts no threads here: kernels/gemm/table.hpp cuts the work.
 #include <Eigen/Core>
 
 #include "plume/kernels/reference/gemm.hpp"
@@ -36,3 +37,7 @@ inline void gemm(View<float, 2> c, View<const float, 2> a, View<const float, 2> 
 }
 
 }  // namespace plume::inline PLUME_ABI::kernels::eigen
+
+namespace plume::inline PLUME_ABI {
+inline constexpr auto eigen_gemm = &kernels::eigen::gemm;
+}  // namespace plume::inline PLUME_ABI

@@ -1,23 +1,20 @@
 #pragma once
 // The door of matrix products.
-#include "plume/kernels/eigen/gemm.hpp"
-#include "plume/kernels/parallel/parallel_for.hpp"
+#include "plume/kernels/gemm/blocked.hpp"
 #include "plume/kernels/reference/gemm.hpp"
-#include "plume/kernels/simd/gemm_avx2.hpp"
-#include "plume/kernels/simd/level.hpp"
 
 namespace plume::inline PLUME_ABI::kernels {
 
-// One level's matrix products, c (M, N) += a (M, K) b (K, N), each with its own way to share the work among threads.
-template <class T>
-struct GemmTable {
-  void (*gemm)(View<T, 2> c, View<const T, 2> a, View<const T, 2> b);
-  void (*skinny)(View<T, 2> c, View<const T, 2> a, View<const T, 2> b);  // few rows of a, b column-major (a weight's rows)
-};
+inline const GemmLevel& gemm_level() {
+  static const GemmLevel& chosen = at_chosen_level(gemm_levels);
+  return chosen;
+}
 
-// Runs a serial kernel on blocks, cut along the longer side of c by its extents alone.
-template <class T, void (*kernel)(View<T, 2>, View<const T, 2>, View<const T, 2>)>
-void gemm_in_blocks(View<T, 2> c, View<const T, 2> a, View<const T, 2> b) {
+namespace gemm_detail {
+
+// Runs a product on blocks, cut along the longer side of c by its extents alone.
+template <class T>
+void in_blocks(GemmFunction<T> product, View<T, 2> c, View<const T, 2> a, View<const T, 2> b) {
   const bool by_rows = c.rows() >= c.columns();
   const Index extent = by_rows ? c.rows() : c.columns();
   const Index grain = std::clamp<Index>((extent / 8 + 15) / 16 * 16, 32, 256);
@@ -26,38 +23,78 @@ void gemm_in_blocks(View<T, 2> c, View<const T, 2> a, View<const T, 2> b) {
   const Index cost = products < static_cast<double>(parallel_cost) ? 0 : parallel_cost;
   parallel_for(extent, grain, cost, [&](Index begin, Index end) {
     if (by_rows)
-      kernel(c.rows(begin, end), a.rows(begin, end), b);
+      product(c.rows(begin, end), a.rows(begin, end), b);
     else
-      kernel(c.columns(begin, end), a, b.columns(begin, end));
+      product(c.columns(begin, end), a, b.columns(begin, end));
+  });
+}
+
+// c = start, for the products that add to c.
+template <class T>
+void begin_with(View<T, 2> c, View<const T, 2> matrix, View<const T, 1> row) {
+  if (matrix.data() == c.data() && !row) return;
+  for (Index r = 0; r < c.rows(); ++r)
+    for (Index s = 0; s < c.columns(); ++s) c(r, s) = (matrix ? matrix(r, s) : T(0)) + (row ? row[s] : T(0));
+}
+
+// c = start + a b of floats and bfloat16.
+inline void gemm(View<float, 2> c, const GemmOperand& a, const GemmOperand& b, const GemmStart& start) {
+  constexpr Index few = 16;
+  const GemmLevel& level = gemm_level();
+  const Context* const context = thread_slot.context;
+  const bool wants_bf16 = (context != nullptr && context->precision() == Precision::bf16) || (a.is_bf16 && b.is_bf16);
+  const bool reads_rows = b.row_stride == 1 && b.column_stride >= b.rows;
+  if (c.rows() > few || a.is_bf16 || a.column_stride != 1 || b.columns < 2) {
+    return gemm_blocked(wants_bf16 ? level.bf16 : level.single, c, a, b, start);
+  }
+  // A few rows: b is read where it lies, once.
+  const View<const float, 2> x(static_cast<const float*>(a.data), {a.rows, a.columns}, {a.row_stride, 1});
+  const Index cost = c.size() * a.columns;
+  parallel_for(c.columns(), reads_rows ? 64 : 128, cost, [&](Index begin, Index end) {
+    const View<float, 2> part = c.columns(begin, end);
+    begin_with<float>(part, start.matrix ? start.matrix.columns(begin, end) : start.matrix,
+                      start.row ? View<const float, 1>(start.row.data() + begin, {end - begin}) : start.row);
+    if (reads_rows)
+      level.few_rows_product[b.is_bf16](part, x, b.at(0, begin), b.column_stride);
+    else
+      level.few_rows_sum[b.is_bf16](part, x, b.at(0, begin), b.row_stride);
   });
 }
 
 template <class T>
-inline constexpr GemmTable<T> reference_gemm{gemm_in_blocks<T, reference::gemm<T>>, gemm_in_blocks<T, reference::gemm<T>>};
-inline constexpr GemmTable<float> base_gemm{gemm_in_blocks<float, eigen::gemm>, gemm_in_blocks<float, reference::gemm<float>>};
-#if defined(__x86_64__)
-inline constexpr GemmTable<float> avx2_gemm{avx2::gemm, avx2::skinny};
-#else
-inline constexpr GemmTable<float> avx2_gemm = base_gemm;
-#endif
+bool is_row_or_column_major(View<T, 2> x) {
+  return x.stride(0) == 1 || x.stride(1) == 1;
+}
 
-template <class T>
-const GemmTable<T>& gemm_table() {
+}  // namespace gemm_detail
+
+// c (M, N) = start + a (M, K) b (K, N); the start is matrix (M, N; may be c itself: then the product is added) and row (N), each may be
+// absent. Rows of c are dense. T: float (a and b may be bfloat16) or double.
+// Under Precision::bf16 the operands are rounded to bfloat16; sums are float. Both operands bfloat16: the same.
+template <class T, class A, class B>
+void gemm(View<T, 2> c, View<A, 2> a, View<B, 2> b, View<const std::type_identity_t<T>, 2> matrix,
+          View<const std::type_identity_t<T>, 1> row = {}) {
+  if (c.size() == 0) return;
   if constexpr (std::is_same_v<T, float>) {
-    if (thread_slot.context == nullptr || thread_slot.context->gemm() == Gemm::automatic) {
-      static const GemmTable<float>& best = chosen_level() == Level::avx2 ? avx2_gemm : base_gemm;
-      return best;
+    const GemmFunction<float> wish = thread_slot.context != nullptr ? thread_slot.context->gemm() : nullptr;
+    if (a.columns() == 0) return gemm_detail::begin_with<T>(c, matrix, row);
+    if constexpr (std::is_same_v<std::remove_const_t<A>, float> && std::is_same_v<std::remove_const_t<B>, float>) {
+      if (wish != nullptr || !gemm_detail::is_row_or_column_major(a) || !gemm_detail::is_row_or_column_major(b)) {
+        gemm_detail::begin_with<T>(c, matrix, row);
+        return gemm_detail::in_blocks<T>(wish != nullptr ? wish : reference::gemm<T>, c, a, b);
+      }
     }
+    gemm_detail::gemm(c, View<const A, 2>(a), View<const B, 2>(b), {matrix, row});
+  } else {
+    gemm_detail::begin_with<T>(c, matrix, row);
+    gemm_detail::in_blocks<T>(reference::gemm<T>, c, a, b);
   }
-  return reference_gemm<T>;
 }
 
 // c (M, N) += a (M, K) b (K, N)
 template <class T>
-void gemm(View<T, 2> c, View<const T, 2> a, View<const T, 2> b) {
-  constexpr Index skinny_rows = 4;
-  const GemmTable<T>& table = gemm_table<T>();
-  c.rows() <= skinny_rows&& a.stride(1) == 1 && b.stride(0) == 1 ? table.skinny(c, a, b) : table.gemm(c, a, b);
+void gemm(View<T, 2> c, View<const std::type_identity_t<T>, 2> a, View<const std::type_identity_t<T>, 2> b) {
+  gemm<T>(c, a, b, c);
 }
 
 }  // namespace plume::inline PLUME_ABI::kernels

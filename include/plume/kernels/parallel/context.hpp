@@ -6,6 +6,7 @@
 #include "plume/base/error.hpp"
 #include "plume/kernels/parallel/thread_team.hpp"
 #include "plume/tensor/memory_pool.hpp"
+#include "plume/tensor/view.hpp"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -13,8 +14,12 @@
 
 namespace plume::inline PLUME_ABI {
 
-// Which matrix product carries the linear layers: the library's choice, or the plain reference loop (slow; for comparison).
-enum class Gemm : std::uint8_t { automatic, reference };
+// c (M, N) += a (M, K) b (K, N), on the calling thread.
+template <class T>
+using GemmFunction = void (*)(View<T, 2> c, View<const T, 2> a, View<const T, 2> b);
+
+// Arithmetic of matrix products of float operands: float, or operands rounded to bfloat16 with sums in float.
+enum class Precision : std::uint8_t { f32, bf16 };
 
 // The CPUs this process may run on.
 inline int available_threads() {
@@ -28,7 +33,9 @@ inline int available_threads() {
 
 struct ContextOptions {
   int threads = 0;  // 0: all CPUs of the process
-  Gemm gemm = Gemm::automatic;
+  Precision precision = Precision::f32;
+  // Another matrix product in place of the library's: kernels::reference::gemm<float>, or eigen_gemm of kernels/eigen/gemm.hpp.
+  GemmFunction<float> gemm = nullptr;
 };
 
 // One thread at a time computes in a Context (sessions and trainers own theirs). With OpenMP the threads are the OpenMP runtime's;
@@ -36,18 +43,23 @@ struct ContextOptions {
 class Context {
  public:
   explicit Context(const ContextOptions& options = {})
-      : threads_(options.threads == 0 ? available_threads() : options.threads), gemm_(options.gemm), pool_(std::make_shared<MemoryPool>()) {
+      : threads_(options.threads == 0 ? available_threads() : options.threads),
+        precision_(options.precision),
+        gemm_(options.gemm),
+        pool_(std::make_shared<MemoryPool>()) {
     require(options.threads >= 0 && options.threads <= 4096, "[context] threads = ", options.threads, " is not in 0 .. 4096");
   }
 
   int threads() const { return threads_; }
-  Gemm gemm() const { return gemm_; }
+  Precision precision() const { return precision_; }
+  GemmFunction<float> gemm() const { return gemm_; }
   MemoryPool& pool() const { return *pool_; }
   ThreadTeam& team() const { return team_; }
 
  private:
   int threads_;
-  Gemm gemm_;
+  Precision precision_;
+  GemmFunction<float> gemm_;
   std::shared_ptr<MemoryPool> pool_;
   mutable ThreadTeam team_;
 };

@@ -1,0 +1,22 @@
+#pragma once
+// V, a vector of floats, in the namespace of every level. Kernels are written once on it.
+#include <cstring>
+
+#include "plume/base/half.hpp"
+#include "plume/kernels/simd/level.hpp"
+#include "plume/tensor/view.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <xsimd/xsimd.hpp>
+
+// What every helper of a kernel is: part of its caller, so that vectors stay in registers and the level's instructions apply.
+#define PLUME_INLINE [[gnu::always_inline]] inline
+#define PLUME_KERNELS "plume/kernels/simd/vector.inl.hpp"
+#include "plume/kernels/simd/for_each_level.hpp"
+#undef PLUME_KERNELS
+#define PLUME_KERNELS "plume/kernels/simd/math.inl.hpp"
+#include "plume/kernels/simd/for_each_level.hpp"
+#undef PLUME_KERNELS

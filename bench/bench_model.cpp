@@ -82,7 +82,8 @@ int main(int argc, char** argv) {
       reads.push_back(read_test.rate(threads).median);
     }
 
-    const bench::Statistics prompt_rate = bench::statistics(prefill), token_rate = bench::statistics(decode), read = bench::statistics(reads);
+    const bench::Statistics prompt_rate = bench::statistics(prefill), token_rate = bench::statistics(decode),
+                            read = bench::statistics(reads);
     const double bytes = weight_bytes(model.decoder), decode_bytes = bytes * token_rate.median;
     const double prefill_flops = prompt_rate.median * bench::forward_flops(model.config(), prompt);
     const std::string name = flags.given("--model") ? path : config_name;

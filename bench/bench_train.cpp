@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   const auto& batch = flags.number("--batch N", plume::Index{4}, "sequences of a step", {.min = 1});
   const auto& context = flags.number("--context N", plume::Index{0}, "tokens of a sequence; 0: as the configuration says", {.min = 0});
   const auto& vocabulary = flags.number("--vocabulary N", plume::Index{0}, "tokens known; 0: as usual for the configuration", {.min = 0});
+  const auto& precision = flags.choice("--precision", "f32", {"f32"}, "arithmetic of matrix products");
   const auto& steps = flags.number("--steps N", plume::Index{5}, "steps to measure, after one that is not", {.min = 1});
   const auto& clip = flags.number("--clip X", -1.0, "bound of the gradient norm, 0: none; -1: as the configuration says", {.min = -1});
   const auto& recompute = flags.toggle("--recompute", "save memory: compute each block's activations again in the backward pass");
@@ -50,13 +51,13 @@ int main(int argc, char** argv) {
                                       .log_every = 1,
                                       .checkpoint_every = 0,
                                       .threads = threads};
-    const plume::TrainResult result = plume::train(model, windows, plume::NoEvaluation{}, options,
-                                                   {.progress = [&](const plume::Progress& progress) {
-                                                     const double now = bench::now();
-                                                     if (progress.step == 1) first_loss = progress.loss;
-                                                     if (progress.step > 1) seconds.push_back(now - before);
-                                                     before = now;
-                                                   }});
+    const plume::TrainResult result =
+        plume::train(model, windows, plume::NoEvaluation{}, options, {.progress = [&](const plume::Progress& progress) {
+                       const double now = bench::now();
+                       if (progress.step == 1) first_loss = progress.loss;
+                       if (progress.step > 1) seconds.push_back(now - before);
+                       before = now;
+                     }});
     const std::int64_t rss = example::peak_rss_bytes();
     peak = std::max(peak, bench::f32_peak(threads));
 
@@ -67,7 +68,7 @@ int main(int argc, char** argv) {
     const double flops_per_second = rate.median * flops;
     if (json) {
       plume::Json report = plume::Json::object();
-      report.set("program", "plume").set("version", bench::built_with()).set("config", config_name).set("precision", "f32");
+      report.set("program", "plume").set("version", bench::built_with()).set("config", config_name).set("precision", precision);
       report.set("batch", batch).set("context", config.sequence).set("threads", threads).set("steps", steps);
       report.set("options", plume::concat("clip ", config.clip, recompute ? ", recompute" : ""));
       bench::set_statistics(report, "tokens_per_second", rate);
@@ -77,9 +78,10 @@ int main(int argc, char** argv) {
       std::printf("%s\n", plume::dump(report).c_str());
     } else {
       std::printf(
-          "%s f32 B%lld T%lld, %d threads: %.1f tokens/s (min %.1f, max %.1f, %lld steps), %.1f ms a step, peak RSS %.0f MB, %.1f GFLOP/s",
-          config_name.c_str(), static_cast<long long>(batch), static_cast<long long>(config.sequence), threads, rate.median, rate.min,
-          rate.max, static_cast<long long>(steps), 1e3 * step.median, 1e-6 * static_cast<double>(rss), 1e-9 * flops_per_second);
+          "%s %s B%lld T%lld, %d threads: %.1f tokens/s (min %.1f, max %.1f, %lld steps), %.1f ms a step, peak RSS %.0f MB, %.1f GFLOP/s",
+          config_name.c_str(), precision.c_str(), static_cast<long long>(batch), static_cast<long long>(config.sequence), threads,
+          rate.median, rate.min, rate.max, static_cast<long long>(steps), 1e3 * step.median, 1e-6 * static_cast<double>(rss),
+          1e-9 * flops_per_second);
       if (peak > 0) std::printf(" = %.0f %% of %.1f", 100 * flops_per_second / peak, 1e-9 * peak);
       std::printf("; clip %g%s; loss %.4f to %.4f; %s\n", config.clip, recompute ? ", recompute" : "", first_loss, result.progress.loss,
                   bench::built_with().c_str());

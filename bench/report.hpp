@@ -26,7 +26,8 @@ inline Index usual_vocabulary(const std::string& config) {
 // attention two products with all keys (no discount for the causal half). A training step is three of them.
 inline double forward_flops(const plume::Config& config, Index context) {
   const auto width = static_cast<double>(config.width), hidden = static_cast<double>(config.hidden),
-             heads = static_cast<double>(config.heads * config.head_width), keys = static_cast<double>(config.key_heads * config.head_width);
+             heads = static_cast<double>(config.heads * config.head_width),
+             keys = static_cast<double>(config.key_heads * config.head_width);
   const double block = width * (heads + 2 * keys) + heads * width + width * hidden * (config.gated ? 3 : 2);
   const double products = static_cast<double>(config.layers) * block + width * static_cast<double>(config.vocabulary);
   return 2 * products + 4 * static_cast<double>(config.layers) * heads * static_cast<double>(context);

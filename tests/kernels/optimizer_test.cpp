@@ -1,7 +1,6 @@
 // AdamW in one pass: every level against the reference in double, and moments of bfloat16 whose rounding keeps the mean.
-#include "plume/kernels/optimizer/table.hpp"
-
 #include "levels.hpp"
+#include "plume/kernels/optimizer/table.hpp"
 
 using namespace plume;
 using kernels::AdamWStep;
@@ -110,7 +109,8 @@ TEST_CASE("adamw with moments of bfloat16: every level draws the reference's num
 
 TEST_CASE("stochastic rounding: exact values stay, others go up as often as they must, and the mean is kept") {
   for (const float exact : {0.0f, 1.0f, -2.5f, 0x1.02p-30f})
-    for (const std::uint32_t word : {0u, 1u, 0xffffu}) CHECK(static_cast<float>(kernels::reference::round_stochastically(exact, word)) == exact);
+    for (const std::uint32_t word : {0u, 1u, 0xffffu})
+      CHECK(static_cast<float>(kernels::reference::round_stochastically(exact, word)) == exact);
   CHECK(std::isinf(static_cast<float>(kernels::reference::round_stochastically(INFINITY, 0xffff))));
   CHECK(std::isnan(static_cast<float>(kernels::reference::round_stochastically(NAN, 0xffff))));
   const AdamWStep step = step_of(3);

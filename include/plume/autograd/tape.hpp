@@ -166,7 +166,7 @@ class Tape {
   PoolVector<Node> nodes_;
   std::unordered_set<const Storage*, std::hash<const Storage*>, std::equal_to<const Storage*>, PoolAllocator<const Storage*>> tracked_;
   PoolVector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
-  PoolVector<const Storage*> uses_;  // of parameters, in the order of the nodes
+  PoolVector<const Storage*> uses_;          // of parameters, in the order of the nodes
   Tape* notes_for_ = nullptr;
   bool by_list_ = false, used_ = false;
   Tape* before_;

@@ -70,10 +70,11 @@ class Trainer {
     at_least("max_skips", options.max_skips, 1);
     require(options.clip >= 0 && options.dropout >= 0 && options.dropout < 1 && options.time_limit >= 0, "[train] clip ", options.clip,
             ", dropout ", options.dropout, ", time_limit ", options.time_limit, ": expected clip >= 0, dropout in [0, 1), time_limit >= 0");
-    require(!options.release_gradients || (options.clip == 0 && options.accumulation == 1), "[train] release_gradients with clip ",
-            options.clip, " and accumulation ", options.accumulation,
-            ": it updates each parameter before the other gradients exist, so their norm cannot be clipped and nothing accumulated. Set clip "
-            "to 0 and accumulation to 1, or leave release_gradients out");
+    require(
+        !options.release_gradients || (options.clip == 0 && options.accumulation == 1), "[train] release_gradients with clip ",
+        options.clip, " and accumulation ", options.accumulation,
+        ": it updates each parameter before the other gradients exist, so their norm cannot be clipped and nothing accumulated. Set clip "
+        "to 0 and accumulation to 1, or leave release_gradients out");
   }
 
   TrainResult run() {
@@ -294,7 +295,8 @@ class Trainer {
             const NamedParameter& parameter = parameters()[i];
             if (parameter.tensor.storage().get() != &storage) continue;
             const Tensor gradient = gradients.find(parameter.tensor);
-            const double part = visit_float(gradient.dtype(), [&]<class T>() { return kernels::sum_of_squares<T>(gradient.view<const T, 1>()); });
+            const double part =
+                visit_float(gradient.dtype(), [&]<class T>() { return kernels::sum_of_squares<T>(gradient.view<const T, 1>()); });
             squares += part;
             if (std::isfinite(part))
               optimizer.update(i, gradient);

@@ -10,8 +10,8 @@ struct OptimizerTable {
   void (*adamw)(View<T, 1> weight, View<T, 1> first, View<T, 1> second, View<const T, 1> gradient, const AdamWStep& step,
                 Index first_element);
   // With moments of bfloat16; absent where T is not float.
-  void (*adamw_bf16)(View<T, 1> weight, View<Bfloat16, 1> first, View<Bfloat16, 1> second, View<const T, 1> gradient,
-                     const AdamWStep& step, Index first_element);
+  void (*adamw_bf16)(View<T, 1> weight, View<Bfloat16, 1> first, View<Bfloat16, 1> second, View<const T, 1> gradient, const AdamWStep& step,
+                     Index first_element);
   double (*sum_of_squares)(View<const T, 1> x);
 };
 

@@ -4,12 +4,6 @@
 // so only K^T, and V^T in the backward pass, are transposed, once for all queries that read them.
 namespace plume::inline PLUME_ABI::kernels::PLUME_LEVEL {
 
-#if PLUME_LEVEL_NUMBER == 3
-
-using avx512::attention_level;  // bfloat16 products have no part in it
-
-#else
-
 // rows += column of a, at a stride, times a row of b.
 template <int N>
 PLUME_INLINE void multiply_rows(TileRows<N>& rows, const float* a, Index stride, V::Register b_left, V::Register b_right) {
@@ -505,7 +499,5 @@ inline Index attention_backward(const AttentionBackward& p, float* scratch) {
 inline constexpr AttentionLevel attention_level{
     tile_rows,      tile_columns,      query_rows,         attention_block_size,    attention_forward_scratch, attention_backward_scratch,
     attention_pack, attention_forward, attention_backward, attention_chunk_forward, attention_combine,         attention_all_finite};
-
-#endif
 
 }  // namespace plume::inline PLUME_ABI::kernels::PLUME_LEVEL

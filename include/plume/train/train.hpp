@@ -13,6 +13,7 @@
 
 #include "plume/base/process.hpp"
 #include "plume/data/token_dataset.hpp"
+#include "plume/modules/prepare.hpp"
 #include "plume/train/checkpoint.hpp"
 #include "plume/train/evaluate.hpp"
 #include "plume/train/metrics.hpp"
@@ -53,7 +54,7 @@ class Trainer {
         options_(options),
         callbacks_(callbacks),
         optimizer_(std::visit([&](const auto& chosen) { return optimizer_of(model, chosen); }, options.optimizer)),
-        context_({.threads = options.threads}),
+        context_({.threads = options.threads, .precision = options.precision}),
         folder_(options.directory + "/checkpoints"),
         log_(options.directory + "/metrics.jsonl") {
     const auto at_least = [](std::string_view name, Index value, Index least) {
@@ -115,7 +116,8 @@ class Trainer {
     std::vector<std::pair<std::string, double>> settings = {{"batch", static_cast<double>(options.batch)},
                                                             {"accumulation", static_cast<double>(options.accumulation)},
                                                             {"clip", options.clip},
-                                                            {"dropout", options.dropout}};
+                                                            {"dropout", options.dropout},
+                                                            {"bf16", options.precision == Precision::bf16 ? 1.0 : 0.0}};
     if (const auto* adamw = std::get_if<AdamWOptions>(&options.optimizer))
       settings.insert(
           settings.end(),
@@ -246,6 +248,8 @@ class Trainer {
         batch = data_.next(options_.batch);
       tokens += trained_tokens(batch.targets);
     }
+    // Weights that several micro-steps share are packed once.
+    if (options_.accumulation > 1) prepare(model_, Products::forward_and_backward);
     Gradients gradients;
     double loss = 0;
     for (const TokenBatch& batch : batches_) {

@@ -79,7 +79,8 @@ inline MemoryPrediction predicted_memory(const Config& config, Index sequence, T
   pass.recompute = options.recompute;
   Tape tape;
   const Tensor loss = model.loss(batch.inputs, batch.targets, pass);
-  const std::size_t classifier_gradients = size_in_bytes(model.head_weight()) + 4 * batch.inputs.size() * static_cast<std::size_t>(config.width);
+  const std::size_t classifier_gradients =
+      size_in_bytes(model.head_weight()) + 4 * batch.inputs.size() * static_cast<std::size_t>(config.width);
   const std::size_t after_forward = context.pool().bytes_in_use();
   result.activations = after_forward > classifier_gradients ? after_forward - classifier_gradients : 0;
   result.classifier = 4 * std::min<std::size_t>(256, batch.inputs.size()) * static_cast<std::size_t>(config.vocabulary);

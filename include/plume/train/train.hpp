@@ -191,7 +191,11 @@ class Trainer {
     data_.seek(state.data);
 
     const auto put = [](const std::vector<NamedTensor>& from, const std::vector<NamedParameter>& into) {
-      for (const NamedParameter& parameter : into) parameter.tensor.assign(find(from, parameter.path)->tensor);
+      for (const NamedParameter& parameter : into) {
+        const Tensor& source = find(from, parameter.path)->tensor;
+        parameter.tensor.assign(source);
+        checkpoint_detail::forget_pages(source);
+      }
     };
     put(checkpoint.weights, parameters());
     put(checkpoint.optimizer, moments);
@@ -221,12 +225,14 @@ class Trainer {
       if (named->tensor.dtype() != parameter.tensor.dtype())
         fail(parameter.path, concat("has dtype ", named->tensor.dtype(), ", this run keeps ", parameter.tensor.dtype()));
       check_finite(*named);
-      if (!parameter.path.starts_with("second.")) continue;
       visit_dtype(named->tensor.dtype(), [&]<class T>() {
+        using Value = std::conditional_t<std::is_arithmetic_v<T>, T, float>;  // through float: the 16-bit types
+        if (!parameter.path.starts_with("second.")) return;
         for (const T element : named->tensor.span<T>())
-          if (const auto value = static_cast<float>(element); value < 0)
+          if (const auto value = static_cast<Value>(element); value < 0)
             fail(parameter.path, concat("holds ", value, "; a second moment is a mean of squares"));
       });
+      checkpoint_detail::forget_pages(named->tensor);
     }
     if (got.size() != wanted.size()) fail("", concat("holds ", got.size(), " tensors, this run needs ", wanted.size()));
   }

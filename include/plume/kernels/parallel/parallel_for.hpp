@@ -82,7 +82,8 @@ inline void parallel_for(Index count, Index grain, Index cost, ChunkBody body) {
     thread_slot.context = nullptr;  // nested loops run here
     thread_slot.pool = shared.pool;
     try {
-      for (Index chunk; !shared.failed.load(std::memory_order_relaxed) && (chunk = shared.next.fetch_add(1, std::memory_order_relaxed)) < shared.chunks;) {
+      for (Index chunk; !shared.failed.load(std::memory_order_relaxed) &&
+                        (chunk = shared.next.fetch_add(1, std::memory_order_relaxed)) < shared.chunks;) {
         shared.body(chunk * shared.grain, std::min(shared.count, (chunk + 1) * shared.grain));
       }
     } catch (...) {

@@ -6,7 +6,9 @@ namespace plume::inline PLUME_ABI::kernels::PLUME_LEVEL {
 
 #if PLUME_LEVEL_NUMBER == 3
 
-using avx512::attention_level;  // bfloat16 products have no part in it
+// bfloat16 products have no part in it. (A function, because clang warns of a level without one.)
+constexpr AttentionLevel level_below() { return avx512::attention_level; }
+inline constexpr AttentionLevel attention_level = level_below();
 
 #else
 

@@ -57,7 +57,7 @@ struct V {
   PLUME_INLINE static Register zip_high(Register a, Register b) {
     return _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
   }
-  PLUME_INLINE static Register swap_neighbours(Register x) { return _mm512_permute_ps(x, 0xb1); }
+  PLUME_INLINE static Register swap_neighbours(Register x) { return _mm512_shuffle_ps(x, x, 0xb1); }
   PLUME_INLINE static Register load(const Bfloat16* p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
   }

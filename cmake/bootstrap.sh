@@ -27,6 +27,7 @@ missing_needs() {  # prints the names of what is missing
     case $extra in
       doctest) [ -e /usr/include/doctest/doctest.h ] || { have "${compiler%% *}" && has_header '' doctest/doctest.h; } || needs="$needs doctest" ;;
       nlohmann) [ -e /usr/include/nlohmann/json.hpp ] || { have "${compiler%% *}" && has_header '' nlohmann/json.hpp; } || needs="$needs nlohmann" ;;
+      simde) [ -e /usr/include/simde/x86/avx512.h ] || { have "${compiler%% *}" && has_header '' simde/simde-common.h; } || needs="$needs simde" ;;
       pkg-config) have pkg-config || needs="$needs pkg-config" ;;
     esac
   done
@@ -47,11 +48,12 @@ packages() {  # packages SYSTEM NEED...: the packages of those needs
       apt:eigen) list="$list libeigen3-dev" ;;
       apt:xsimd) list="$list libxsimd-dev" ;;
       apt:doctest) list="$list doctest-dev" ;;
+      apt:simde) list="$list libsimde-dev" ;;
       apt:nlohmann) list="$list nlohmann-json3-dev" ;;
       dnf:nlohmann) list="$list json-devel" ;;
       pacman:nlohmann | brew:nlohmann) list="$list nlohmann-json" ;;
       dnf:eigen) list="$list eigen3-devel" ;;
-      dnf:xsimd | dnf:doctest) list="$list $need-devel" ;;
+      dnf:xsimd | dnf:doctest | dnf:simde) list="$list $need-devel" ;;
       pacman:pkg-config | brew:pkg-config) list="$list pkgconf" ;;
       *) list="$list $need" ;;
     esac

@@ -6,7 +6,7 @@ set -eu
 CDPATH= cd -- "$(dirname -- "$0")/.."
 . cmake/bootstrap.sh
 start=$(date +%s)
-bootstrap doctest nlohmann pkg-config
+bootstrap doctest nlohmann simde pkg-config
 
 suite() { workflow test test; }
 

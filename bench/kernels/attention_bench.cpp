@@ -1,88 +1,92 @@
-// Causal attention of 4 sequences of 256 tokens with 12 heads of 64, forward and backward, and one query over 1000 cached keys; on one
-// thread and on two. FLOP/s counts the products that a causal mask leaves: 2 forward and 5 backward. PLUME_ISA=base shows the base level.
-#include <benchmark/benchmark.h>
-
-#include "plume/base/random.hpp"
-#include "plume/kernels/attention/table.hpp"
-#include "plume/tensor/tensor.hpp"
+// Attention of training (forward, and forward with backward) and of decoding (one query, keys in a cache), causal.
+// The operations counted are those of products with the visible keys: two a forward pass, five a backward pass (the scores again).
+#include "plume/ops/attention.hpp"
+#include "tensors.hpp"
 
 namespace {
 
-using namespace plume;
+using namespace bench;
 
-constexpr kernels::HeadShape shape{.query_heads = 12, .key_heads = 12, .head_width = 64, .value_width = 64};
-constexpr Index width = 12 * 64;
-
-Tensor matrix(Index rows, Index columns) {
-  const Tensor tensor = Tensor::empty({rows, columns});
-  Random random{.seed = static_cast<std::uint64_t>(rows)};
-  for (Index i = 0; i < tensor.size(); ++i) tensor.writable<float>()[i] = static_cast<float>(random.normal());
-  return tensor;
+plume::AttentionOptions options_for(const plume::HeadShape& heads) {
+  plume::AttentionOptions options;
+  options.heads = heads;
+  options.scale = 1 / std::sqrt(static_cast<double>(heads.head_width));
+  return options;
 }
 
-struct Batch {
-  Index sequences, tokens;
-  IntervalMask mask = Mask::causal().intervals(0, tokens, tokens);
-  // Queries, keys and values side by side, as a fused projection leaves them.
-  Tensor qkv = matrix(sequences * tokens, 3 * width), dqkv = Tensor::zeros({sequences * tokens, 3 * width});
-  Tensor y = matrix(sequences * tokens, width), dy = matrix(sequences * tokens, width),
-         log_sum_exp = Tensor::empty({shape.query_heads, sequences*tokens});
+// Sequences of `tokens` tokens, packed.
+Tensor run(const std::vector<Tensor>& inputs, const plume::HeadShape& heads, Index tokens) {
+  const Tensor &q = inputs[0], &k = inputs[1], &v = inputs[2];
+  const auto mask = std::make_shared<const plume::IntervalMask>(plume::Mask::causal().intervals(0, tokens, tokens));
+  std::vector<plume::AttentionSegment> segments;
+  for (Index begin = 0; begin < q.rows(); begin += tokens)
+    segments.push_back({begin, begin + tokens, k.rows(begin, begin + tokens), v.rows(begin, begin + tokens), mask, 0});
+  return plume::attention(q, segments, options_for(heads));
+}
+std::vector<Tensor> inputs_for(const plume::HeadShape& heads, Index rows) {
+  return {random_tensor({rows, heads.query_heads * heads.head_width}, 1), random_tensor({rows, heads.key_heads * heads.head_width}, 2),
+          random_tensor({rows, heads.key_heads * heads.value_width}, 3)};
+}
 
-  static View<const float, 2> part(const Tensor& x, Index index) {
-    return x.view<const float, 2>().columns(index * width, (index + 1) * width);
-  }
-  View<float, 2> gradient(Index index) const { return dqkv.view<float, 2>().columns(index * width, (index + 1) * width); }
-  std::vector<kernels::AttentionSequence<float>> list() const {
-    std::vector<kernels::AttentionSequence<float>> all;
-    for (Index begin = 0; begin < sequences * tokens; begin += tokens) {
-      const auto rows = [&](auto x) { return x.rows(begin, begin + tokens); };
-      all.push_back({begin, begin + tokens, rows(part(qkv, 1)), rows(part(qkv, 2)), rows(gradient(1)), rows(gradient(2)), &mask, 0});
-    }
-    return all;
-  }
-  void forward() const { kernels::attention<float>(y.view<float, 2>(), log_sum_exp.view<float, 2>(), part(qkv, 0), list(), shape, rule); }
-  void backward() const {
-    kernels::attention_backward<float>(gradient(0), {}, dy.view<const float, 2>(), y.view<const float, 2>(),
-                                       log_sum_exp.view<const float, 2>(), part(qkv, 0), list(), shape, rule);
-  }
-  static constexpr auto rule = [](Index) { return kernels::ScoreRule<float>{.scale = 0.125f}; };
-  double products() const {
-    return static_cast<double>(sequences * shape.query_heads * tokens * (tokens + 1)) / 2 * static_cast<double>(shape.head_width);
-  }
+const bool checked = add_check({"attention",
+                                [] {
+                                  const plume::HeadShape heads{6, 3, 10, 10};
+                                  return gap_to_f64(inputs_for(heads, 2 * 67), [&](const auto& inputs) { return run(inputs, heads, 67); });
+                                },
+                                1e-5});
+
+struct TrainingShape {
+  const char* name;
+  Index batch, tokens;
+  plume::HeadShape heads;
 };
+constexpr TrainingShape training_shapes[] = {{"gpt2_124m_T64", 4, 64, {12, 12, 64, 64}},
+                                             {"gpt2_124m_T256", 4, 256, {12, 12, 64, 64}},
+                                             {"gpt2_124m_T1024", 1, 1024, {12, 12, 64, 64}},
+                                             {"stories15m_T256", 8, 256, {6, 6, 48, 48}},
+                                             {"grouped_T512", 1, 512, {32, 4, 64, 64}}};
 
-benchmark::Counter flops(double products) { return {2 * products, benchmark::Counter::kIsIterationInvariantRate}; }
-
-void forward(benchmark::State& state) {
-  const Context context({.threads = static_cast<int>(state.range(0))});
-  const ContextScope scope(context);
-  const Batch batch{4, 256};
-  for (auto _ : state) batch.forward();
-  state.counters["FLOP/s"] = flops(2 * batch.products());
+void training(benchmark::State& state, const TrainingShape& shape) {
+  const auto direction = static_cast<Direction>(state.range(0));
+  const int threads = static_cast<int>(state.range(1));
+  const plume::Context context({.threads = threads});
+  const plume::ContextScope scope(context);
+  const double seconds = run_op(state, direction, inputs_for(shape.heads, shape.batch * shape.tokens),
+                                [&](const auto& inputs) { return run(inputs, shape.heads, shape.tokens); });
+  const double pairs = static_cast<double>(shape.batch * shape.heads.query_heads * shape.tokens * (shape.tokens + 1) / 2);
+  report_operations(state, 2 * pairs * static_cast<double>(shape.heads.head_width) * (direction == forward ? 2 : 7), seconds, threads);
 }
-BENCHMARK(forward)->Arg(1)->Arg(2)->ArgName("threads")->UseRealTime();
 
-void backward(benchmark::State& state) {
-  const Context context({.threads = static_cast<int>(state.range(0))});
-  const ContextScope scope(context);
-  const Batch batch{4, 256};
-  batch.forward();
-  for (auto _ : state) batch.backward();
-  state.counters["FLOP/s"] = flops(5 * batch.products());
+void decoding(benchmark::State& state, const plume::HeadShape& heads) {
+  const Index keys = state.range(0);
+  const int threads = static_cast<int>(state.range(1));
+  const plume::Context context({.threads = threads});
+  const plume::ContextScope scope(context);
+  const Tensor q = random_tensor({1, heads.query_heads * heads.head_width}, 1),
+               k = random_tensor({keys, heads.key_heads * heads.head_width}, 2),
+               v = random_tensor({keys, heads.key_heads * heads.value_width}, 3);
+  const auto mask = std::make_shared<const plume::IntervalMask>(plume::Mask::causal().intervals(keys - 1, 1, keys));
+  const double seconds = seconds_of(state, [&] {
+    benchmark::DoNotOptimize(plume::attention(q, {{0, 1, k, v, mask, keys - 1}}, options_for(heads)));
+  });
+  report_bytes(state, 4.0 * static_cast<double>(k.size() + v.size()), seconds, threads);
 }
-BENCHMARK(backward)->Arg(1)->Arg(2)->ArgName("threads")->UseRealTime();
 
-void decode(benchmark::State& state) {
-  constexpr Index keys = 1000;
-  const Context context({.threads = static_cast<int>(state.range(0))});
-  const ContextScope scope(context);
-  const Tensor q = matrix(1, width), k = matrix(keys, width), v = matrix(keys, width), y = matrix(1, width);
-  const IntervalMask mask = Mask::causal().intervals(keys - 1, 1, keys);
-  const std::vector<kernels::AttentionSequence<float>> list{
-      {0, 1, k.view<const float, 2>(), v.view<const float, 2>(), {}, {}, &mask, keys - 1}};
-  for (auto _ : state) kernels::attention<float>(y.view<float, 2>(), {}, q.view<const float, 2>(), list, shape, Batch::rule);
-  state.counters["bytes/s"] = benchmark::Counter(2.0 * keys * width * sizeof(float), benchmark::Counter::kIsIterationInvariantRate);
-}
-BENCHMARK(decode)->Arg(1)->Arg(2)->ArgName("threads")->UseRealTime();
+const bool registered = [] {
+  for (const TrainingShape& shape : training_shapes)
+    benchmark::RegisterBenchmark((std::string("training/") + shape.name).c_str(), [=](benchmark::State& state) { training(state, shape); })
+        ->ArgsProduct({{forward, forward_backward}, {1, 2}})
+        ->ArgNames({"backward", "threads"})
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
+  for (const auto& [name, heads] : {std::pair{"gpt2_124m", plume::HeadShape{12, 12, 64, 64}}, {"grouped", {32, 4, 64, 64}}})
+    benchmark::RegisterBenchmark((std::string("decoding/") + name).c_str(),
+                                 [heads = heads](benchmark::State& state) { decoding(state, heads); })
+        ->ArgsProduct({{64, 256, 1024, 8192}, {1, 2}})
+        ->ArgNames({"keys", "threads"})
+        ->Unit(benchmark::kMicrosecond)
+        ->UseRealTime();
+  return true;
+}();
 
 }  // namespace

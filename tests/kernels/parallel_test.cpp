@@ -23,11 +23,15 @@ namespace {
 
 constexpr int thread_counts[] = {1, 2, 3, 5};
 
+// On each back end that the program has.
 template <class Body>
 void with_threads(int threads, Body&& body) {
-  const Context context({.threads = threads});
-  const ContextScope scope(context);
-  body();
+  for (const Threading threading : {Threading::own, Threading::openmp}) {
+    if (threading == Threading::openmp && !PLUME_OPENMP) continue;
+    const Context context({.threads = threads, .threading = threading});
+    const ContextScope scope(context);
+    body();
+  }
 }
 
 // Threads that a long enough loop runs on.
@@ -94,8 +98,25 @@ Decoder small_model(bool is_gpt2) {
 TEST_CASE("the back end is the one asked for") {
 #if defined(PLUME_TEST_THREADS_BACK_END)
   CHECK(PLUME_OPENMP == 0);
+  CHECK_THROWS_WITH_AS(Context({.threading = Threading::openmp}), doctest::Contains("compiled with OpenMP"), ArgumentError);
 #elif defined(_OPENMP)
   CHECK(PLUME_OPENMP == 1);
+  for (const Threading threading : {Threading::own, Threading::openmp}) {
+    const Context context({.threads = 3, .threading = threading});
+    const ContextScope scope(context);
+    std::atomic<int> in_openmp{0};
+    parallel_for(16, 1, [&](Index, Index) { in_openmp += omp_in_parallel() != 0; });
+    CHECK(in_openmp == (threading == Threading::openmp ? 16 : 0));
+    // A host program's own region has the processors: loops inside run on the thread they are called from.
+    std::atomic<int> elsewhere{0};
+#pragma omp parallel num_threads(2)
+    {
+      const ContextScope inner(context);
+      const auto here = std::this_thread::get_id();
+      parallel_for(16, 1, [&](Index, Index) { elsewhere += std::this_thread::get_id() != here; });
+    }
+    CHECK(elsewhere == 0);
+  }
 #endif
 }
 
@@ -283,7 +304,7 @@ TEST_CASE("row by row, many chunks give what a few rows alone give") {
   const kernels::Dropout rule{.rate = 0.3, .seed = 1, .stream = 2};
   const Tensor expected = Tensor::zeros(x.shape());
   kernels::reference::dropout<float>(expected.view<float, 2>(), x.view<const float, 2>(), rule, 0);
-  CHECK(same_bits(dropout(x, rule), expected));
+  CHECK(plume_test::distance(dropout(x, rule), expected) == 0);  // but for the sign of zeros: the reference adds to +0
 }
 
 TEST_CASE("the norm of gradients is the same at every call") {

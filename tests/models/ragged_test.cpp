@@ -48,7 +48,7 @@ TEST_CASE("three sequences with caches in one pass equal each alone, and so do t
     }
     const Tensor second = model.logits(joined(more), pass);
     // Positions go on where the cache ends.
-    CHECK(pass.positions == std::vector<std::int32_t>{17, 18, 19, 1, 2, 3, 4, 5, 34});
+    CHECK(pass.positions == PoolVector<std::int32_t>{17, 18, 19, 1, 2, 3, 4, 5, 34});
     Index row = 0, later = 0;
     for (std::size_t i = 0; i < 3; ++i) {
       const Index length = static_cast<Index>(prompts[i].size()), added = static_cast<Index>(more[i].size());

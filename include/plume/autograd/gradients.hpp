@@ -1,6 +1,8 @@
 #pragma once
 // Gradients of one step, keyed by the storage of what they belong to: tied weights share one entry, views share their owner's.
+#include <functional>
 #include <unordered_map>
+#include <utility>
 
 #include "plume/tensor/tensor.hpp"
 
@@ -23,13 +25,20 @@ class Gradients {
     return gradient;
   }
   // Frees the gradient of x, or all.
-  void release(const Tensor& x) { entries_.erase(x.storage().get()); }
+  void release(const Tensor& x) { release(*x.storage()); }
+  void release(const Storage& storage) { entries_.erase(&storage); }
   void clear() { entries_.clear(); }
   bool empty() const { return entries_.empty(); }
 
   // For backward functions: where to add the gradient of x (zeros at first), or an absent tensor if nobody wants it.
   Tensor operator[](const Tensor& x);
-  // For backward functions: adds `contribution`, a dense tensor that nobody else uses and that covers all of x's storage.
+  // For backward functions that can write as well as add, which spares the zeros. Call it right before writing.
+  struct Target {
+    Tensor tensor = {};     // absent if nobody wants it
+    bool is_fresh = false;  // uninitialised, as nothing was added yet: every element must be written. Else: add
+  };
+  Target target(const Tensor& x);
+  // For backward functions: adds `contribution`, a dense tensor that covers all of x's storage and that nobody else changes from now on.
   void add(const Tensor& x, const Tensor& contribution);
 
  private:
@@ -38,15 +47,38 @@ class Gradients {
     std::weak_ptr<Storage> owner;  // keeps the key's address from being used again
     Tensor flat;                   // one element for each of the storage
   };
+  // How many uses of each parameter the running pass has not come to yet, if it tells when gradients are complete.
+  using Uses = std::unordered_map<const Storage*, Index, std::hash<const Storage*>, std::equal_to<const Storage*>,
+                                  PoolAllocator<std::pair<const Storage* const, Index>>>;
+  struct Expecting {
+    Gradients& gradients;
+    Expecting(Gradients& which, const Uses& left) : gradients(which) { gradients.left_ = &left; }
+    Expecting(const Expecting&) = delete;
+    Expecting& operator=(const Expecting&) = delete;
+    ~Expecting() { gradients.left_ = nullptr; }
+  };
   Entry& entry(const Tensor& x) {
+    if (left_ != nullptr && x.storage()->is_parameter()) {
+      const auto uses = left_->find(x.storage().get());
+      require(uses != left_->end() && uses->second > 0, "[backward] the gradient of a parameter ", x.shape(),
+              " was complete before its last part came: an op that uses it, under recompute(), does not end in traced()");
+    }
     Entry& found = entries_[x.storage().get()];
     if (found.owner.expired()) found.owner = x.storage();
     return found;
   }
+  // x has all of its storage to itself, so that whoever writes x writes it all.
+  static bool is_whole(const Tensor& x) {
+    return x.offset() == 0 && x.is_dense() && static_cast<std::size_t>(x.size()) == x.storage()->bytes() / bytes_of(x.dtype());
+  }
+  static void clear(const Tensor& dense);
   static DType dtype_for(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 
-  std::unordered_map<const Storage*, Entry> entries_;
+  std::unordered_map<const Storage*, Entry, std::hash<const Storage*>, std::equal_to<const Storage*>,
+                     PoolAllocator<std::pair<const Storage* const, Entry>>>
+      entries_;
   const Tape* tape_ = nullptr;  // whose backward pass is running
+  const Uses* left_ = nullptr;
 };
 
 }  // namespace plume::inline PLUME_ABI

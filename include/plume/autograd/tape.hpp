@@ -3,18 +3,32 @@
 //   Tape tape;
 //   Tensor loss = model.loss(inputs, targets, pass);
 //   Gradients gradients = tape.backward(loss);
-#include <functional>
+#include <concepts>
+#include <cstring>
+#include <memory>
 #include <span>
+#include <unordered_map>
 #include <unordered_set>
-#include <vector>
+#include <utility>
 
 #include "plume/autograd/gradients.hpp"
 #include "plume/kernels/elementwise/table.hpp"
 
 namespace plume::inline PLUME_ABI {
 
-// Adds to the gradients of an op's inputs, given the gradient of its output.
-using Backward = std::function<void(Gradients& d, const Tensor& dy)>;
+// Adds to the gradients of an op's inputs, given the gradient of its output. What the function captures lies in the pool.
+class Backward {
+ public:
+  template <std::invocable<Gradients&, const Tensor&> Function>
+  explicit Backward(Function function)
+      : captures_(make_shared_in_pool<Function>(std::move(function))),
+        call_([](void* captures, Gradients& d, const Tensor& dy) { (*static_cast<Function*>(captures))(d, dy); }) {}
+  void operator()(Gradients& d, const Tensor& dy) const { call_(captures_.get(), d, dy); }
+
+ private:
+  std::shared_ptr<void> captures_;
+  void (*call_)(void*, Gradients&, const Tensor&);
+};
 
 class Tape {
  public:
@@ -34,7 +48,7 @@ class Tape {
 
   // Whether the loss may depend on x through something differentiated by.
   bool tracks(const Tensor& x) const {
-    return x.has_data() && ((!by_list_ && x.storage()->is_parameter()) || tracked_.contains(x.storage().get()));
+    return notes_for_ == nullptr && x.has_data() && ((!by_list_ && x.storage()->is_parameter()) || tracked_.contains(x.storage().get()));
   }
   // Differentiates by x as well.
   void watch(const Tensor& x) {
@@ -42,9 +56,16 @@ class Tape {
     if (tracked_.insert(x.storage().get()).second) keys_.push_back(x.storage());
   }
   // Called by traced() for each op.
-  void record(std::string_view op, const Tensor& output, Backward backward) {
-    nodes_.push_back({op, output.storage().get(), output.shape(), std::move(backward)});
+  template <class Function>
+  void record(std::string_view op, const Tensor& output, Function&& backward) {
+    nodes_.push_back({op, output.storage().get(), output.shape(), Backward(std::forward<Function>(backward)), uses_.size()});
     watch(output);
+  }
+  // Called by traced() for the inputs of each op, recorded or not.
+  void note_uses(std::span<const Tensor> inputs) {
+    Tape& tape = notes_for_ != nullptr ? *notes_for_ : *this;
+    for (const Tensor& x : inputs)
+      if (x.has_data() && x.storage()->is_parameter()) tape.uses_.push_back(x.storage().get());
   }
   std::size_t size() const { return nodes_.size(); }
 
@@ -61,8 +82,38 @@ class Tape {
     one.fill(1);
     backward(loss, one, gradients);
   }
+  // The same; complete(storage) is called as soon as the gradient of all parameters on a storage is final, so that it can be used and
+  // released while the pass goes on. ArgumentError: an op that recompute() ran again did not end in traced(), so its uses are not known.
+  template <std::invocable<const Storage&> Complete>
+  void backward(const Tensor& loss, Gradients& gradients, Complete&& complete) {
+    require(loss.size() == 1, "[backward] the loss has shape ", loss.shape(), "; a scalar is needed");
+    require(!by_list_, "[backward] complete() is for tapes that differentiate by parameters");
+    const Tensor one = like(loss);
+    one.fill(1);
+    Gradients::Uses left;
+    for (const Storage* storage : uses_) ++left[storage];
+    const Gradients::Expecting expecting(gradients, left);
+    run(loss, one, gradients, [&](std::span<const Storage* const> used) {
+      for (const Storage* storage : used)
+        if (--left[storage] == 0 && gradients.entries_.contains(storage)) complete(*storage);
+    });
+  }
   // Gradients of sum(output * direction).
   void backward(const Tensor& output, const Tensor& direction, Gradients& gradients) {
+    run(output, direction, gradients, [](std::span<const Storage* const>) {});
+  }
+
+ protected:
+  // A tape that records nothing and notes the uses of parameters for another.
+  struct NotesFor {
+    Tape& tape;
+  };
+  explicit Tape(NotesFor other) : Tape() { notes_for_ = &other.tape; }
+
+ private:
+  // done(parameters' storages) is called after each node.
+  template <class Done>
+  void run(const Tensor& output, const Tensor& direction, Gradients& gradients, Done&& done) {
     require(direction.shape() == output.shape(), "[backward] output ", output.shape(), ", direction ", direction.shape());
     require(tracks(output), "[backward] the output depends on no parameter and no watched tensor");
     require(!used_, "[backward] this tape was used: what it saved is freed in its one backward pass; record anew");
@@ -73,20 +124,22 @@ class Tape {
     while (!nodes_.empty()) {
       Node node = std::move(nodes_.back());
       nodes_.pop_back();
-      const auto found = gradients.entries_.find(node.output);
-      if (found == gradients.entries_.end()) continue;  // no part of this output
-      const Tensor dy = found->second.flat.reshape(node.shape);
-      node.backward(gradients, dy);
-      gradients.entries_.erase(node.output);
+      if (const auto found = gradients.entries_.find(node.output); found != gradients.entries_.end()) {  // else no part of this output
+        const Tensor dy = found->second.flat.reshape(node.shape);
+        node.backward(gradients, dy);
+        gradients.entries_.erase(node.output);
+      }
+      const std::size_t first_use = nodes_.empty() ? 0 : nodes_.back().uses;
+      done(std::span<const Storage* const>(uses_).subspan(first_use, node.uses - first_use));
     }
   }
 
- private:
   struct Node {
     std::string_view op;
     const Storage* output;
     Shape shape;
     Backward backward;
+    std::size_t uses;  // the node's parameters end here in uses_
   };
   // While backward runs, nothing is recorded and the gradients ask this tape what it tracks.
   class Running {
@@ -109,9 +162,12 @@ class Tape {
   };
 
   friend class NestedTape;
-  std::vector<Node> nodes_;
-  std::unordered_set<const Storage*> tracked_;
-  std::vector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
+  friend class NotingTape;
+  PoolVector<Node> nodes_;
+  std::unordered_set<const Storage*, std::hash<const Storage*>, std::equal_to<const Storage*>, PoolAllocator<const Storage*>> tracked_;
+  PoolVector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
+  PoolVector<const Storage*> uses_;          // of parameters, in the order of the nodes
+  Tape* notes_for_ = nullptr;
   bool by_list_ = false, used_ = false;
   Tape* before_;
 };
@@ -128,17 +184,35 @@ class NoTape {
   Tape* before_;
 };
 
-inline Tensor Gradients::operator[](const Tensor& x) {
+inline Gradients::Target Gradients::target(const Tensor& x) {
   if (!x || tape_ == nullptr || !tape_->tracks(x)) return {};
   Entry& found = entry(x);
-  if (!found.flat) found.flat = Tensor::zeros({static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))}, dtype_for(x.dtype()));
-  return x.on(found.flat);
+  bool is_fresh = false;
+  if (!found.flat) {
+    found.flat = Tensor::empty({static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))}, dtype_for(x.dtype()));
+    is_fresh = is_whole(x);
+    if (!is_fresh) clear(found.flat);
+  }
+  return {x.on(found.flat), is_fresh};
+}
+
+inline Tensor Gradients::operator[](const Tensor& x) {
+  const Target target = this->target(x);
+  if (target.is_fresh) clear(target.tensor);
+  return target.tensor;
+}
+
+inline void Gradients::clear(const Tensor& dense) {
+  std::byte* const first = dense.storage()->data();
+  parallel_for(static_cast<Index>(dense.storage()->bytes()), Index{1} << 18, static_cast<Index>(dense.storage()->bytes() / 4),
+               [&](Index begin, Index end) { std::memset(first + begin, 0, static_cast<std::size_t>(end - begin)); });
 }
 
 inline void Gradients::add(const Tensor& x, const Tensor& contribution) {
   if (!x || tape_ == nullptr || !tape_->tracks(x)) return;
   Entry& found = entry(x);
-  if (!found.flat && static_cast<std::size_t>(contribution.size()) == x.storage()->bytes() / bytes_of(x.dtype())) {
+  if (!found.flat && static_cast<std::size_t>(contribution.size()) == x.storage()->bytes() / bytes_of(x.dtype()) &&
+      is_whole(contribution)) {
     found.flat = contribution.reshape({contribution.size()});
     return;
   }
@@ -157,6 +231,7 @@ Tensor traced(std::string_view op, const Tensor& output, std::span<const Tensor>
   if (Tape* tape = thread_slot.tape) {
     bool wanted = false;
     for (const Tensor& x : inputs) wanted = wanted || tape->tracks(x);
+    tape->note_uses(inputs);
     if (wanted) tape->record(op, output, std::forward<Function>(backward));
   }
   return output;

@@ -133,6 +133,14 @@ class PackedWindows {
 
   TokenBatch next(Index sequences) {
     TokenBatch batch;
+    next(sequences, batch);
+    return batch;
+  }
+  // The same into a batch whose memory is used again.
+  void next(Index sequences, TokenBatch& batch) {
+    batch.inputs.clear();
+    batch.targets.clear();
+    batch.lengths.clear();
     for (Index i = 0; i < sequences; ++i) {
       if (cursor_.position == static_cast<Index>(order_.size())) {
         ++cursor_.epoch;
@@ -145,7 +153,6 @@ class PackedWindows {
       batch.targets.insert(batch.targets.end(), ids.begin() + 1, ids.end());
       batch.lengths.push_back(sequence_);
     }
-    return batch;
   }
 
   DataCursor cursor() const { return cursor_; }

@@ -64,7 +64,7 @@ class Session {
     require(options.context >= 0, "[session] context ", options.context, " is negative");
     require(config.position == PositionKind::rotary || options.context <= config.context, "[session] context ", options.context,
             " is more than the ", config.context, " positions the model has learned");
-    return config.cache(options.context > 0 ? options.context : config.context, model.decoder.embedding.weight.dtype());
+    return config.cache(options.context > 0 ? options.context : config.context, compute_type(model.decoder.embedding.weight.dtype()));
   }
   // Runs the tokens that the cache does not hold yet, in chunks, so that long prompts need little memory and stop soon.
   void compute() {

@@ -14,7 +14,7 @@
 namespace plume::inline PLUME_ABI {
 
 struct LoadOptions {
-  DType dtype = DType::f32;    // weights become this type: f32, or f64 for exact work
+  DType dtype = DType::f32;    // weights become this type: f32; bf16 (matrices alone, half the memory; computes in f32); f64 for exact work
   std::string tokenizer = {};  // file or directory; empty: beside the weights, if it is there
   Mapping mapping = Mapping::map;
   Symlinks symlinks = Symlinks::refuse;  // of shards that an index names
@@ -40,6 +40,9 @@ inline Tensor transposed(const Tensor& weight) {
   });
   return result;
 }
+
+// The type that a weight is kept in: matrices may be bf16, vectors (norms, biases) are not.
+inline DType type_for(const Tensor& parameter, DType wish) { return parameter.rank() >= 2 ? wish : compute_type(wish); }
 
 // The tokenizer of a model: the one asked for, or what lies beside it.
 inline Tokenizer tokenizer_for(const Config& config, const std::string& directory, const LoadOptions& options) {
@@ -127,7 +130,8 @@ inline Model load_hugging_face(const std::string& directory, const LoadOptions& 
   for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
     const FileName name = file_name(family, path);
     Tensor tensor = file.tensor(in_file(name.name)->name);
-    if (tensor.dtype() != options.dtype) tensor = tensor.to(options.dtype);
+    const DType type = load_detail::type_for(parameter, options.dtype);
+    if (tensor.dtype() != type) tensor = tensor.to(type);
     parameter = name.transposed ? load_detail::transposed(tensor) : tensor;
   });
   return model;
@@ -146,14 +150,16 @@ inline Model load_llama2c(const std::string& path, const LoadOptions& options = 
     const auto found = tensors.find(name);
     require(found != tensors.end() && found->second->shape() == parameter.shape(), "[load] ", path, " has no tensor ", name, " of shape ",
             parameter.shape());
-    parameter = options.dtype == DType::f32 ? *found->second : found->second->to(options.dtype);
+    const DType type = load_detail::type_for(parameter, options.dtype);
+    parameter = type == DType::f32 ? *found->second : found->second->to(type);
   });
   return model;
 }
 
 // Loads a model from what the path is: a Hugging Face directory or a llama2.c .bin file.
 inline Model load(const std::string& path, const LoadOptions& options = {}) {
-  require(options.dtype == DType::f32 || options.dtype == DType::f64, "[load] models compute in f32 or f64, not in ", options.dtype);
+  require(options.dtype == DType::f32 || options.dtype == DType::f64 || options.dtype == DType::bf16,
+          "[load] weights are kept in f32, bf16 or f64, not in ", options.dtype);
   if (file_exists(path)) return load_llama2c(path, options);
   if (!file_exists(path + "/config.json")) throw IoError("find config.json of the model", path, ENOENT);
   return load_hugging_face(path, options);

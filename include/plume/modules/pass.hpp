@@ -20,22 +20,22 @@ struct Segment {
 enum class Recompute : std::uint8_t { nothing, blocks };  // what training runs again instead of keeping activations
 
 struct Pass {
-  std::vector<Segment> segments = {};  // in row order; empty: all rows are one sequence
+  PoolVector<Segment> segments = {};  // in row order; empty: all rows are one sequence
   Mask mask = {};                      // causal as a rule
   Dropout dropout = {};                // rate 0: none. The stream should differ between steps
   Recompute recompute = Recompute::nothing;
   StopToken stop = {};  // polled before each block
 
   // Set by begin() for the modules.
-  std::vector<Segment> sequences = {};  // `segments`, or the one that all rows are
+  PoolVector<Segment> sequences = {};  // `segments`, or the one that all rows are
   Index layer = 0;
-  std::vector<std::int32_t> positions = {};
+  PoolVector<std::int32_t> positions = {};
   RotaryAngles angles = {};
-  std::vector<std::shared_ptr<const IntervalMask>> masks = {};
+  PoolVector<std::shared_ptr<const IntervalMask>> masks = {};
 
   // Prepares positions and masks for `rows` rows.
   void begin(Index rows) {
-    sequences = segments.empty() ? std::vector<Segment>{{rows}} : segments;
+    sequences = segments.empty() ? PoolVector<Segment>{{rows}} : segments;
     positions.clear();
     masks.clear();
     for (std::size_t i = 0; i < sequences.size(); ++i) {
@@ -47,13 +47,14 @@ struct Pass {
               "[pass] a cache cannot be used under a Tape: cached keys have no gradient");
       const Index first = segment.cache ? segment.cache->used() : 0;
       for (Index t = 0; t < segment.tokens; ++t) positions.push_back(static_cast<std::int32_t>(first + t));
-      masks.push_back(std::make_shared<const IntervalMask>(mask.intervals(first, segment.tokens, first + segment.tokens)));
+      masks.push_back(make_shared_in_pool<const IntervalMask>(mask.intervals(first, segment.tokens, first + segment.tokens)));
     }
     require(static_cast<Index>(positions.size()) == rows, "[pass] the segments hold ", positions.size(), " tokens, the batch has ", rows);
   }
   // Keys and values of this layer for each segment, the remembered ones in front.
-  std::vector<AttentionSegment> remember(const Tensor& keys, const Tensor& values) const {
-    std::vector<AttentionSegment> parts;
+  PoolVector<AttentionSegment> remember(const Tensor& keys, const Tensor& values) const {
+    PoolVector<AttentionSegment> parts;
+    parts.reserve(sequences.size());
     Index begin = 0;
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       const Index end = begin + sequences[i].tokens;

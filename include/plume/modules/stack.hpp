@@ -11,7 +11,7 @@ Tensor run_blocks(const std::vector<BlockType>& blocks, Tensor x, Pass& pass) {
     pass.stop.check();
     pass.layer = static_cast<Index>(i);
     if (pass.recompute == Recompute::blocks) {
-      x = recompute(x, [&block = blocks[i], kept = std::make_shared<Pass>(pass)](const Tensor& input) { return block(input, *kept); });
+      x = recompute(x, [&block = blocks[i], kept = make_shared_in_pool<Pass>(pass)](const Tensor& input) { return block(input, *kept); });
     } else {
       x = blocks[i](x, pass);
     }

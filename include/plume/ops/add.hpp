@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+
 #include "plume/autograd/tape.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -12,6 +14,15 @@ inline void accumulate(const Tensor& into, const Tensor& x, double factor) {
   if (!into) return;
   visit_float(into.dtype(), [&]<class T>() { kernels::accumulate<T>(into.view<T, 2>(), x.view<const T, 2>(), static_cast<T>(factor)); });
 }
+inline void copy(const Tensor& into, const Tensor& x) {
+  visit_float(into.dtype(), [&]<class T>() {
+    const auto target = into.view<T, 2>();
+    const auto source = x.view<const T, 2>();
+    kernels::for_rows(target, [&](Index i, Index j) {
+      for (Index r = i; r < j; ++r) std::copy_n(source.row(r), source.columns(), target.row(r));
+    });
+  });
+}
 }  // namespace ops_detail
 
 // add: a, b (T, C) -> y (T, C);  y = a + b
@@ -20,16 +31,18 @@ inline Tensor add(const Tensor& a, const Tensor& b) {
   const Tensor y = like(a);
   visit_float(a.dtype(), [&]<class T>() { kernels::add<T>(y.view<T, 2>(), a.view<const T, 2>(), b.view<const T, 2>()); });
   return traced("add", y, {a, b}, [=](Gradients& d, const Tensor& dy) {
-    ops_detail::accumulate(d[a], dy, 1);
-    ops_detail::accumulate(d[b], dy, 1);
+    const auto [db, is_fresh] = d.target(b);
+    is_fresh ? ops_detail::copy(db, dy) : ops_detail::accumulate(db, dy, 1);
+    d.add(a, dy);  // the last use of dy: it may become the gradient of a
   });
 }
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 
 // scale: x (T, C) -> y (T, C);  y = factor * x
 inline Tensor scale(const Tensor& x, double factor) {
-  const Tensor y = Tensor::zeros(x.shape(), x.dtype());
-  ops_detail::accumulate(y, x, factor);
+  const Tensor y = like(x);
+  visit_float(x.dtype(),
+              [&]<class T>() { kernels::scale<T>(y.view<T, 2>(), x.view<const T, 2>(), static_cast<T>(factor), kernels::Write::over); });
   return traced("scale", y, {x}, [=](Gradients& d, const Tensor& dy) { ops_detail::accumulate(d[x], dy, factor); });
 }
 inline Tensor operator*(double factor, const Tensor& x) { return scale(x, factor); }
@@ -38,11 +51,13 @@ inline Tensor operator*(double factor, const Tensor& x) { return scale(x, factor
 inline Tensor multiply(const Tensor& a, const Tensor& b) {
   ops_detail::same_shape("multiply", a, b);
   const Tensor y = like(a);
-  visit_float(a.dtype(), [&]<class T>() { kernels::multiply<T>(y.view<T, 2>(), a.view<const T, 2>(), b.view<const T, 2>()); });
+  visit_float(a.dtype(),
+              [&]<class T>() { kernels::multiply<T>(y.view<T, 2>(), a.view<const T, 2>(), b.view<const T, 2>(), kernels::Write::over); });
   return traced("multiply", y, {a, b}, [=](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
-      if (const Tensor da = d[a]) kernels::multiply_backward<T>(da.view<T, 2>(), dy.view<const T, 2>(), b.view<const T, 2>());
-      if (const Tensor db = d[b]) kernels::multiply_backward<T>(db.view<T, 2>(), dy.view<const T, 2>(), a.view<const T, 2>());
+      constexpr auto adds = kernels::Write::add;
+      if (const Tensor da = d[a]) kernels::multiply<T>(da.view<T, 2>(), dy.view<const T, 2>(), b.view<const T, 2>(), adds);
+      if (const Tensor db = d[b]) kernels::multiply<T>(db.view<T, 2>(), dy.view<const T, 2>(), a.view<const T, 2>(), adds);
     });
   });
 }

@@ -35,7 +35,8 @@ struct AttentionOptions {
 
 // attention: q (T, query_heads * head_width), segments -> y (T, query_heads * value_width).  The formula stands with
 // kernels::reference::attention; query head h reads key head h / (query_heads / key_heads).      [Vaswani et al. 2017; Ainslie et al. 2023]
-inline Tensor attention(const Tensor& q, std::vector<AttentionSegment> segments, AttentionOptions options) {
+inline Tensor attention(const Tensor& q, std::span<const AttentionSegment> sequences_of_batch, AttentionOptions options) {
+  const PoolVector<AttentionSegment> segments(sequences_of_batch.begin(), sequences_of_batch.end());
   const HeadShape& heads = options.heads;
   require(heads.key_heads >= 1 && heads.query_heads % heads.key_heads == 0, "[attention] ", heads.query_heads, " query heads cannot share ",
           heads.key_heads, " key heads");
@@ -51,7 +52,7 @@ inline Tensor attention(const Tensor& q, std::vector<AttentionSegment> segments,
             table.shape());
   require(!table || !options.relative.buckets.empty(), "[attention] a relative bias table needs buckets");
   require(options.dropout.rate >= 0 && options.dropout.rate < 1, "[attention] dropout rate ", options.dropout.rate, " is not in [0, 1)");
-  std::vector<Tensor> inputs{q, table};
+  PoolVector<Tensor> inputs{q, table};
   Index covered = 0;
   for (const AttentionSegment& s : segments) {
     require(s.begin >= covered && s.begin <= s.end && s.end <= q.rows() && s.mask && s.mask->rows() == s.end - s.begin,
@@ -71,7 +72,7 @@ inline Tensor attention(const Tensor& q, std::vector<AttentionSegment> segments,
 
   // The typed views of a segment, and the score rule of a head.
   const auto sequences = [segments]<class T>(const T*, Gradients* d) {
-    std::vector<kernels::AttentionSequence<T>> list;
+    PoolVector<kernels::AttentionSequence<T>> list;
     for (const AttentionSegment& s : segments) {
       list.push_back({s.begin, s.end, s.keys.view<const T, 2>(), s.values.view<const T, 2>(), {}, {}, s.mask.get(), s.first_query});
       if (d != nullptr) {
@@ -109,6 +110,10 @@ inline Tensor attention(const Tensor& q, std::vector<AttentionSegment> segments,
                                      [&](Index head) { return head_rule(static_cast<const T*>(nullptr), head); });
     });
   });
+}
+
+inline Tensor attention(const Tensor& q, std::initializer_list<AttentionSegment> segments, AttentionOptions options) {
+  return attention(q, std::span<const AttentionSegment>(segments.begin(), segments.size()), std::move(options));
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -37,7 +37,7 @@ inline Tensor cross_entropy(const Tensor& logits, std::span<const TokenId> targe
   const Tensor gradient = logits.copy();  // becomes (softmax - onehot) / divisor
   const Tensor loss = Tensor::empty({}, logits.dtype());
   visit_float(logits.dtype(), [&]<class T>() {
-    std::vector<T> losses(targets.size());
+    PoolVector<T> losses(targets.size());
     const T scale = static_cast<T>(1 / divisor);
     kernels::cross_entropy<T>(gradient.view<T, 2>(), targets, View<T, 1>(losses.data(), {logits.rows()}), &scale);
     double sum = 0;
@@ -64,27 +64,28 @@ inline Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tenso
   require(!bias || bias.size() == weight.rows(), "[classifier_loss] weight is ", weight.shape(), " but bias is ", bias.shape());
   const Index vocabulary = weight.rows(), trained = ops_detail::check_targets("classifier_loss", targets, x.rows(), vocabulary);
   const double divisor = normalizer > 0 ? normalizer : static_cast<double>(std::max<Index>(trained, 1));
-  const Tensor dx = is_traced(x) ? Tensor::zeros({x.rows(), x.columns()}, x.dtype()) : Tensor{};
-  const Tensor dweight = is_traced(weight) ? Tensor::zeros(weight.shape(), x.dtype()) : Tensor{};
+  const Tensor dx = is_traced(x) ? like(x, {x.rows(), x.columns()}) : Tensor{};
+  const Tensor dweight = is_traced(weight) ? like(x, weight.shape()) : Tensor{};
   const Tensor dbias = is_traced(bias) ? Tensor::zeros(bias.shape(), x.dtype()) : Tensor{};
   const bool wants_gradient = dx || dweight || dbias;
   const Tensor loss = Tensor::empty({}, x.dtype());
   visit_float(x.dtype(), [&]<class T>() {
+    if (dweight && x.rows() == 0) dweight.fill(0);
     const Tensor logits = Tensor::empty({std::min(chunk, x.rows()), vocabulary}, x.dtype());
-    std::vector<T> losses(targets.size());
+    PoolVector<T> losses(targets.size());
     const T scale = static_cast<T>(1 / divisor);
     for (Index begin = 0; begin < x.rows(); begin += chunk) {
       const Index end = std::min(x.rows(), begin + chunk);
       const auto rows = x.view<const T, 2>().rows(begin, end);
       const Tensor part = logits.rows(0, end - begin);
-      part.fill(0);
-      kernels::gemm<T>(part.view<T, 2>(), rows, weight.view<const T, 2>().transposed());
-      if (bias) kernels::add_row<T>(part.view<T, 2>(), bias.view<const T, 1>());
+      kernels::gemm<T>(part.view<T, 2>(), rows, weight.view<const T, 2>().transposed(), {}, view_or_none<const T, 1>(bias));
       kernels::cross_entropy<T>(part.view<T, 2>(), targets.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
                                 View<T, 1>(losses.data() + begin, {end - begin}), wants_gradient ? &scale : nullptr);
       const auto dlogits = part.view<const T, 2>();
-      if (dx) kernels::gemm<T>(dx.view<T, 2>().rows(begin, end), dlogits, weight.view<const T, 2>());
-      if (dweight) kernels::gemm<T>(dweight.view<T, 2>(), dlogits.transposed(), rows);
+      if (dx) kernels::gemm<T>(dx.view<T, 2>().rows(begin, end), dlogits, weight.view<const T, 2>(), {});
+      if (dweight) {  // the first chunk writes, the others add
+        kernels::gemm<T>(dweight.view<T, 2>(), dlogits.transposed(), rows, begin == 0 ? View<const T, 2>{} : dweight.view<const T, 2>());
+      }
       if (dbias) kernels::sum_rows<T>(dbias.view<T, 1>(), dlogits);
     }
     double sum = 0;

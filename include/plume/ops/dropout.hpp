@@ -9,11 +9,11 @@ using kernels::Dropout;
 inline Tensor dropout(const Tensor& x, const Dropout& rule) {
   require(rule.rate >= 0 && rule.rate < 1, "[dropout] rate ", rule.rate, " is not in [0, 1)");
   if (rule.rate == 0) return x;
-  const Tensor y = Tensor::zeros(x.shape(), x.dtype());
-  visit_float(x.dtype(), [&]<class T>() { kernels::dropout<T>(y.view<T, 2>(), x.view<const T, 2>(), rule); });
+  const Tensor y = like(x);
+  visit_float(x.dtype(), [&]<class T>() { kernels::dropout<T>(y.view<T, 2>(), x.view<const T, 2>(), rule, kernels::Write::over); });
   return traced("dropout", y, {x}, [=](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
-      if (const Tensor dx = d[x]) kernels::dropout<T>(dx.view<T, 2>(), dy.view<const T, 2>(), rule);
+      if (const Tensor dx = d[x]) kernels::dropout<T>(dx.view<T, 2>(), dy.view<const T, 2>(), rule, kernels::Write::add);
     });
   });
 }

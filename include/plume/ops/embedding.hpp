@@ -4,15 +4,22 @@
 
 namespace plume::inline PLUME_ABI {
 
-// embedding: ids (T), table (V, C) -> y (T, C);  y[t] = table[ids[t]]
+// embedding: ids (T), table (V, C) -> y (T, C);  y[t] = table[ids[t]]. A bf16 table gives f32.
 inline Tensor embedding(std::span<const TokenId> ids, const Tensor& table) {
   for (std::size_t t = 0; t < ids.size(); ++t)
     require(ids[t] >= 0 && ids[t] < table.rows(), "[embedding] id ", ids[t], " at position ", t, " is not in a table of ", table.rows(),
             " rows");
-  const Tensor y = like(table, {static_cast<Index>(ids.size()), table.columns()});
+  const Tensor y = Tensor::empty({static_cast<Index>(ids.size()), table.columns()}, compute_type(table.dtype()));
+  if (table.dtype() == DType::bf16) {
+    for (Index t = 0; t < y.rows(); ++t) {
+      const Index id = ids[static_cast<std::size_t>(t)];
+      y.rows(t, t + 1).assign(table.rows(id, id + 1).to(DType::f32));
+    }
+    return y;  // a table that learns is f32
+  }
   visit_float(table.dtype(), [&]<class T>() { kernels::embedding<T>(y.view<T, 2>(), ids, table.view<const T, 2>()); });
-  if (!is_traced(table)) return y;
-  return traced("embedding", y, {table}, [table, kept = std::vector<TokenId>(ids.begin(), ids.end())](Gradients& d, const Tensor& dy) {
+  if (Tape::current() == nullptr) return y;
+  return traced("embedding", y, {table}, [table, kept = PoolVector<TokenId>(ids.begin(), ids.end())](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
       if (const Tensor dtable = d[table]) kernels::embedding_backward<T>(dtable.view<T, 2>(), kept, dy.view<const T, 2>());
     });

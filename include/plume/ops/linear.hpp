@@ -4,22 +4,63 @@
 
 namespace plume::inline PLUME_ABI {
 
+namespace ops_detail {
+// Calls f with the typed view of a weight: T, or bfloat16 where T is float.
+template <class T, class F>
+void with_weight(const Tensor& weight, F&& f) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (weight.dtype() == DType::bf16) return f(weight.view<const Bfloat16, 2>());
+  }
+  f(weight.view<const T, 2>());
+}
+// The panels of exactly this weight, if it has any.
+inline const WeightPanels* panels_of(const Tensor& weight) {
+  const WeightPanels* const panels = weight.storage() ? weight.storage()->panels().get() : nullptr;
+  return panels != nullptr && panels->offset == weight.offset() && panels->shape == weight.shape() ? panels : nullptr;
+}
+inline const kernels::GemmPanels* forward_panels(const Tensor& weight) {
+  const WeightPanels* const panels = panels_of(weight);
+  return panels ? &panels->forward : nullptr;
+}
+inline const kernels::GemmPanels* backward_panels(const Tensor& weight) {
+  const WeightPanels* const panels = panels_of(weight);
+  return panels ? &panels->backward : nullptr;
+}
+// What a product that writes a gradient starts from: nothing if it is the first to write.
+template <class T>
+View<const T, 2> start_of(const Gradients::Target& target) {
+  return target.is_fresh ? View<const T, 2>{} : target.tensor.view<const T, 2>();
+}
+inline bool is_weight_for(const Tensor& weight, const Tensor& x) {
+  return weight.dtype() == x.dtype() || (weight.dtype() == DType::bf16 && x.dtype() == DType::f32);
+}
+}  // namespace ops_detail
+
 // linear: x (T, in), weight (out, in), bias (out, may be absent) -> y (T, out);  y = x weight^T + bias
+// The weight of an f32 x may be bf16. Its gradient is f32.
 inline Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}) {
   require(weight.rank() == 2 && x.columns() == weight.columns(), "[linear] x is ", x.shape(), " but weight is ", weight.shape(),
           ": expected ", weight.columns(), " inputs. Hint: GPT-2 checkpoints store Conv1D weights transposed");
   require(!bias || bias.size() == weight.rows(), "[linear] weight is ", weight.shape(), " but bias is ", bias.shape());
-  require(x.dtype() == weight.dtype() && (!bias || bias.dtype() == x.dtype()), "[linear] x is ", x.dtype(), ", weight is ", weight.dtype());
-  const Tensor y = Tensor::zeros({x.rows(), weight.rows()}, x.dtype());
+  require(ops_detail::is_weight_for(weight, x) && (!bias || bias.dtype() == x.dtype()), "[linear] x is ", x.dtype(), ", weight is ",
+          weight.dtype());
+  const Tensor y = like(x, {x.rows(), weight.rows()});
   visit_float(x.dtype(), [&]<class T>() {
-    kernels::gemm<T>(y.view<T, 2>(), x.view<const T, 2>(), weight.view<const T, 2>().transposed());
-    if (bias) kernels::add_row<T>(y.view<T, 2>(), bias.view<const T, 1>());
+    ops_detail::with_weight<T>(weight, [&](auto w) {
+      kernels::gemm<T>(y.view<T, 2>(), x.view<const T, 2>(), w.transposed(), {}, view_or_none<const T, 1>(bias),
+                       ops_detail::forward_panels(weight));
+    });
   });
   return traced("linear", y, {x, weight, bias}, [=](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
       const auto gradient = dy.view<const T, 2>();
-      if (const Tensor dx = d[x]) kernels::gemm<T>(dx.view<T, 2>(), gradient, weight.view<const T, 2>());
-      if (const Tensor dweight = d[weight]) kernels::gemm<T>(dweight.view<T, 2>(), gradient.transposed(), x.view<const T, 2>());
+      if (const auto dx = d.target(x); dx.tensor) {
+        ops_detail::with_weight<T>(weight, [&](auto w) {
+          kernels::gemm<T>(dx.tensor.view<T, 2>(), gradient, w, ops_detail::start_of<T>(dx), {}, ops_detail::backward_panels(weight));
+        });
+      }
+      if (const auto dweight = d.target(weight); dweight.tensor)
+        kernels::gemm<T>(dweight.tensor.view<T, 2>(), gradient.transposed(), x.view<const T, 2>(), ops_detail::start_of<T>(dweight));
       if (const Tensor dbias = d[bias]) kernels::sum_rows<T>(dbias.view<T, 1>(), gradient);
     });
   });

@@ -28,16 +28,16 @@ inline Tensor rope(const Tensor& x, const RotaryAngles& angles, Index head_width
           " wide, angles are ", angles.cosine.shape());
   require(angles.cosine.rows() == x.rows() && angles.cosine.dtype() == x.dtype(), "[rope] x is ", x.shape(), " of ", x.dtype(),
           ", angles are ", angles.cosine.shape(), " of ", angles.cosine.dtype());
-  const Tensor y = Tensor::zeros(x.shape(), x.dtype());
-  const auto turn = [=](const Tensor& into, const Tensor& from, int direction) {
+  const Tensor y = like(x);
+  const auto turn = [=](const Tensor& into, const Tensor& from, int direction, kernels::Write write) {
     visit_float(into.dtype(), [&]<class T>() {
       kernels::rope<T>(into.view<T, 2>(), from.view<const T, 2>(), angles.cosine.view<const T, 2>(), angles.sine.view<const T, 2>(),
-                       head_width, layout, direction);
+                       head_width, layout, direction, write);
     });
   };
-  turn(y, x, +1);
+  turn(y, x, +1, kernels::Write::over);
   return traced("rope", y, {x}, [=](Gradients& d, const Tensor& dy) {
-    if (const Tensor dx = d[x]) turn(dx, dy, -1);
+    if (const Tensor dx = d[x]) turn(dx, dy, -1, kernels::Write::add);
   });
 }
 

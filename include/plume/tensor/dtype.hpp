@@ -86,4 +86,7 @@ decltype(auto) visit_float(DType dtype, Visitor&& visitor) {
   throw ArgumentError(concat("a ", dtype, " tensor cannot be computed with: convert it to f32 or f64 first"));
 }
 
+// The type that results computed from tensors of this type have: 16-bit types are for storage.
+constexpr DType compute_type(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+
 }  // namespace plume::inline PLUME_ABI

@@ -1,10 +1,12 @@
 #pragma once
-// Memory that comes back: freed blocks are kept by size and handed out again, so that after the first step the large
-// blocks of a training step or a decoded token are there already.
+// Memory that comes back: freed blocks are kept by size and handed out again, so that after the first step all blocks of a training step
+// or a decoded token are there already. Tensors take their memory from it, and so do containers with a PoolAllocator.
+#include <array>
 #include <memory>
 #include <mutex>
 #include <new>
-#include <unordered_map>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "plume/base/error.hpp"
@@ -24,34 +26,28 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
 
   // At least `bytes` bytes (uninitialised), rounded up to an eighth of a power of two.
   void* take(std::size_t bytes) {
-    const std::size_t block = rounded(bytes);
+    const Block block = block_of(bytes);
     {
       const std::lock_guard lock(mutex_);
-      if (auto found = free_.find(block); found != free_.end() && !found->second.empty()) {
-        void* memory = found->second.back();
-        found->second.pop_back();
-        return memory;
+      if (Free* const first = free_[block.index]) {
+        free_[block.index] = first->next;
+        return first;
       }
     }
-    return from_system(block);
+    return from_system(block.bytes);
   }
 
   void give_back(void* memory, std::size_t bytes) noexcept {
-    try {
-      const std::lock_guard lock(mutex_);
-      free_[rounded(bytes)].push_back(memory);
-    } catch (...) {
-      to_system(memory);
-    }
+    const std::size_t index = block_of(bytes).index;
+    const std::lock_guard lock(mutex_);
+    free_[index] = ::new (memory) Free{free_[index]};
   }
 
   // Returns all unused blocks to the system.
   void release() noexcept {
     const std::lock_guard lock(mutex_);
-    for (auto& entry : free_) {
-      for (void* memory : entry.second) to_system(memory);
-    }
-    free_.clear();
+    for (Free*& first : free_)
+      while (first != nullptr) to_system(std::exchange(first, first->next));
   }
 
   static void* from_system(std::size_t bytes) {
@@ -66,15 +62,64 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   // Rounding a larger size up to the alignment would wrap around, here and in operator new.
   static constexpr std::size_t largest_block = PTRDIFF_MAX;
 
-  static std::size_t rounded(std::size_t bytes) {
+  struct Free {  // an unused block, which holds the place of the next one
+    Free* next;
+  };
+  struct Block {
+    std::size_t bytes, index;
+  };
+  // Multiples of 64 up to 1024, then of 128 up to 2048, and so on: the 8 k + m-th size is m * 64 * 2^k.
+  static Block block_of(std::size_t bytes) {
     if (bytes > largest_block) throw OutOfMemory(bytes, "a tensor");
-    std::size_t step = tensor_alignment;
-    while (step * 16 <= bytes && step < (std::size_t{1} << 56)) step *= 2;
-    return (bytes + step - 1) / step * step;
+    std::size_t step = tensor_alignment, k = 0;
+    for (; step * 16 <= bytes && k < 50; ++k) step *= 2;
+    const std::size_t multiple = bytes > 0 ? (bytes + step - 1) / step : 1;
+    return {multiple * step, 8 * k + multiple};
   }
 
   std::mutex mutex_;
-  std::unordered_map<std::size_t, std::vector<void*>> free_;
+  std::array<Free*, 8 * 50 + 17 + 128> free_{};  // the largest multiple of the last step is below 17 + 128
 };
+
+// Makes standard containers take memory from the pool in force on the thread where they are made, else from the system.
+template <class T>
+class PoolAllocator {
+ public:
+  using value_type = T;
+  using propagate_on_container_move_assignment = std::true_type;
+  using propagate_on_container_swap = std::true_type;
+  static_assert(alignof(T) <= tensor_alignment);
+
+  PoolAllocator() : pool_(thread_slot.pool != nullptr ? thread_slot.pool->shared_from_this() : nullptr) {}
+  template <class Other>
+  PoolAllocator(const PoolAllocator<Other>& other) noexcept : pool_(other.pool()) {}
+
+  T* allocate(std::size_t count) {
+    std::size_t bytes = 0;
+    if (__builtin_mul_overflow(count, sizeof(T), &bytes)) throw OutOfMemory(~std::size_t{0}, "working memory");
+    return static_cast<T*>(pool_ ? pool_->take(bytes) : MemoryPool::from_system(bytes));
+  }
+  void deallocate(T* memory, std::size_t count) noexcept {
+    pool_ ? pool_->give_back(memory, count * sizeof(T)) : MemoryPool::to_system(memory);
+  }
+  PoolAllocator select_on_container_copy_construction() const { return {}; }
+  const std::shared_ptr<MemoryPool>& pool() const noexcept { return pool_; }
+  template <class Other>
+  friend bool operator==(const PoolAllocator& a, const PoolAllocator<Other>& b) noexcept {
+    return a.pool() == b.pool();
+  }
+
+ private:
+  std::shared_ptr<MemoryPool> pool_;
+};
+
+// For what a step or a token makes anew.
+template <class T>
+using PoolVector = std::vector<T, PoolAllocator<T>>;
+
+template <class T, class... Arguments>
+std::shared_ptr<T> make_shared_in_pool(Arguments&&... arguments) {
+  return std::allocate_shared<T>(PoolAllocator<std::remove_const_t<T>>(), std::forward<Arguments>(arguments)...);
+}
 
 }  // namespace plume::inline PLUME_ABI

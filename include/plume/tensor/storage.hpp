@@ -8,6 +8,8 @@
 
 namespace plume::inline PLUME_ABI {
 
+struct WeightPanels;  // kernels/gemm/panels.hpp
+
 enum class StorageKind : std::uint8_t { owned, mapped, borrowed };
 enum class Device : std::uint8_t { cpu };
 
@@ -15,7 +17,7 @@ class Storage {
  public:
   // Uninitialised memory from the pool in force on this thread, else from the system.
   static std::shared_ptr<Storage> allocate(std::size_t bytes) {
-    auto storage = std::make_shared<Storage>(Key{});
+    auto storage = make_shared_in_pool<Storage>(Key{});
     storage->bytes_ = bytes;
     if (MemoryPool* pool = thread_slot.pool) {
       auto owner = pool->shared_from_this();
@@ -28,7 +30,7 @@ class Storage {
   }
   // A read-only range that `owner` (a file mapping) keeps valid.
   static std::shared_ptr<Storage> map(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
-    auto storage = std::make_shared<Storage>(Key{});
+    auto storage = make_shared_in_pool<Storage>(Key{});
     storage->data_ = const_cast<std::byte*>(bytes.data());  // writes are refused by writable()
     storage->bytes_ = bytes.size();
     storage->kind_ = StorageKind::mapped;
@@ -37,7 +39,7 @@ class Storage {
   }
   // The caller's memory, which must outlive every tensor on it.
   static std::shared_ptr<Storage> borrow(std::span<std::byte> bytes) {
-    auto storage = std::make_shared<Storage>(Key{});
+    auto storage = make_shared_in_pool<Storage>(Key{});
     storage->data_ = bytes.data();
     storage->bytes_ = bytes.size();
     storage->kind_ = StorageKind::borrowed;
@@ -71,11 +73,17 @@ class Storage {
   bool is_parameter() const { return parameter_; }
   void mark_parameter() { parameter_ = true; }
 
+  // A second layout of the same numbers, for matrix products; null as a rule. Writing through a Tensor drops it. Who keeps or drops it must
+  // be alone with the storage, as who writes it.
+  const std::shared_ptr<const WeightPanels>& panels() const { return panels_; }
+  void keep_panels(std::shared_ptr<const WeightPanels> panels) { panels_ = std::move(panels); }
+
  private:
   std::byte* data_ = nullptr;
   std::size_t bytes_ = 0;
   std::shared_ptr<MemoryPool> pool_;
   std::shared_ptr<const void> owner_;
+  std::shared_ptr<const WeightPanels> panels_;
   StorageKind kind_ = StorageKind::owned;
   bool writable_ = true, parameter_ = false;
 };

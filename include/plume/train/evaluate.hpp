@@ -7,8 +7,8 @@
 namespace plume::inline PLUME_ABI {
 
 // The segments of a pass over a batch of whole sequences.
-inline std::vector<Segment> segments_of(const TokenBatch& batch) {
-  std::vector<Segment> segments;
+inline PoolVector<Segment> segments_of(const TokenBatch& batch) {
+  PoolVector<Segment> segments;
   segments.reserve(batch.lengths.size());
   for (const Index length : batch.lengths) segments.push_back({length});
   return segments;

@@ -15,28 +15,45 @@ struct ActivationTable {
   void (*gated_backward)(Rows dgate, Rows dup, InRows dy, InRows gate, InRows up, const Activation& rule);
 };
 
+}  // namespace plume::inline PLUME_ABI::kernels
+
+#define PLUME_WITHOUT_BF16_LEVEL
+#define PLUME_KERNELS "plume/kernels/simd/activation.inl.hpp"
+#include "plume/kernels/simd/for_each_level.hpp"
+#undef PLUME_KERNELS
+#undef PLUME_WITHOUT_BF16_LEVEL
+
+namespace plume::inline PLUME_ABI::kernels {
+
+inline constexpr Levels<ActivationTable<float>> activation_levels PLUME_LEVELS_WITHOUT_BF16(activation_level);
+
 template <class T>
 const ActivationTable<T>& activation_table() {
-  static constexpr ActivationTable<T> reference_level{reference::activation<T>, reference::activation_backward<T>, reference::gated<T>,
-                                                      reference::gated_backward<T>};
-  return reference_level;
+  if constexpr (std::is_same_v<T, float>) {
+    static const ActivationTable<T>& chosen = at_chosen_level(activation_levels);
+    return chosen;
+  } else {
+    static constexpr ActivationTable<T> reference_level{reference::activation<T>, reference::activation_backward<T>, reference::gated<T>,
+                                                        reference::gated_backward<T>};
+    return reference_level;
+  }
 }
 
-inline constexpr Index activation_cost = 8;  // element operations an exponential is worth
+inline constexpr Index activation_cost = 4;  // element operations an exponential is worth
 
 template <class T>
 void activation(View<T, 2> y, View<const T, 2> x, const Activation& rule) {
-  parallel_for(y.rows(), row_grain(activation_cost * y.columns()),
+  parallel_for(y.rows(), row_grain(activation_cost * y.columns()), activation_cost * y.size(),
                [&](Index i, Index j) { activation_table<T>().activation(y.rows(i, j), x.rows(i, j), rule); });
 }
 template <class T>
 void activation_backward(View<T, 2> dx, View<const T, 2> dy, View<const T, 2> x, const Activation& rule) {
-  parallel_for(dx.rows(), row_grain(activation_cost * dx.columns()),
+  parallel_for(dx.rows(), row_grain(activation_cost * dx.columns()), activation_cost * dx.size(),
                [&](Index i, Index j) { activation_table<T>().activation_backward(dx.rows(i, j), dy.rows(i, j), x.rows(i, j), rule); });
 }
 template <class T>
 void gated(View<T, 2> y, View<const T, 2> gate, View<const T, 2> up, const Activation& rule) {
-  parallel_for(y.rows(), row_grain(activation_cost * y.columns()),
+  parallel_for(y.rows(), row_grain(activation_cost * y.columns()), activation_cost * y.size(),
                [&](Index i, Index j) { activation_table<T>().gated(y.rows(i, j), gate.rows(i, j), up.rows(i, j), rule); });
 }
 template <class T>

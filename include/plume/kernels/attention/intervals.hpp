@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "plume/base/error.hpp"
+#include "plume/tensor/memory_pool.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -50,8 +51,8 @@ class IntervalMask {
   }
 
  private:
-  std::vector<std::size_t> first_{0};
-  std::vector<KeyInterval> intervals_;
+  PoolVector<std::size_t> first_{0};
+  PoolVector<KeyInterval> intervals_;
   Index keys_ = 0;
 };
 

@@ -11,11 +11,30 @@ struct EmbeddingTable {
   void (*embedding_backward)(View<T, 2> dtable, std::span<const TokenId> ids, View<const T, 2> dy);
 };
 
+}  // namespace plume::inline PLUME_ABI::kernels
+
+#define PLUME_WITHOUT_BF16_LEVEL
+#define PLUME_KERNELS "plume/kernels/simd/embedding.inl.hpp"
+#include "plume/kernels/simd/for_each_level.hpp"
+#undef PLUME_KERNELS
+#undef PLUME_WITHOUT_BF16_LEVEL
+
+namespace plume::inline PLUME_ABI::kernels {
+
+inline constexpr Levels<EmbeddingTable<float>> embedding_levels PLUME_LEVELS_WITHOUT_BF16(embedding_level);
+
 template <class T>
 const EmbeddingTable<T>& embedding_table() {
-  static constexpr EmbeddingTable<T> reference_level{reference::embedding<T>, reference::embedding_backward<T>};
-  return reference_level;
+  if constexpr (std::is_same_v<T, float>) {
+    static const EmbeddingTable<T>& chosen = at_chosen_level(embedding_levels);
+    return chosen;
+  } else {
+    static constexpr EmbeddingTable<T> reference_level{reference::embedding<T>, reference::embedding_backward<T>};
+    return reference_level;
+  }
 }
+
+inline constexpr Index column_grain = 64;
 
 template <class T>
 void embedding(View<T, 2> y, std::span<const TokenId> ids, View<const T, 2> table) {

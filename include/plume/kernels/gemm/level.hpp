@@ -7,11 +7,12 @@ namespace plume::inline PLUME_ABI::kernels {
 // Products of panels: dense arrays of words, all lanes of a depth side by side. A word holds depth_step elements of the depth.
 struct GemmTile {
   Index rows, columns, depth_step;
+  bool rounds;  // operands are rounded to bfloat16 while they are packed as floats
   // c (rows, columns) = start + a panel * b panel; start may be absent, c itself, or one row with stride 0.
   void (*multiply)(float* c, Index c_stride, const float* start, Index start_stride, const float* a, const float* b, Index words);
-  // Packs lanes of float (pack[0]) or bfloat16 (pack[1]); writes up to panel_slack words past the panel.
-  using Pack = void (*)(float* panel, Index width, const void* source, Index lane_stride, Index depth_stride, Index lanes, Index depth);
-  Pack pack[2];
+  // Packs lanes of float or bfloat16; writes up to panel_slack words past the panel.
+  void (*pack)(float* panel, Index width, const void* source, bool is_bf16, bool rounds, Index lane_stride, Index depth_stride, Index lanes,
+               Index depth);
 };
 inline constexpr Index panel_slack = 16;
 

@@ -31,26 +31,35 @@ inline int available_threads() {
   return count > 0 ? static_cast<int>(count) : 1;
 }
 
+// Whose threads run parallel loops: the context's own, or the OpenMP runtime's (programs compiled with OpenMP only). The results are the
+// same bits. With OpenMP a waiting thread behaves as OMP_WAIT_POLICY says, and by default spins although others need its processor.
+enum class Threading : std::uint8_t { own, openmp };
+
 struct ContextOptions {
   int threads = 0;  // 0: all CPUs of the process
   Precision precision = Precision::f32;
   // Another matrix product in place of the library's: kernels::reference::gemm<float>, or eigen_gemm of kernels/eigen/gemm.hpp.
   GemmFunction<float> gemm = nullptr;
+  Threading threading = Threading::own;
 };
 
-// One thread at a time computes in a Context (sessions and trainers own theirs). With OpenMP the threads are the OpenMP runtime's;
-// a forked child must use threads = 1, because libgomp hangs in a child that starts a region.
+// One thread at a time computes in a Context (sessions and trainers own theirs). A forked child that uses a context of its parent computes
+// on one thread; under Threading::openmp it must have threads = 1, because libgomp hangs in a child that starts a region.
 class Context {
  public:
   explicit Context(const ContextOptions& options = {})
       : threads_(options.threads == 0 ? available_threads() : options.threads),
         precision_(options.precision),
         gemm_(options.gemm),
+        threading_(options.threading),
         pool_(std::make_shared<MemoryPool>()) {
     require(options.threads >= 0 && options.threads <= 4096, "[context] threads = ", options.threads, " is not in 0 .. 4096");
+    require(PLUME_OPENMP != 0 || options.threading == Threading::own,
+            "[context] Threading::openmp needs a program compiled with OpenMP (-fopenmp, CMake: PLUME_OPENMP=ON)");
   }
 
   int threads() const { return threads_; }
+  Threading threading() const { return threading_; }
   Precision precision() const { return precision_; }
   GemmFunction<float> gemm() const { return gemm_; }
   MemoryPool& pool() const { return *pool_; }
@@ -60,6 +69,7 @@ class Context {
   int threads_;
   Precision precision_;
   GemmFunction<float> gemm_;
+  Threading threading_;
   std::shared_ptr<MemoryPool> pool_;
   mutable ThreadTeam team_;
 };

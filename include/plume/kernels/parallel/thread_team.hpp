@@ -1,8 +1,16 @@
 #pragma once
-// The std::thread back end of parallel_for: a team owned by a Context and joined with it. It starts on first use.
+// The threads of parallel_for: a team owned by a Context and joined with it. It starts on first use.
+// A region is one atomic word: workers join while it is open, the caller closes it when its own work is done and waits for those inside
+// alone. A worker that sleeps, or that the system gave no processor, is never waited for: it comes late and finds the region closed.
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -10,67 +18,144 @@
 
 namespace plume::inline PLUME_ABI {
 
+namespace parallel_detail {
+
+// Tells the processor that this is a waiting loop.
+inline void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits for ready() a bounded time, first pausing, then offering the processor to others. False: not ready, the thread should block.
+// Between the kernels of a step or a token the next region comes within this time, and a wake-up from sleep would cost more.
+template <class Ready>
+bool wait_awake(Ready&& ready) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto pausing = std::chrono::microseconds(30), yielding = std::chrono::microseconds(60);
+  if (ready()) return true;
+  const Clock::time_point begin = Clock::now();
+  for (Clock::duration waited{}; waited < yielding; waited = Clock::now() - begin) {
+    for (int round = 0; round < 16; ++round) {
+      if (ready()) return true;
+      pause();
+    }
+    if (waited > pausing) std::this_thread::yield();
+  }
+  return ready();
+}
+
+}  // namespace parallel_detail
+
 class ThreadTeam {
  public:
   ThreadTeam() = default;
   ThreadTeam(const ThreadTeam&) = delete;
   ThreadTeam& operator=(const ThreadTeam&) = delete;
   ~ThreadTeam() {
-    {
-      const std::lock_guard lock(mutex_);
-      ending_ = true;
+    if (shared_ == nullptr) return;
+    if (is_forked()) {  // the workers live in the parent alone: there is nobody to join, and what they held stays held
+      static_cast<void>(shared_.release());
+      return;
     }
-    wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    {
+      const std::lock_guard lock(shared_->mutex);
+      shared_->ending = true;
+    }
+    shared_->wake.notify_all();
+    for (std::thread& worker : shared_->workers) worker.join();
   }
 
-  // Runs work(argument) on `threads` threads at once, the caller among them, and returns when all are done. `work` must not throw.
-  // A team that is busy with another caller's work lets this caller run alone: the work is claimed in chunks, so nothing is lost.
+  // Runs work(argument) on up to `threads` threads at once, the caller among them, and returns when all that began are done. `work` must
+  // not throw, and must find its share by itself: a region may end before a worker came. A team that is busy with another caller's region
+  // lets this caller run alone, and so does a team inherited through fork().
   void run(int threads, void (*work)(void*), void* argument) {
     const std::unique_lock busy(busy_, std::try_to_lock);
     if (!busy) return work(argument);
-    {
-      const std::lock_guard lock(mutex_);
-      while (static_cast<int>(workers_.size()) < threads - 1) {
-        workers_.emplace_back([this, index = static_cast<int>(workers_.size()), seen = generation_] { serve(index, seen); });
-      }
-      work_ = work;
-      argument_ = argument;
-      wanted_ = threads - 1;
-      running_ = wanted_;
-      ++generation_;
+    if (shared_ == nullptr) start();
+    Shared& shared = *shared_;
+    if (static_cast<int>(shared.workers.size()) < threads - 1 && !is_refused_ && !is_forked()) grow(threads - 1);
+    shared.work = work;
+    shared.argument = argument;
+    const std::uint64_t generation = generation_of(shared.region.load(std::memory_order_relaxed)) + 1;
+    shared.region = generation << generation_shift | open | static_cast<std::uint64_t>(threads - 1) * one_place;
+    if (shared.sleeping > 0 && !is_forked()) {
+      { const std::lock_guard lock(shared.mutex); }
+      threads == 2 ? shared.wake.notify_one() : shared.wake.notify_all();
     }
-    wake_.notify_all();
     work(argument);
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return running_ == 0; });
+    shared.region &= ~open;
+    const auto is_empty = [&] { return inside(shared.region) == 0; };
+    if (parallel_detail::wait_awake(is_empty)) return;
+    std::unique_lock lock(shared.mutex);
+    shared.caller_sleeps = true;
+    shared.done.wait(lock, is_empty);
+    shared.caller_sleeps = false;
   }
 
  private:
-  void serve(int index, std::uint64_t seen) {
-    std::unique_lock lock(mutex_);
+  // The word of a region: generation, whether it is open, free places for workers, workers inside.
+  static constexpr int generation_shift = 32;
+  static constexpr std::uint64_t open = 1u << 31, one_place = 1u << 16, one_inside = 1;
+  static std::uint64_t generation_of(std::uint64_t word) { return word >> generation_shift; }
+  static bool has_place(std::uint64_t word) { return (word & open) != 0 && (word & (open - one_place)) != 0; }
+  static std::uint64_t inside(std::uint64_t word) { return word & (one_place - 1); }
+
+  struct Shared {
+    alignas(64) std::atomic<std::uint64_t> region{0};
+    void (*work)(void*) = nullptr;  // read by those inside, written when nobody is
+    void* argument = nullptr;
+    alignas(64) std::atomic<int> sleeping{0};
+    std::atomic<bool> caller_sleeps{false}, ending{false};
+    std::mutex mutex;  // for sleeping alone
+    std::condition_variable wake, done;
+    std::vector<std::thread> workers;
+  };
+
+  static void serve(Shared& shared, std::uint64_t seen) {
+    const auto is_called = [&] { return generation_of(shared.region) != seen || shared.ending; };
     for (;;) {
-      wake_.wait(lock, [&] { return ending_ || generation_ != seen; });
-      if (ending_) return;
-      seen = generation_;
-      if (index >= wanted_) continue;
-      const auto work = work_;
-      void* const argument = argument_;
-      lock.unlock();
-      work(argument);
-      lock.lock();
-      if (--running_ == 0) done_.notify_one();
+      if (!parallel_detail::wait_awake(is_called)) {
+        std::unique_lock lock(shared.mutex);
+        ++shared.sleeping;
+        shared.wake.wait(lock, is_called);
+        --shared.sleeping;
+      }
+      if (shared.ending) return;
+      std::uint64_t word = shared.region;
+      bool joined = false;
+      while (!joined && has_place(word)) joined = shared.region.compare_exchange_weak(word, word - one_place + one_inside);
+      seen = generation_of(word);
+      if (!joined) continue;
+      shared.work(shared.argument);
+      shared.region -= one_inside;
+      if (shared.caller_sleeps) {
+        { const std::lock_guard lock(shared.mutex); }
+        shared.done.notify_one();
+      }
     }
   }
 
-  std::mutex busy_, mutex_;
-  std::condition_variable wake_, done_;
-  std::vector<std::thread> workers_;
-  void (*work_)(void*) = nullptr;
-  void* argument_ = nullptr;
-  int wanted_ = 0, running_ = 0;
-  std::uint64_t generation_ = 0;
-  bool ending_ = false;
+  void start() {
+    shared_ = std::make_unique<Shared>();
+    process_ = ::getpid();
+  }
+  void grow(int workers) {
+    try {
+      while (static_cast<int>(shared_->workers.size()) < workers)
+        shared_->workers.emplace_back([&shared = *shared_, seen = generation_of(shared_->region)] { serve(shared, seen); });
+    } catch (const std::system_error&) {  // the system gives no more threads: those there are do the work
+      is_refused_ = true;
+    }
+  }
+  bool is_forked() const { return process_ != ::getpid(); }
+
+  std::mutex busy_;
+  std::unique_ptr<Shared> shared_;
+  ::pid_t process_ = 0;
+  bool is_refused_ = false;
 };
 
 }  // namespace plume::inline PLUME_ABI

@@ -1,8 +1,8 @@
 #pragma once
 // Attention of one head over one sequence, row by row. Scores of one query live at a time; no T x T buffer exists.
+#include <bit>
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "plume/kernels/attention/intervals.hpp"
 #include "plume/kernels/reference/elementwise.hpp"
@@ -62,7 +62,8 @@ template <class T>
 void attention(Output<T, 2> y, Optional<T, 1> log_sum_exp, Input<T, 2> q, Input<T, 2> keys, Input<T, 2> values, const IntervalMask& mask,
                Index first_row, const ScoreRule<T>& rule) {
   using std::exp, std::log;
-  std::vector<T> scores(static_cast<std::size_t>(keys.rows())), factors(rule.dropout.rate > 0 ? scores.size() + 4 : 0);
+  // A power of two, so that a cache that grows by a token does not need a larger block for each.
+  PoolVector<T> scores(std::bit_ceil(static_cast<std::size_t>(std::max<Index>(keys.rows(), 64)))), factors(rule.dropout.rate > 0 ? scores.size() + 4 : 0);
   for (Index r = 0; r < q.rows(); ++r) {
     const auto visible = mask.row(first_row + r);
     T* out = y.row(r);
@@ -102,7 +103,7 @@ template <class T>
 void attention_backward(const AttentionGradients<T>& gradients, Input<T, 2> dy, Input<T, 2> y, Input<T, 1> log_sum_exp, Input<T, 2> q,
                         Input<T, 2> keys, Input<T, 2> values, const IntervalMask& mask, Index first_row, const ScoreRule<T>& rule) {
   using std::exp, std::tanh;
-  std::vector<T> scores(static_cast<std::size_t>(keys.rows())), factors(rule.dropout.rate > 0 ? scores.size() + 4 : 0);
+  PoolVector<T> scores(static_cast<std::size_t>(keys.rows())), factors(rule.dropout.rate > 0 ? scores.size() + 4 : 0);
   for (Index r = 0; r < q.rows(); ++r) {
     const auto visible = mask.row(first_row + r);
     const Index position = rule.first_query + r;
@@ -138,7 +139,7 @@ template <class T>
 void attention_probabilities(Output<T, 2> probabilities, Input<T, 2> q, Input<T, 2> keys, const IntervalMask& mask,
                              const ScoreRule<T>& rule) {
   using std::exp;
-  std::vector<T> scores(static_cast<std::size_t>(keys.rows()));
+  PoolVector<T> scores(static_cast<std::size_t>(keys.rows()));
   for (Index r = 0; r < q.rows(); ++r) {
     const auto visible = mask.row(r);
     T* row = probabilities.row(r);

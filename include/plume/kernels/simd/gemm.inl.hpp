@@ -1,29 +1,23 @@
 // Included once per level by for_each_level.hpp: the tile of the matrix product, its packing, and products of a few rows.
 namespace plume::inline PLUME_ABI::kernels::PLUME_LEVEL {
 
-// What a panel holds at one lane and one step of the depth: a float, a float that is a bfloat16 value, or a word of two bfloat16 values of
-// successive depths.
+// What a panel holds at one lane and one step of the depth: a float (which is a bfloat16 value if `rounds`), or a word of two bfloat16
+// values of successive depths. Sources are floats or bfloat16.
+struct Source {
+  const void* data;
+  bool is_bf16, rounds;
+
+  PLUME_INLINE V::Register load(Index at, Index count) const {
+    return is_bf16 ? PLUME_LEVEL::load(static_cast<const Bfloat16*>(data) + at, count)
+                   : PLUME_LEVEL::load(static_cast<const float*>(data) + at, count);
+  }
+};
 struct SingleWord {
   static constexpr Index step = 1;
-  template <class T>
-  PLUME_INLINE static V::Register across(const T* p, Index, Index lanes, Index) {
-    return load(p, lanes);
-  }
-  template <class T>
-  PLUME_INLINE static V::Register along(const T* p, Index words) {
-    return load(p, words);
-  }
-  PLUME_INLINE static V::Register multiply(V::Register a, V::Register b, V::Register c) { return V::fma(a, b, c); }
-};
-struct RoundedWord {
-  static constexpr Index step = 1;
-  template <class T>
-  PLUME_INLINE static V::Register across(const T* p, Index, Index lanes, Index) {
-    return V::round_bf16(load(p, lanes));
-  }
-  template <class T>
-  PLUME_INLINE static V::Register along(const T* p, Index words) {
-    return V::round_bf16(load(p, words));
+  PLUME_INLINE static V::Register across(const Source& source, Index at, Index, Index lanes, Index) { return along(source, at, lanes); }
+  PLUME_INLINE static V::Register along(const Source& source, Index at, Index words) {
+    const V::Register value = source.load(at, words);
+    return source.rounds ? V::round_bf16(value) : value;
   }
   PLUME_INLINE static V::Register multiply(V::Register a, V::Register b, V::Register c) { return V::fma(a, b, c); }
 };
@@ -31,22 +25,17 @@ struct RoundedWord {
 struct PairWord {
   static constexpr Index step = 2;
   // Words of `lanes` neighbours, from this depth and the next, which may lie outside.
-  template <class T>
-  PLUME_INLINE static V::Register across(const T* p, Index depth_stride, Index lanes, Index depth) {
-    return V::pair_bf16(load(p, lanes), depth > 1 ? load(p + depth_stride, lanes) : V::zero());
+  PLUME_INLINE static V::Register across(const Source& source, Index at, Index depth_stride, Index lanes, Index depth) {
+    return V::pair_bf16(source.load(at, lanes), depth > 1 ? source.load(at + depth_stride, lanes) : V::zero());
   }
   // Words of one lane: pairs of neighbours.
-  template <class T>
-  PLUME_INLINE static V::Register along(const T* p, Index depth) {
-    const V::Register first = load(p, depth < V::width ? depth : V::width);
-    const V::Register second = depth > V::width ? load(p + V::width, depth - V::width) : V::zero();
+  PLUME_INLINE static V::Register along(const Source& source, Index at, Index depth) {
+    const V::Register first = source.load(at, depth < V::width ? depth : V::width);
+    const V::Register second = depth > V::width ? source.load(at + V::width, depth - V::width) : V::zero();
     return V::neighbours_bf16(first, second);
   }
   PLUME_INLINE static V::Register multiply(V::Register a, V::Register b, V::Register c) { return V::dot_pairs(a, b, c); }
 };
-using Bf16Word = PairWord;
-#else
-using Bf16Word = RoundedWord;
 #endif
 
 // The accumulators of N rows of a tile, two vectors wide. A recursive struct, because compilers leave an array of vectors in memory at -O2.
@@ -104,17 +93,18 @@ inline void gemm_tile(float* c, Index c_stride, const float* start, Index start_
 
 // Packs `lanes` lanes of `depth` elements as words: panel[word * width + lane], zeros in lanes past the last. One of the strides is 1.
 // Writes up to V::width - 1 words past the panel's end.
-template <class Word, class T>
-inline void gemm_pack(float* panel, Index width, const void* source, Index lane_stride, Index depth_stride, Index lanes, Index depth) {
-  const T* const first = static_cast<const T*>(source);
+template <class Word>
+inline void gemm_pack(float* panel, Index width, const void* data, bool is_bf16, bool rounds, Index lane_stride, Index depth_stride,
+                      Index lanes, Index depth) {
+  const Source source{data, is_bf16, rounds};
   const Index words = (depth + Word::step - 1) / Word::step;
   if (lane_stride == 1) {
-    for (Index word = 0; word < words; ++word) {
-      const T* const from = first + word * Word::step * depth_stride;
-      for (Index lane = 0; lane < width; lane += V::width) {
-        const Index count = lanes - lane < V::width ? lanes - lane : V::width;
+    for (Index lane = 0; lane < width; lane += V::width) {
+      const Index left = lanes - lane, count = left < V::width ? left : V::width;
+      for (Index word = 0; word < words; ++word) {
+        const Index at = word * Word::step * depth_stride + lane;
         V::store(panel + word * width + lane,
-                 count > 0 ? Word::across(from + lane, depth_stride, count, depth - word * Word::step) : V::zero());
+                 count > 0 ? Word::across(source, at, depth_stride, count, depth - word * Word::step) : V::zero());
       }
     }
     return;
@@ -123,21 +113,20 @@ inline void gemm_pack(float* panel, Index width, const void* source, Index lane_
     const Index count = words - word < V::width ? words - word : V::width;
     const Index left = depth - word * Word::step, elements = left < V::width * Word::step ? left : V::width * Word::step;
     for (Index lane = 0; lane < width; lane += V::width) {
-      const T* const from = first + lane * lane_stride + word * Word::step;
       Square square;
-#pragma GCC unroll 16
-      for (Index i = 0; i < V::width; ++i) square.row[i] = lane + i < lanes ? Word::along(from + i * lane_stride, elements) : V::zero();
+      for (Index i = 0; i < V::width; ++i) {
+        const Index at = (lane + i) * lane_stride + word * Word::step;
+        V::store(square.row[i], lane + i < lanes ? Word::along(source, at, elements) : V::zero());
+      }
       transpose(square);
-#pragma GCC unroll 16
-      for (Index i = 0; i < V::width; ++i)
-        if (i < count) V::store(panel + (word + i) * width + lane, square.row[i]);
+      for (Index i = 0; i < count; ++i) V::store(panel + (word + i) * width + lane, V::load(square.row[i]));
     }
   }
 }
 
 // Sum of products in four chains.
 template <class T>
-PLUME_INLINE float dot(const float* a, const T* b, Index size) {
+inline float dot(const float* a, const T* b, Index size) {
   V::Register s0 = V::zero(), s1 = s0, s2 = s0, s3 = s0;
   Index i = 0;
   for (; i + 4 * V::width <= size; i += 4 * V::width) {
@@ -181,65 +170,64 @@ struct DotRows<0> {
   PLUME_INLINE void multiply(const float*, Index, Index, V::Register, V::Register) {}
   PLUME_INLINE void add_to(float*, Index) const {}
 };
-template <int N, class T>
-inline void dot_rows(float* y, Index y_stride, const float* x, Index x_stride, const T* w, Index w_stride, Index size) {
-  DotRows<N> rows;
-  rows.clear();
-  for_lanes(
-      size, [&](Index i, Index count) __attribute__((always_inline)) {
-        rows.multiply(x + i, x_stride, count, load(w + i, count), load(w + w_stride + i, count));
-      });
-  rows.add_to(y, y_stride);
-}
 
-// y (M, N) += x (M, K) w^T for a few rows of x and w (N, K) of floats or bfloat16: each row of w is read once, where it lies.
+// y (M, N) += x (M, K) w^T for a few rows of x and w (N, K) of floats or bfloat16: each row of w is read once, where it lies. Four rows of
+// x share what two rows of w load.
 template <class T>
 inline void few_rows_product(View<float, 2> y, View<const float, 2> x, const void* weight, Index w_stride) {
-  const T* const first = static_cast<const T*>(weight);
-  const Index size = x.columns(), xs = x.stride(0), ys = y.stride(0);
-  if (x.rows() == 1) {
-    for (Index n = 0; n < y.columns(); ++n) y.data()[n] += dot(x.data(), first + n * w_stride, size);
-    return;
-  }
-  for (Index n = 0; n < y.columns(); n += 2) {
-    const T* const w = first + n * w_stride;
-    if (n + 1 == y.columns()) {
-      for (Index m = 0; m < x.rows(); ++m) y.row(m)[n] += dot(x.row(m), w, size);
-      return;
+  const Index size = x.columns(), xs = x.stride(0), fours = x.rows() / 4 * 4;
+  Index n = 0;
+  for (; n + 2 <= y.columns() && fours > 0; n += 2) {
+    const T* const w = static_cast<const T*>(weight) + n * w_stride;
+    for (Index m = 0; m < fours; m += 4) {
+      DotRows<4> rows;
+      rows.clear();
+      for (Index i = 0; i < size; i += V::width) {
+        const Index count = size - i < V::width ? size - i : V::width;
+        rows.multiply(x.row(m) + i, xs, count, load(w + i, count), load(w + w_stride + i, count));
+      }
+      rows.add_to(y.row(m) + n, y.stride(0));
     }
-    Index m = 0;
-    for (; m + 4 <= x.rows(); m += 4) dot_rows<4>(y.row(m) + n, ys, x.row(m), xs, w, w_stride, size);
-    if (m + 2 <= x.rows()) dot_rows<2>(y.row(m) + n, ys, x.row(m), xs, w, w_stride, size), m += 2;
-    if (m < x.rows()) dot_rows<1>(y.row(m) + n, ys, x.row(m), xs, w, w_stride, size);
+    for (Index m = fours; m < x.rows(); ++m)
+      for (Index q = 0; q < 2; ++q) y.row(m)[n + q] += dot(x.row(m), w + q * w_stride, size);
   }
+  for (; n < y.columns(); ++n)
+    for (Index m = 0; m < x.rows(); ++m) y.row(m)[n] += dot(x.row(m), static_cast<const T*>(weight) + n * w_stride, size);
 }
 
-// c (M, N) += a (M, K) b (K, N) for a few rows of a, b row-major: four rows of b at a time, each read once.
+// c (M, N) += a (M, K) b (K, N) for a few rows of a, b row-major: each row of b is read once.
 template <class T>
 inline void few_rows_sum(View<float, 2> c, View<const float, 2> a, const void* rows, Index b_stride) {
   const T* b = static_cast<const T*>(rows);
-  for (Index k = 0; k < a.columns(); k += 4, b += 4 * b_stride) {
-    const Index depth = a.columns() - k < 4 ? a.columns() - k : 4;
+  Index k = 0;
+  for (; k + 4 <= a.columns(); k += 4, b += 4 * b_stride) {
     for (Index m = 0; m < c.rows(); ++m) {
       float* const to = c.row(m);
-      V::Register factor[4];
-      for (Index q = 0; q < 4; ++q) factor[q] = V::set(q < depth ? a(m, k + q) : 0.0f);
-      for_lanes(
-          c.columns(), [&](Index i, Index count) __attribute__((always_inline)) {
-            V::Register sum = V::fma(factor[0], load(b + i, count), load(to + i, count));
-            if (depth > 1) sum = V::fma(factor[1], load(b + b_stride + i, count), sum);
-            if (depth > 2) sum = V::fma(factor[2], load(b + 2 * b_stride + i, count), sum);
-            if (depth > 3) sum = V::fma(factor[3], load(b + 3 * b_stride + i, count), sum);
-            store(to + i, sum, count);
-          });
+      const float* const factor = a.row(m) + k;
+      const V::Register f0 = V::set(factor[0]), f1 = V::set(factor[1]), f2 = V::set(factor[2]), f3 = V::set(factor[3]);
+      for (Index i = 0; i < c.columns(); i += V::width) {
+        const Index count = c.columns() - i < V::width ? c.columns() - i : V::width;
+        V::Register sum = V::fma(f0, load(b + i, count), load(to + i, count));
+        sum = V::fma(f1, load(b + b_stride + i, count), sum);
+        sum = V::fma(f2, load(b + 2 * b_stride + i, count), sum);
+        store(to + i, V::fma(f3, load(b + 3 * b_stride + i, count), sum), count);
+      }
     }
+  }
+  for (; k < a.columns(); ++k, b += b_stride) {
+    for (Index m = 0; m < c.rows(); ++m)
+      for (Index i = 0; i < c.columns(); ++i) c.row(m)[i] += a.row(m)[k] * static_cast<float>(b[i]);
   }
 }
 
-inline constexpr GemmLevel gemm_level{
-    {tile_rows, tile_columns, SingleWord::step, gemm_tile<SingleWord>, {gemm_pack<SingleWord, float>, gemm_pack<SingleWord, Bfloat16>}},
-    {tile_rows, tile_columns, Bf16Word::step, gemm_tile<Bf16Word>, {gemm_pack<Bf16Word, float>, gemm_pack<Bf16Word, Bfloat16>}},
-    {few_rows_product<float>, few_rows_product<Bfloat16>},
-    {few_rows_sum<float>, few_rows_sum<Bfloat16>}};
+#if PLUME_LEVEL_NUMBER >= 3
+inline constexpr GemmTile bf16_tile{tile_rows, tile_columns, PairWord::step, false, gemm_tile<PairWord>, gemm_pack<PairWord>};
+#else
+inline constexpr GemmTile bf16_tile{tile_rows, tile_columns, 1, true, gemm_tile<SingleWord>, gemm_pack<SingleWord>};
+#endif
+inline constexpr GemmLevel gemm_level{{tile_rows, tile_columns, 1, false, gemm_tile<SingleWord>, gemm_pack<SingleWord>},
+                                      bf16_tile,
+                                      {few_rows_product<float>, few_rows_product<Bfloat16>},
+                                      {few_rows_sum<float>, few_rows_sum<Bfloat16>}};
 
 }  // namespace plume::inline PLUME_ABI::kernels::PLUME_LEVEL

@@ -4,6 +4,7 @@
 //   select_greater         a > b ? x : y, lane by lane
 //   add_to_exponent(x, n)  x * 2^n, for integral n where neither x nor the result is subnormal
 //   zip_low, zip_high      lanes of a and b in turn: of their lower halves, of their upper halves
+//   swap_neighbours        lanes 1, 0, 3, 2, …
 //   round_bf16             the nearest bfloat16 value
 //   pair_bf16(low, high)   32-bit words of two bfloat16 values
 namespace plume::inline PLUME_ABI::kernels::PLUME_LEVEL {
@@ -56,6 +57,7 @@ struct V {
   PLUME_INLINE static Register zip_high(Register a, Register b) {
     return _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
   }
+  PLUME_INLINE static Register swap_neighbours(Register x) { return _mm512_shuffle_ps(x, x, 0xb1); }
   PLUME_INLINE static Register load(const Bfloat16* p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
   }
@@ -144,6 +146,7 @@ struct V {
   PLUME_INLINE static Register zip_high(Register a, Register b) {
     return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
   }
+  PLUME_INLINE static Register swap_neighbours(Register x) { return _mm256_permute_ps(x, 0xb1); }
   PLUME_INLINE static Register load(const Bfloat16* p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
   }
@@ -227,6 +230,12 @@ struct V {
   }
   PLUME_INLINE static Register zip_low(Register a, Register b) { return xsimd::zip_lo(a, b); }
   PLUME_INLINE static Register zip_high(Register a, Register b) { return xsimd::zip_hi(a, b); }
+  PLUME_INLINE static Register swap_neighbours(Register x) {
+    float lanes[width];
+    store(lanes, x);
+    const float swapped[width] = {lanes[1], lanes[0], lanes[3], lanes[2]};
+    return load(swapped);
+  }
   PLUME_INLINE static Register load(const Bfloat16* p) { return load_first(p, width); }
   PLUME_INLINE static Register load_first(const Bfloat16* p, Index count) {
     float lanes[width] = {};

@@ -1,5 +1,7 @@
 #pragma once
 // The door of softmax and cross-entropy.
+#include <limits>
+
 #include "plume/kernels/elementwise/table.hpp"
 #include "plume/kernels/reference/softmax.hpp"
 
@@ -14,10 +16,27 @@ struct SoftmaxTable {
   void (*cross_entropy)(View<T, 2> logits, std::span<const TokenId> targets, View<T, 1> losses, const T* gradient_scale);
 };
 
+}  // namespace plume::inline PLUME_ABI::kernels
+
+#define PLUME_WITHOUT_BF16_LEVEL
+#define PLUME_KERNELS "plume/kernels/simd/softmax.inl.hpp"
+#include "plume/kernels/simd/for_each_level.hpp"
+#undef PLUME_KERNELS
+#undef PLUME_WITHOUT_BF16_LEVEL
+
+namespace plume::inline PLUME_ABI::kernels {
+
+inline constexpr Levels<SoftmaxTable<float>> softmax_levels PLUME_LEVELS_WITHOUT_BF16(softmax_level);
+
 template <class T>
 const SoftmaxTable<T>& softmax_table() {
-  static constexpr SoftmaxTable<T> reference_level{reference::softmax<T>, reference::softmax_backward<T>, reference::cross_entropy<T>};
-  return reference_level;
+  if constexpr (std::is_same_v<T, float>) {
+    static const SoftmaxTable<T>& chosen = at_chosen_level(softmax_levels);
+    return chosen;
+  } else {
+    static constexpr SoftmaxTable<T> reference_level{reference::softmax<T>, reference::softmax_backward<T>, reference::cross_entropy<T>};
+    return reference_level;
+  }
 }
 
 template <class T>

@@ -36,7 +36,7 @@ class Tensor {
   }
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32) {
     Tensor tensor = empty(shape, dtype);
-    if (shape.size() > 0) std::memset(tensor.storage_->data(), 0, tensor.storage_->bytes());
+    if (shape.size() > 0 && tensor.is_written()) std::memset(tensor.storage_->data(), 0, tensor.storage_->bytes());
     return tensor;
   }
   // A tensor over existing storage, which must hold the whole shape.
@@ -161,6 +161,7 @@ class Tensor {
   // A dense copy in another type.
   Tensor to(DType dtype) const {
     Tensor result = empty(shape_, dtype);
+    if (!is_written()) return result;
     visit_dtype(dtype_, [&]<class From>() {
       visit_dtype(dtype, [&]<class To>() {
         const auto source = view<const From, 2>();
@@ -177,6 +178,7 @@ class Tensor {
   // Overwrites the elements with those of another tensor of the same shape (converted).
   void assign(const Tensor& source) const {
     require(source.shape_ == shape_, "[assign] ", source.shape_, " into ", shape_);
+    if (!is_written()) return;
     visit_dtype(source.dtype_, [&]<class From>() {
       visit_dtype(dtype_, [&]<class To>() {
         const auto from = source.view<const From, 2>();
@@ -187,6 +189,7 @@ class Tensor {
     });
   }
   void fill(double value) const {
+    if (!is_written()) return;
     visit_dtype(dtype_, [&]<class T>() {
       const auto all = view<T, 2>();
       for (Index r = 0; r < all.rows(); ++r)
@@ -195,6 +198,7 @@ class Tensor {
   }
 
  private:
+  bool is_written() const { return !thread_slot.dry || size() == 1; }
   template <class To, class From>
   static To convert(From value) {
     if constexpr (std::is_same_v<To, From>)

@@ -66,6 +66,8 @@ int main(int argc, char** argv) {
   const auto& resume = flags.toggle("--resume", "go on from the newest whole checkpoint in --out, if there is one");
   const auto& overwrite = flags.toggle("--overwrite", "start again although --out holds checkpoints; removes them");
   const auto& recompute = flags.toggle("--recompute", "save memory: compute each block's activations again in the backward pass");
+  const auto& precision = flags.choice("--precision", "f32", {"f32", "bf16"},
+                                       "arithmetic of matrix products: bf16 rounds their operands, weights and sums stay f32");
   const auto& time_limit = flags.number("--time-limit SECONDS", 0.0, "stop with a checkpoint after this time; 0: none", {.min = 0});
   const auto& threads = flags.threads();
   const auto& seed = flags.seed();
@@ -131,6 +133,7 @@ int main(int argc, char** argv) {
                                 .optimizer = config.optimizer,
                                 .clip = config.clip,
                                 .dropout = config.dropout,
+                                .precision = precision == "bf16" ? plume::Precision::bf16 : plume::Precision::f32,
                                 .recompute = recompute ? plume::Recompute::blocks : plume::Recompute::nothing,
                                 .seed = seed,
                                 .evaluate_every = config.evaluate_every,

@@ -86,6 +86,7 @@ class Tensor {
   T* writable() const {
     const T* first = data<T>();
     require(storage_->writable(), "[tensor] ", shape_, " is read-only (memory-mapped or borrowed as const): use copy()");
+    if (storage_->panels()) storage_->keep_panels(nullptr);
     return const_cast<T*>(first);
   }
   template <class T>

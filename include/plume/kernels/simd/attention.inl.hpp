@@ -44,8 +44,8 @@ struct Strided {
 }
 
 // c (tile_rows, columns) = keep[row] * c + a b
-inline void product_rows(float* c, Index c_stride, const float* keep, Strided a, const float* b, Index b_stride, Index depth,
-                         Index columns) {
+[[gnu::noinline]] inline void product_rows(float* c, Index c_stride, const float* keep, Strided a, const float* b, Index b_stride,
+                                           Index depth, Index columns) {
   for (Index j = 0; j < columns; j += tile_columns) product_tile(c + j, c_stride, keep, a, b + j, b_stride, depth);
 }
 
@@ -56,13 +56,13 @@ static_assert(attention_block % tile_columns == 0 && query_rows <= attention_row
 
 PLUME_INLINE Index padded(Index width) { return (width + tile_columns - 1) / tile_columns * tile_columns; }
 
-PLUME_INLINE void clear(float* x, Index size) {
+[[gnu::noinline]] inline void clear(float* x, Index size) {
   for (Index i = 0; i < size; i += V::width) V::store(x + i, V::zero());
 }
 
 // copy (rows, stride) = factor * x, zeros past the columns, and rows of zeros up to `rows`. The stride is a whole number of vectors.
 // Returns 0 if x is finite, else not a number.
-inline float copy_rows(float* copy, Index stride, View<const float, 2> x, Index rows, float factor) {
+[[gnu::noinline]] inline float copy_rows(float* copy, Index stride, View<const float, 2> x, Index rows, float factor) {
   const V::Register f = V::set(factor);
   V::Register check = V::zero();
   for (Index r = 0; r < x.rows(); ++r) {
@@ -82,20 +82,17 @@ inline float copy_rows(float* copy, Index stride, View<const float, 2> x, Index 
 }
 
 // panels (D, tile_columns each) = the transpose of up to attention_block rows of x
-inline void transpose_block(float* panels, View<const float, 2> x) {
+[[gnu::noinline]] inline void transpose_block(float* panels, View<const float, 2> x) {
   for (Index c = 0; c < attention_block; c += tile_columns)
     gemm_pack<SingleWord>(panels + c * x.columns(), tile_columns, x.data() + c * x.stride(0), false, false, x.stride(0), 1, x.rows() - c,
                                  x.columns());
 }
 
+// Whether no sum of squares of a row overflows, so that all is finite.
 inline bool attention_all_finite(View<const float, 2> x) {
-  V::Register check = V::zero();
-  for (Index r = 0; r < x.rows(); ++r) {
-    const float* const from = x.row(r);
-    for_lanes(
-        x.columns(), [&](Index i, Index count) __attribute__((always_inline)) { check = V::fma(load(from + i, count), V::zero(), check); });
-  }
-  return V::sum(check) == 0.0f;
+  float check = 0;
+  for (Index r = 0; r < x.rows(); ++r) check += 0.0f * dot(x.row(r), x.row(r), x.columns());
+  return check == 0.0f;
 }
 
 // Packed block: header, K^T in panels, V in rows.
@@ -109,7 +106,7 @@ inline void attention_pack(float* block, View<const float, 2> keys, View<const f
 }
 
 // The scores of a row, from products of q and k, in place: soft cap and bias.
-inline void finish_scores(float* scores, Index begin, Index end, const ScoreRule<float>& rule, const float* bias) {
+[[gnu::noinline]] inline void finish_scores(float* scores, Index begin, Index end, const ScoreRule<float>& rule, const float* bias) {
   if (rule.soft_cap > 0.0f) {
     const V::Register cap = V::set(rule.soft_cap);
     for (Index i = begin; i < end; i += V::width) V::store(scores + i, V::mul(cap, hyperbolic_tangent(V::div(V::load(scores + i), cap))));
@@ -324,7 +321,8 @@ inline Index attention_backward_scratch(Index head_width, Index value_width, Ind
 
 // Probabilities and gradients of scores of one row, in place of products q k and dy v; both before the soft cap's own slope.
 //   flow: dy.y of the row
-inline void score_gradients(float* weights, float* dscores, Index begin, Index end, float log_sum_exp, float flow, const float* factors) {
+[[gnu::noinline]] inline void score_gradients(float* weights, float* dscores, Index begin, Index end, float log_sum_exp, float flow,
+                                              const float* factors) {
   const V::Register shift = V::set(log_sum_exp), drain = V::set(flow);
   for (Index i = begin; i < end; i += V::width) {
     const V::Register probability = exponential(V::sub(V::load(weights + i), shift)), dprobability = V::load(dscores + i);
@@ -340,7 +338,7 @@ inline void score_gradients(float* weights, float* dscores, Index begin, Index e
 }
 
 // slopes = 1 - tanh(raw / cap)^2 of products q k
-inline void cap_slopes(float* slopes, const float* raw, Index begin, Index end, float soft_cap) {
+[[gnu::noinline]] inline void cap_slopes(float* slopes, const float* raw, Index begin, Index end, float soft_cap) {
   const V::Register cap = V::set(soft_cap), one = V::set(1.0f);
   for (Index i = begin; i < end; i += V::width) {
     const V::Register t = hyperbolic_tangent(V::div(V::load(raw + i), cap));

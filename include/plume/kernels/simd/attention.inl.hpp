@@ -84,7 +84,7 @@ inline float copy_rows(float* copy, Index stride, View<const float, 2> x, Index 
 // panels (D, tile_columns each) = the transpose of up to attention_block rows of x
 inline void transpose_block(float* panels, View<const float, 2> x) {
   for (Index c = 0; c < attention_block; c += tile_columns)
-    gemm_pack<SingleWord, float>(panels + c * x.columns(), tile_columns, x.data() + c * x.stride(0), x.stride(0), 1, x.rows() - c,
+    gemm_pack<SingleWord>(panels + c * x.columns(), tile_columns, x.data() + c * x.stride(0), false, false, x.stride(0), 1, x.rows() - c,
                                  x.columns());
 }
 

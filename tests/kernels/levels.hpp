@@ -30,12 +30,12 @@ void at_each_level(const plume::kernels::Levels<Table>& levels, Body&& body) {
   }
 }
 
-// Whether a member of the tables is another function at each level; avx512bf16 may use the tables of avx512.
+// Whether a member of the tables is another function at each level.
 template <class Table, class Member>
 bool is_distinct(const plume::kernels::Levels<Table>& levels, Member member) {
   for (std::size_t i = 0; i < levels.size(); ++i)
     for (std::size_t j = 0; j < i; ++j)
-      if (levels[i] != nullptr && levels[j] != nullptr && levels[i] != levels[j] && levels[i]->*member == levels[j]->*member) return false;
+      if (levels[i] != nullptr && levels[j] != nullptr && levels[i]->*member == levels[j]->*member) return false;
   return true;
 }
 

@@ -17,15 +17,13 @@ struct ActivationTable {
 
 }  // namespace plume::inline PLUME_ABI::kernels
 
-#define PLUME_WITHOUT_BF16_LEVEL
 #define PLUME_KERNELS "plume/kernels/simd/activation.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"
 #undef PLUME_KERNELS
-#undef PLUME_WITHOUT_BF16_LEVEL
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<ActivationTable<float>> activation_levels PLUME_LEVELS_WITHOUT_BF16(activation_level);
+inline constexpr Levels<ActivationTable<float>> activation_levels PLUME_LEVELS(activation_level);
 
 template <class T>
 const ActivationTable<T>& activation_table() {

@@ -22,15 +22,13 @@ struct ElementwiseTable {
 
 }  // namespace plume::inline PLUME_ABI::kernels
 
-#define PLUME_WITHOUT_BF16_LEVEL
 #define PLUME_KERNELS "plume/kernels/simd/elementwise.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"
 #undef PLUME_KERNELS
-#undef PLUME_WITHOUT_BF16_LEVEL
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<ElementwiseTable<float>> elementwise_levels PLUME_LEVELS_WITHOUT_BF16(elementwise_level);
+inline constexpr Levels<ElementwiseTable<float>> elementwise_levels PLUME_LEVELS(elementwise_level);
 
 template <class T>
 void fill_with_zeros(View<T, 2> y) {

@@ -13,15 +13,13 @@ struct EmbeddingTable {
 
 }  // namespace plume::inline PLUME_ABI::kernels
 
-#define PLUME_WITHOUT_BF16_LEVEL
 #define PLUME_KERNELS "plume/kernels/simd/embedding.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"
 #undef PLUME_KERNELS
-#undef PLUME_WITHOUT_BF16_LEVEL
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<EmbeddingTable<float>> embedding_levels PLUME_LEVELS_WITHOUT_BF16(embedding_level);
+inline constexpr Levels<EmbeddingTable<float>> embedding_levels PLUME_LEVELS(embedding_level);
 
 template <class T>
 const EmbeddingTable<T>& embedding_table() {

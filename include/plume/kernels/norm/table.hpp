@@ -20,15 +20,13 @@ struct NormTable {
 
 }  // namespace plume::inline PLUME_ABI::kernels
 
-#define PLUME_WITHOUT_BF16_LEVEL
 #define PLUME_KERNELS "plume/kernels/simd/norm.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"
 #undef PLUME_KERNELS
-#undef PLUME_WITHOUT_BF16_LEVEL
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<NormTable<float>> norm_levels PLUME_LEVELS_WITHOUT_BF16(norm_level);
+inline constexpr Levels<NormTable<float>> norm_levels PLUME_LEVELS(norm_level);
 
 template <class T>
 const NormTable<T>& norm_table() {

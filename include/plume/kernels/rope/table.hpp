@@ -13,15 +13,13 @@ struct RopeTable {
 
 }  // namespace plume::inline PLUME_ABI::kernels
 
-#define PLUME_WITHOUT_BF16_LEVEL
 #define PLUME_KERNELS "plume/kernels/simd/rope.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"
 #undef PLUME_KERNELS
-#undef PLUME_WITHOUT_BF16_LEVEL
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<RopeTable<float>> rope_levels PLUME_LEVELS_WITHOUT_BF16(rope_level);
+inline constexpr Levels<RopeTable<float>> rope_levels PLUME_LEVELS(rope_level);
 
 template <class T>
 const RopeTable<T>& rope_table() {

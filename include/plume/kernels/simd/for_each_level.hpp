@@ -2,9 +2,8 @@
 // inclusion
 //   PLUME_LEVEL         is the level's name, the namespace its kernels live in
 //   PLUME_LEVEL_NUMBER  is its number, in the order of the enum Level
-// and every function is compiled for the level's instructions. Rules for the included file (see simd/README.md): no OpenMP pragma, no
+// and every function is compiled for the level's instructions. Rules for the included file: no OpenMP pragma, no
 // standard template instantiated with vector types, vectors in structs rather than arrays where they must stay in registers.
-// PLUME_WITHOUT_BF16_LEVEL leaves avx512bf16 out, for kernels that have no bfloat16 products: it uses those of avx512.
 // PLUME_EMULATE_LEVELS, which only a test defines, leaves the instructions out, so that intrinsics of a missing processor can be emulated.
 #define PLUME_LEVEL base
 #define PLUME_LEVEL_NUMBER 0
@@ -60,7 +59,6 @@
 #pragma GCC pop_options
 #endif
 
-#if !defined(PLUME_WITHOUT_BF16_LEVEL)
 #if defined(PLUME_EMULATE_LEVELS)
 #elif defined(__clang__) && __clang_major__ == 18
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,evex512"))), \
@@ -82,7 +80,6 @@
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
-#endif
 #endif
 
 #if !defined(__clang__)

@@ -50,17 +50,13 @@ inline Level chosen_level() {
 template <class Table>
 using Levels = std::array<const Table*, 4>;
 
-// A family's tables of all levels: `name` is what the table is called in the namespace of each. Kernels without bfloat16 products are
-// compiled with PLUME_WITHOUT_BF16_LEVEL: the table of avx512 serves avx512bf16.
+// A family's tables of all levels: `name` is what the table is called in the namespace of each.
 #if defined(__x86_64__)
 #define PLUME_LEVELS(name) \
   { &base::name, &avx2::name, &avx512::name, &avx512bf16::name }
-#define PLUME_LEVELS_WITHOUT_BF16(name) \
-  { &base::name, &avx2::name, &avx512::name, &avx512::name }
 #else
 #define PLUME_LEVELS(name) \
   { &base::name }
-#define PLUME_LEVELS_WITHOUT_BF16(name) PLUME_LEVELS(name)
 #endif
 
 // The table of the chosen level.

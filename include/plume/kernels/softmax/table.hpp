@@ -18,15 +18,13 @@ struct SoftmaxTable {
 
 }  // namespace plume::inline PLUME_ABI::kernels
 
-#define PLUME_WITHOUT_BF16_LEVEL
 #define PLUME_KERNELS "plume/kernels/simd/softmax.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"
 #undef PLUME_KERNELS
-#undef PLUME_WITHOUT_BF16_LEVEL
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<SoftmaxTable<float>> softmax_levels PLUME_LEVELS_WITHOUT_BF16(softmax_level);
+inline constexpr Levels<SoftmaxTable<float>> softmax_levels PLUME_LEVELS(softmax_level);
 
 template <class T>
 const SoftmaxTable<T>& softmax_table() {

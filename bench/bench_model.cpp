@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
   const auto& save = flags.text("--save PATH", "", "write the model there first (.bin: llama2.c)");
   const auto& prompt = flags.number("--prompt N", plume::Index{128}, "random tokens to begin with", {.min = 1});
   const auto& tokens = flags.number("--tokens N", plume::Index{64}, "tokens to decode", {.min = 1});
+  const auto& dtype_name = flags.choice("--dtype", "f32", {"f32", "bf16"}, "what matrices are kept as in memory");
   const auto& repetitions = flags.number("--repetitions N", 5, "sequences to measure, after one that is not", {.min = 1});
   const auto& threads = flags.threads();
   const auto& seed = flags.seed();
@@ -39,14 +40,20 @@ int main(int argc, char** argv) {
   return flags.run(argc, argv, [&] {
     flags.require_one_of({"--model", "--config"});
     const double began = bench::now();
+    const plume::DType dtype = dtype_name == "bf16" ? plume::DType::bf16 : plume::DType::f32;
     plume::Model model;
     if (flags.given("--model")) {
-      model = plume::load(path);
+      model = plume::load(path, {.dtype = dtype});
     } else {
       plume::Config config = plume::pretrain_config(config_name).model;
       config.vocabulary = vocabulary > 0 ? vocabulary : bench::usual_vocabulary(config_name);
       model.decoder = plume::Decoder::described(config);
       plume::initialise(model.decoder, seed);
+      // As load() keeps them: matrices alone. The peak of memory is then that of the f32 weights.
+      if (dtype == plume::DType::bf16)
+        plume::for_each_parameter(model.decoder, [&](std::string_view, plume::Tensor& tensor) {
+          if (tensor.rank() == 2) tensor = tensor.to(dtype);
+        });
     }
     if (flags.given("--save")) plume::save(model, save);
 
@@ -87,9 +94,10 @@ int main(int argc, char** argv) {
     const double bytes = weight_bytes(model.decoder), decode_bytes = bytes * token_rate.median;
     const double prefill_flops = prompt_rate.median * bench::forward_flops(model.config(), prompt);
     const std::string name = flags.given("--model") ? path : config_name;
+    const std::string precision(plume::name_of(model.decoder.embedding.weight.dtype()));
     if (json) {
       plume::Json report = plume::Json::object();
-      report.set("program", "plume").set("version", bench::built_with()).set("model", name).set("precision", "f32");
+      report.set("program", "plume").set("version", bench::built_with()).set("model", name).set("precision", precision);
       report.set("prompt", prompt).set("tokens", tokens).set("threads", threads).set("repetitions", repetitions);
       bench::set_statistics(report, "prefill_tokens_per_second", prompt_rate);
       bench::set_statistics(report, "decode_tokens_per_second", token_rate);
@@ -98,8 +106,9 @@ int main(int argc, char** argv) {
       report.set("share_of_read", decode_bytes / read.median).set("peak_rss_bytes", rss).set("first_sequence_seconds", first_seconds);
       std::printf("%s\n", plume::dump(report).c_str());
     } else {
-      std::printf("%s f32, %d threads: prefill of %lld tokens %.1f tokens/s (min %.1f, max %.1f), %.1f GFLOP/s; ", name.c_str(), threads,
-                  static_cast<long long>(prompt), prompt_rate.median, prompt_rate.min, prompt_rate.max, 1e-9 * prefill_flops);
+      std::printf("%s %s, %d threads: prefill of %lld tokens %.1f tokens/s (min %.1f, max %.1f), %.1f GFLOP/s; ", name.c_str(),
+                  precision.c_str(), threads, static_cast<long long>(prompt), prompt_rate.median, prompt_rate.min, prompt_rate.max,
+                  1e-9 * prefill_flops);
       std::printf("decode of %lld tokens %.2f tokens/s (min %.2f, max %.2f), %.1f MB a token, %.2f GB/s = %.0f %% of the read test's %.2f ",
                   static_cast<long long>(tokens), token_rate.median, token_rate.min, token_rate.max, 1e-6 * bytes, 1e-9 * decode_bytes,
                   100 * decode_bytes / read.median, 1e-9 * read.median);

@@ -90,7 +90,7 @@ TEST_CASE("a step of GPT-2 124M agrees with PyTorch") {
   const Tensor loss = model.loss(inputs, targets, pass);
   const plume::Gradients gradients = tape.backward(loss);
   const double loss_wanted = *golden.at("loss").data<double>();
-  CHECK(std::abs(loss.item() - loss_wanted) <= 1e-5 * loss_wanted);
+  CHECK(std::abs(loss.item() - loss_wanted) <= 1e-6 * loss_wanted);
 
   // Per tensor, relative to its largest element, at least to 1e-3 of the largest of all: the gradients of key biases are zero.
   const auto largest_of = golden.at("largest").view<const double, 1>(), norm_of = golden.at("norm").view<const double, 1>();
@@ -99,7 +99,7 @@ TEST_CASE("a step of GPT-2 124M agrees with PyTorch") {
   REQUIRE(values.columns() == samples);
   double most = 0;
   for (Index i = 0; i < largest_of.size(); ++i) most = std::max(most, largest_of[i]);
-  constexpr double allowed = 1e-4;
+  constexpr double allowed = 2e-5;  // ten times what PyTorch in float32 is away from itself in float64
   row = 0;
   for (const auto& [name, parameter] : parameters) {
     CAPTURE(name);

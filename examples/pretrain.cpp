@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
   const auto& clip = flags.number("--clip X", -1.0, "bound of the gradient norm, 0: none; -1: as the configuration says", {.min = -1});
   const auto& recompute = flags.choice("--recompute", "none", {"none", "mlp", "blocks"},
                                        "save memory: activations to compute again in the backward pass, of feed-forward halves or blocks");
-  const auto& moments = flags.choice("--moments", "full", {"full", "bf16"}, "save memory: AdamW's moments in bf16, rounded stochastically");
+  const auto& moments = flags.choice("--moments", "f32", {"f32", "bf16"}, "save memory: AdamW's moments in bf16, rounded stochastically");
   const auto& release = flags.toggle("--release-gradients",
                                      "save memory: update a parameter as soon as its gradient is complete; needs "
                                      "--clip 0 --accumulation 1, and a gradient that is not finite skips its parameter alone");

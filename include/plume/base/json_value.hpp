@@ -180,7 +180,9 @@ struct Json::Container {
     const auto sorted = static_cast<std::ptrdiff_t>(order.size());
     for (std::size_t i = order.size(); i < members.size(); ++i) order.push_back({prefix(members[i].key), static_cast<std::uint32_t>(i)});
     std::sort(order.begin() + sorted, order.end(), less);
-    std::inplace_merge(order.begin(), order.begin() + sorted, order.end(), less);
+    std::vector<Slot> merged(order.size());
+    std::merge(order.begin(), order.begin() + sorted, order.begin() + sorted, order.end(), merged.begin(), less);
+    order = std::move(merged);
   }
   Member* find(std::string_view key) {
     const std::uint64_t bits = prefix(key);

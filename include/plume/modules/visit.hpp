@@ -45,12 +45,21 @@ void walk(Node& node, F&& f, const std::string& path = {}) {
   }
 }
 
-// Calls f(path, tensor) for each parameter under a module.
+// Paths and places of the parameters under a module. The one walk over parameters, compiled once for each type of module.
+template <class M>
+std::vector<std::pair<std::string, const Tensor*>> parameters_of(const M& module) {
+  std::vector<std::pair<std::string, const Tensor*>> parameters;
+  walk(module, [&](std::string_view path, const auto& node) {
+    if constexpr (std::same_as<std::remove_cvref_t<decltype(node)>, Tensor>) parameters.emplace_back(path, &node);
+  });
+  return parameters;
+}
+
+// Calls f(path, tensor) for each parameter under a module; the tensor is constant where the module is.
 template <class M, class F>
 void for_each_parameter(M& module, F&& f) {
-  walk(module, [&](std::string_view path, auto& node) {
-    if constexpr (std::same_as<std::remove_cvref_t<decltype(node)>, Tensor>) f(path, node);
-  });
+  using Parameter = std::conditional_t<std::is_const_v<M>, const Tensor, Tensor>;
+  for (const auto& entry : parameters_of(module)) f(std::string_view(entry.first), const_cast<Parameter&>(*entry.second));
 }
 
 namespace modules_detail {

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "plume/tensor/convert.hpp"
 #include "plume/tensor/dtype.hpp"
 #include "plume/tensor/shape.hpp"
 #include "plume/tensor/storage.hpp"
@@ -36,7 +37,7 @@ class Tensor {
   }
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32) {
     Tensor tensor = empty(shape, dtype);
-    if (shape.size() > 0) std::memset(tensor.storage_->data(), 0, tensor.storage_->bytes());
+    if (shape.size() > 0 && tensor.is_written()) std::memset(tensor.storage_->data(), 0, tensor.storage_->bytes());
     return tensor;
   }
   // A tensor over existing storage, which must hold the whole shape.
@@ -149,61 +150,47 @@ class Tensor {
   // The one element of a scalar.
   double item() const {
     require(size() == 1, "[item] needs one element, ", shape_, " has ", size());
-    return visit_dtype(dtype_, [&]<class T>() {
-      if constexpr (std::is_arithmetic_v<T>)
-        return static_cast<double>(*data<T>());
-      else
-        return static_cast<double>(static_cast<float>(*data<T>()));
-    });
+    double value = 0;
+    read_elements(&value, dtype_, bytes(), 1);
+    return value;
   }
 
   Tensor copy() const { return to(dtype_); }
   // A dense copy in another type.
   Tensor to(DType dtype) const {
-    Tensor result = empty(shape_, dtype);
-    visit_dtype(dtype_, [&]<class From>() {
-      visit_dtype(dtype, [&]<class To>() {
-        const auto source = view<const From, 2>();
-        const auto target = result.view<To, 2>();
-        for (Index r = 0; r < source.rows(); ++r) {
-          const From* from = source.row(r);
-          To* into = target.row(r);
-          for (Index c = 0; c < source.columns(); ++c) into[c] = convert<To>(from[c]);
-        }
-      });
-    });
+    const Tensor result = empty(shape_, dtype);
+    result.assign(*this);
     return result;
   }
   // Overwrites the elements with those of another tensor of the same shape (converted).
   void assign(const Tensor& source) const {
     require(source.shape_ == shape_, "[assign] ", source.shape_, " into ", shape_);
-    visit_dtype(source.dtype_, [&]<class From>() {
-      visit_dtype(dtype_, [&]<class To>() {
-        const auto from = source.view<const From, 2>();
-        const auto into = view<To, 2>();
-        for (Index r = 0; r < from.rows(); ++r)
-          for (Index c = 0; c < from.columns(); ++c) into(r, c) = convert<To>(from(r, c));
-      });
-    });
+    if (!is_written()) return;
+    const std::byte* from = source.bytes();
+    std::byte* into = writable_bytes();
+    for (Index r = 0; r < rows(); ++r, from += source.row_bytes(), into += row_bytes())
+      convert_elements(into, dtype_, from, source.dtype_, columns());
   }
   void fill(double value) const {
-    visit_dtype(dtype_, [&]<class T>() {
-      const auto all = view<T, 2>();
-      for (Index r = 0; r < all.rows(); ++r)
-        for (Index c = 0; c < all.columns(); ++c) all(r, c) = convert<T>(value);
-    });
+    if (!is_written()) return;
+    std::byte* into = writable_bytes();
+    for (Index r = 0; r < rows(); ++r, into += row_bytes()) fill_elements(into, dtype_, value, columns());
   }
 
  private:
-  template <class To, class From>
-  static To convert(From value) {
-    if constexpr (std::is_same_v<To, From>)
-      return value;
-    else if constexpr (std::is_arithmetic_v<To> && std::is_arithmetic_v<From>)
-      return static_cast<To>(value);
-    else
-      return static_cast<To>(static_cast<float>(value));  // through float: the 16-bit types
+  bool is_written() const { return !thread_slot.dry || size() == 1; }
+  // The first element, and the way from row to row.
+  const std::byte* bytes() const {
+    require(storage_ != nullptr, "[tensor] ", shape_, " has no memory: load or initialise the model first");
+    return storage_->data() + offset_ * static_cast<Index>(bytes_of(dtype_));
   }
+  std::byte* writable_bytes() const {
+    const std::byte* first = bytes();
+    require(storage_->writable(), "[tensor] ", shape_, " is read-only (memory-mapped or borrowed as const): use copy()");
+    if (storage_->panels()) storage_->keep_panels(nullptr);
+    return const_cast<std::byte*>(first);
+  }
+  Index row_bytes() const { return row_stride_ * static_cast<Index>(bytes_of(dtype_)); }
 
   std::shared_ptr<Storage> storage_;
   Shape shape_;

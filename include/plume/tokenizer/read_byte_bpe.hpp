@@ -151,10 +151,12 @@ class ByteBpeReader {
   }
 
   void read_added() {
-    auto added = special_.added;
-    std::stable_sort(added.begin(), added.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-    std::unordered_map<std::string_view, std::size_t> own_ids;
-    for (const auto& token : added) {
+    std::vector<std::pair<std::int64_t, std::size_t>> order;  // id and place in the list
+    for (const auto& token : special_.added) order.emplace_back(token.id, order.size());
+    std::sort(order.begin(), order.end());
+    std::unordered_map<std::string_view, TokenId> own_ids;
+    for (const auto& place : order) {
+      const SpecialNames::Added& token = special_.added[place.second];
       if (token.content.empty()) throw FormatError(token.where, "an added token is empty");
       if (token.content.size() > limits_.max_token_text)
         throw LimitError(token.where, "max_token_text", limits_.max_token_text, token.content.size());
@@ -167,7 +169,7 @@ class ByteBpeReader {
                             concat("the id ", id, " of the added token ", quoted(token.content), " belongs to ", quoted(pieces_[id])));
         continue;
       }
-      if (const auto [other, is_new] = own_ids.emplace(token.content, pieces_.size()); !is_new)
+      if (const auto [other, is_new] = own_ids.emplace(token.content, static_cast<TokenId>(pieces_.size())); !is_new)
         throw FormatError(token.where, concat("the added token ", quoted(token.content), " has id ", other->second, " already"));
       if (id_of_.contains(token.content))
         throw FormatError(token.where,

@@ -34,8 +34,9 @@ class Vocabulary {
       if (!pieces[at].empty()) special_by_first_byte_[static_cast<unsigned char>(pieces[at][0])].push_back(id);
     }
     for (auto& ids : special_by_first_byte_)
-      std::stable_sort(ids.begin(), ids.end(), [&](TokenId a, TokenId b) {
-        return pieces[static_cast<std::size_t>(a)].size() > pieces[static_cast<std::size_t>(b)].size();
+      std::sort(ids.begin(), ids.end(), [&](TokenId a, TokenId b) {
+        const std::size_t first = pieces[static_cast<std::size_t>(a)].size(), second = pieces[static_cast<std::size_t>(b)].size();
+        return first != second ? first > second : a < b;
       });
   }
   Vocabulary(Vocabulary&&) noexcept = default;  // moving a vector leaves its strings where they are

@@ -74,6 +74,7 @@ struct TrainResult {
   Progress progress = {};       // of the last finished step
   Index resumed_from = 0;       // step of the checkpoint this run began with
   std::string checkpoint = {};  // directory of the last one; empty: none
+  std::size_t pool_bytes = 0;   // what the steps took: gradients, activations and working memory
 };
 
 }  // namespace plume::inline PLUME_ABI

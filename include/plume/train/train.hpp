@@ -94,6 +94,7 @@ class Trainer {
                   : options_.stop.requested()                         ? TrainEnd::stopped
                                                                       : TrainEnd::time_limit;
     result_.progress = progress();
+    result_.pool_bytes = context_.pool().bytes_held();
     return result_;
   }
 

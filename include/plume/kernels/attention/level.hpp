@@ -137,6 +137,9 @@ inline bool has_bias(const ScoreRule<float>& rule) { return rule.slope != 0.0f |
 #define PLUME_KERNELS "plume/kernels/simd/attention.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"
 #undef PLUME_KERNELS
+#define PLUME_KERNELS "plume/kernels/simd/attention_backward.inl.hpp"
+#include "plume/kernels/simd/for_each_level.hpp"
+#undef PLUME_KERNELS
 
 namespace plume::inline PLUME_ABI::kernels {
 #if defined(__x86_64__)

@@ -58,7 +58,7 @@ inline constexpr Index parallel_cost = 1 << 17;
 // `cost` is the work in element operations. The first exception of a body is rethrown here. Nested calls, and calls from a parallel region
 // of the host program, run on one thread.
 inline void parallel_for(Index count, Index grain, Index cost, ChunkBody body) {
-  if (count <= 0) return;
+  if (count <= 0 || (thread_slot.dry && cost > 1)) return;
   const Index chunks = (count + grain - 1) / grain;
   const Context* const context = thread_slot.context;
   const int threads = context ? static_cast<int>(std::min<Index>(context->threads(), chunks)) : 1;

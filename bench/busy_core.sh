@@ -6,8 +6,8 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 build=${BUILD:-$top/build/bench/bench} work=$(mktemp -d)
 unset OMP_WAIT_POLICY OMP_PROC_BIND GOMP_SPINCOUNT 2>/dev/null || true
-train=${TRAIN:---config gpt2-124m --batch 4 --context 64 --steps 3}
-model=${MODEL:---config gpt2-124m --prompt 8 --tokens 32 --repetitions 3}
+train=${TRAIN:---shape gpt2-124m --batch 4 --sequence 64 --steps 3}
+model=${MODEL:---shape gpt2-124m --prompt-tokens 8 --generate-tokens 32 --repeat 3}
 busy=
 trap '[ -z "$busy" ] || kill "$busy" 2>/dev/null; rm -rf "$work"' EXIT INT TERM
 with_busy_core() {

@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 : >"$out"
 round=0
 while [ "$round" -lt "${ROUNDS:-3}" ]; do
-  "$build/bench_train" --config gpt2-124m --batch "$batch" --context "$context" --threads "$threads" --steps "$steps" --json >>"$out"
+  "$build/bench_train" --shape gpt2-124m --batch "$batch" --sequence "$context" --threads "$threads" --steps "$steps" --json >>"$out"
   rm -rf "$work/model"
   "$examples/pretrain" --data "$text" --tokenizer "$tokenizer" --config gpt2-124m --validation 0 --batch "$batch" --sequence "$context" \
     --accumulation 1 --steps $((steps + 1)) --log-every 1 --threads "$threads" --out "$work/model" --quiet --json >"$work/report.json"

@@ -67,7 +67,7 @@ fi
 if asked decode124m; then
   for precision in $precisions; do
     for threads in 1 2; do
-      "$BUILD/bench_model" --config gpt2-124m --dtype "$precision" --prompt 128 --tokens 64 --repetitions 5 --threads "$threads" --json >"$work/decode"
+      "$BUILD/bench_model" --shape gpt2-124m --type "$precision" --prompt-tokens 128 --generate-tokens 64 --repeat 5 --threads "$threads" --json >"$work/decode"
       python3 "$top/bench/table.py" --no-header "$work/decode"
     done
   done

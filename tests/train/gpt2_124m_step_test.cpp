@@ -101,7 +101,9 @@ TEST_CASE("a step of GPT-2 124M agrees with PyTorch") {
   for (Index i = 0; i < largest_of.size(); ++i) most = std::max(most, largest_of[i]);
   constexpr double allowed = 2e-5;  // ten times what PyTorch in float32 is away from itself in float64
   row = 0;
-  for (const auto& [name, parameter] : parameters) {
+  for (const auto& entry : parameters) {
+    const std::string& name = entry.first;
+    const Parameter& parameter = entry.second;
     CAPTURE(name);
     const Tensor gradient = gradients.at(parameter.tensor);
     const float* const found = gradient.data<float>();

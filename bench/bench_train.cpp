@@ -1,22 +1,27 @@
 // Speed and memory of whole training steps: the step is that of train(), which `pretrain` runs, on random tokens.
 //
-//   bench_train --config gpt2-124m --batch 4 --context 256 --threads 2
+//   bench_train --shape gpt2-124m --batch 4 --sequence 256 --threads 2
 //
-// One step is one update of one micro-step (accumulation 1). The first step is not counted; the peak of memory is that of all steps.
+// One step is one update of one micro-step (accumulation 1). The steps of --warmup are not counted; the peak of memory is that of all
+// steps.
 #include "plume/data/token_dataset.hpp"
 #include "plume/train/train.hpp"
 #include "report.hpp"
 
 int main(int argc, char** argv) {
   example::Flags flags("bench_train", "Measures training steps of a named configuration on random tokens.");
-  const auto& config_name = flags.text("--config NAME|FILE", "gpt2-124m", "a named configuration, or a JSON file with the same keys");
+  const auto& config_name = flags.text("--shape NAME|FILE", "gpt2-124m", "a named configuration, or a JSON file with the same keys");
   const auto& batch = flags.number("--batch N", plume::Index{4}, "sequences of a step", {.min = 1});
-  const auto& context = flags.number("--context N", plume::Index{0}, "tokens of a sequence; 0: as the configuration says", {.min = 0});
+  flags.choice("--method", "full", {"full"}, "what is trained: all weights");
+  const auto& context = flags.number("--sequence N", plume::Index{64}, "tokens of a sequence; 0: as the configuration says", {.min = 0});
   const auto& vocabulary = flags.number("--vocabulary N", plume::Index{0}, "tokens known; 0: as usual for the configuration", {.min = 0});
-  const auto& precision = flags.choice("--precision", "f32", {"f32"}, "arithmetic of matrix products");
-  const auto& steps = flags.number("--steps N", plume::Index{5}, "steps to measure, after one that is not", {.min = 1});
+  const auto& precision = flags.choice("--precision", "f32", {"f32", "bf16"}, "arithmetic of matrix products, as for pretrain");
+  const auto& steps = flags.number("--steps N", plume::Index{5}, "steps to measure", {.min = 1});
+  const auto& warmup = flags.number("--warmup N", plume::Index{1}, "steps before them", {.min = 1});
   const auto& clip = flags.number("--clip X", -1.0, "bound of the gradient norm, 0: none; -1: as the configuration says", {.min = -1});
   const auto& recompute = flags.toggle("--recompute", "save memory: compute each block's activations again in the backward pass");
+  const auto& moments = flags.choice("--moments", "f32", {"f32", "bf16"}, "how AdamW keeps its moments");
+  const auto& release = flags.toggle("--release-gradients", "save memory: update each parameter in the backward pass; needs --clip 0");
   const auto& threads = flags.threads();
   const auto& seed = flags.seed();
   const auto& json = flags.json();
@@ -25,56 +30,69 @@ int main(int argc, char** argv) {
     plume::PretrainConfig config = plume::pretrain_config(config_name);
     config.model.vocabulary = vocabulary > 0 ? vocabulary : bench::usual_vocabulary(config_name);
     if (context > config.model.context)
-      throw example::UsageError("--context", plume::concat("is longer than the context of ", config.model.context));
+      throw example::UsageError("--sequence", plume::concat("is longer than the context of ", config.model.context));
     if (context > 0) config.sequence = context;
     if (clip >= 0) config.clip = clip;
+    if (moments == "bf16") config.optimizer.moments = plume::Moments::bf16;
+    const bool is_bf16 = precision == "bf16";
 
     plume::Decoder model = plume::Decoder::described(config.model);
     plume::initialise(model, seed);
     plume::Random random{.seed = seed, .stream = 1};
-    std::vector<plume::TokenId> ids(static_cast<std::size_t>((steps + 2) * batch * config.sequence + 1));
+    std::vector<plume::TokenId> ids(static_cast<std::size_t>((steps + warmup + 1) * batch * config.sequence + 1));
     for (plume::TokenId& id : ids) id = static_cast<plume::TokenId>(random.below(static_cast<std::uint64_t>(config.model.vocabulary)));
     plume::PackedWindows windows(plume::TokenDataset(std::move(ids)), {.sequence = config.sequence, .seed = seed});
 
-    double peak = bench::f32_peak(threads);
+    const auto measure_peak = [&] {
+      const double bf16 = is_bf16 ? bench::bf16_peak(threads) : 0;
+      return bf16 > 0 ? bf16 : bench::f32_peak(threads);
+    };
+    double peak = measure_peak();
     std::vector<double> seconds;
-    double before = 0, first_loss = 0;
-    const plume::TrainOptions options{.steps = steps + 1,
+    std::vector<double> losses;
+    double before = 0;
+    const plume::TrainOptions options{.steps = steps + warmup,
                                       .batch = batch,
                                       .schedule = config.schedule(),
                                       .optimizer = config.optimizer,
                                       .clip = config.clip,
                                       .dropout = config.dropout,
+                                      .precision = is_bf16 ? plume::Precision::bf16 : plume::Precision::f32,
                                       .recompute = recompute ? plume::Recompute::blocks : plume::Recompute::nothing,
+                                      .release_gradients = release,
                                       .seed = seed,
                                       .evaluate_every = 0,
                                       .log_every = 1,
                                       .checkpoint_every = 0,
                                       .threads = threads};
-    const plume::TrainResult result =
-        plume::train(model, windows, plume::NoEvaluation{}, options, {.progress = [&](const plume::Progress& progress) {
-                       const double now = bench::now();
-                       if (progress.step == 1) first_loss = progress.loss;
-                       if (progress.step > 1) seconds.push_back(now - before);
-                       before = now;
-                     }});
+    plume::train(model, windows, plume::NoEvaluation{}, options, {.progress = [&](const plume::Progress& progress) {
+                   const double now = bench::now();
+                   losses.push_back(progress.loss);
+                   if (progress.step > warmup) seconds.push_back(now - before);
+                   before = now;
+                 }});
     const std::int64_t rss = example::peak_rss_bytes();
-    peak = std::max(peak, bench::f32_peak(threads));
+    peak = std::max(peak, measure_peak());
 
     const double tokens = static_cast<double>(batch * config.sequence), flops = 3 * bench::forward_flops(config.model, config.sequence);
     std::vector<double> rates;
     for (const double step : seconds) rates.push_back(tokens / step);
     const bench::Statistics rate = bench::statistics(rates), step = bench::statistics(seconds);
     const double flops_per_second = rate.median * flops;
+    const std::string used = plume::concat("clip ", config.clip, ", ", moments, " moments", release ? ", release_gradients" : "",
+                                           recompute ? ", recompute" : "");
     if (json) {
       plume::Json report = plume::Json::object();
       report.set("program", "plume").set("version", bench::built_with()).set("config", config_name).set("precision", precision);
       report.set("batch", batch).set("context", config.sequence).set("threads", threads).set("steps", steps);
-      report.set("options", plume::concat("clip ", config.clip, recompute ? ", recompute" : ""));
+      report.set("options", used);
       bench::set_statistics(report, "tokens_per_second", rate);
-      report.set("step_milliseconds", 1e3 * step.median).set("peak_rss_bytes", rss);
+      report.set("tokens_per_second_median", rate.median).set("step_seconds_median", step.median).set("peak_rss_bytes", rss);
       report.set("flops_per_second", flops_per_second).set("peak_flops_per_second", peak);
-      report.set("first_loss", first_loss).set("last_loss", result.progress.loss);
+      report.set("peak_of", is_bf16 && bench::bf16_peak(1) > 0 ? "bf16" : "f32");
+      plume::Json curve = plume::Json::array();
+      for (const double loss : losses) curve.push(loss);
+      report.set("losses", std::move(curve)).set("gemm_peak_fraction", peak > 0 ? flops_per_second / peak : 0.0);
       std::printf("%s\n", plume::dump(report).c_str());
     } else {
       std::printf(
@@ -83,8 +101,7 @@ int main(int argc, char** argv) {
           rate.median, rate.min, rate.max, static_cast<long long>(steps), 1e3 * step.median, 1e-6 * static_cast<double>(rss),
           1e-9 * flops_per_second);
       if (peak > 0) std::printf(" = %.0f %% of %.1f", 100 * flops_per_second / peak, 1e-9 * peak);
-      std::printf("; clip %g%s; loss %.4f to %.4f; %s\n", config.clip, recompute ? ", recompute" : "", first_loss, result.progress.loss,
-                  bench::built_with().c_str());
+      std::printf("; %s; loss %.4f to %.4f; %s\n", used.c_str(), losses.front(), losses.back(), bench::built_with().c_str());
     }
   });
 }

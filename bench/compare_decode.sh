@@ -9,11 +9,11 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 folder=$1 model=$2 threads=$3
 build=${BUILD:-$top/build/bench/bench} steps=${STEPS:-256} out=${OUT:-$(mktemp)}
 unset OMP_WAIT_POLICY OMP_PROC_BIND GOMP_SPINCOUNT 2>/dev/null || true
-[ -e "$model" ] || "$build/bench_model" --config stories15m --save "$model" --prompt 1 --tokens 1 --repetitions 1 >/dev/null
+[ -e "$model" ] || "$build/bench_model" --shape stories15m --save "$model" --prompt-tokens 1 --generate-tokens 1 --repeat 1 >/dev/null
 : >"$out"
 round=0
 while [ "$round" -lt "${ROUNDS:-5}" ]; do
-  "$build/bench_model" --model "$model" --prompt 1 --tokens $((steps - 1)) --threads "$threads" --repetitions 3 --json >>"$out"
+  "$build/bench_model" --model "$model" --prompt-tokens 1 --generate-tokens $((steps - 1)) --threads "$threads" --repeat 3 --json >>"$out"
   sh "$top/bench/peers/llama2c.sh" "$folder" "$model" "$threads" "$steps" >>"$out"
   round=$((round + 1))
 done

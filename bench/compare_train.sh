@@ -15,7 +15,7 @@ unset OMP_WAIT_POLICY OMP_PROC_BIND GOMP_SPINCOUNT 2>/dev/null || true
 round=0
 while [ "$round" -lt "${ROUNDS:-3}" ]; do
   # shellcheck disable=SC2086
-  "$build/bench_train" --config "$config" --batch "$batch" --context "$context" --threads "$threads" --steps "$steps" \
+  "$build/bench_train" --shape "$config" --batch "$batch" --sequence "$context" --threads "$threads" --steps "$steps" \
     --precision "$precision" --json ${PLUME_FLAGS:-} >>"$out"
   # shellcheck disable=SC2086
   OMP_NUM_THREADS=$threads "$python" "$top/bench/peers/pytorch_train.py" --config "$config" --batch "$batch" --context "$context" \

@@ -68,7 +68,7 @@ def details(ours):
     notes = []
     flops, peak, read_rate, moved = (one(ours, key) for key in ("flops_per_second", "peak_flops_per_second", "read_bytes_per_second", "decode_bytes_per_second"))
     if flops and peak:
-        notes.append(f"{flops / 1e9:.1f} GFLOP/s = {100 * flops / peak:.0f} % of the f32 peak of {peak / 1e9:.1f}")
+        notes.append(f"{flops / 1e9:.1f} GFLOP/s = {100 * flops / peak:.0f} % of the {ours[0].get('peak_of', 'f32')} peak of {peak / 1e9:.1f}")
     if moved and read_rate:
         notes.append(f"{moved / 1e9:.1f} GB/s = {100 * one(ours, 'share_of_read'):.0f} % of the read test of {read_rate / 1e9:.1f}")
     return notes

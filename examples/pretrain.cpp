@@ -3,6 +3,8 @@
 //   pretrain --data book.txt --tokenizer char --config shakespeare-cpu --out my-model
 //   pretrain --data train.txt --validation test.txt --tokenizer my-tokenizer --config tiny --out my-model
 //   pretrain ... --resume                                                     goes on after Ctrl-C or a crash
+//   pretrain ... --dry-run                                                    what memory it will take; trains nothing
+//   pretrain ... --recompute mlp --moments bf16 --release-gradients --clip 0 --accumulation 1       the least memory for the speed
 //
 // --out becomes a model directory (config.json, model.safetensors and the tokenizer's files) with the run's metrics.jsonl, loss.svg and
 // checkpoints/. The model is written at each evaluation and at the end. A resumed run computes what an uninterrupted run would have.
@@ -13,6 +15,7 @@
 #include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 #include "plume/train/named_configs.hpp"
+#include "plume/train/predicted_memory.hpp"
 #include "plume/train/train.hpp"
 #include "progress.hpp"
 
@@ -41,6 +44,19 @@ std::string resume_command(int argc, char** argv) {
   return command + "--resume";
 }
 
+// A table, or one JSON object.
+void show(const plume::MemoryPrediction& memory, bool json) {
+  const std::pair<const char*, std::size_t> rows[] = {
+      {"parameters", memory.parameters}, {"moments", memory.moments}, {"gradients", memory.gradients}, {"activations", memory.activations},
+      {"classifier", memory.classifier}, {"working", memory.working}, {"process", memory.process},     {"total", memory.total()}};
+  plume::Json report = plume::Json::object();
+  for (const auto& [name, bytes] : rows) {
+    if (!json) std::printf("%-12s %10.1f MB\n", name, 1e-6 * static_cast<double>(bytes));
+    report.set(std::string(name) + "_bytes", static_cast<std::int64_t>(bytes));
+  }
+  if (json) std::printf("%s\n", plume::dump(report).c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -65,7 +81,16 @@ int main(int argc, char** argv) {
   const auto& keep = flags.number("--keep-last N", plume::Index{2}, "checkpoints to keep", {.min = 1});
   const auto& resume = flags.toggle("--resume", "go on from the newest whole checkpoint in --out, if there is one");
   const auto& overwrite = flags.toggle("--overwrite", "start again although --out holds checkpoints; removes them");
-  const auto& recompute = flags.toggle("--recompute", "save memory: compute each block's activations again in the backward pass");
+  const auto& clip = flags.number("--clip X", -1.0, "bound of the gradient norm, 0: none; -1: as the configuration says", {.min = -1});
+  const auto& recompute = flags.choice("--recompute", "none", {"none", "mlp", "blocks"},
+                                       "save memory: activations to compute again in the backward pass, of feed-forward halves or blocks");
+  const auto& moments = flags.choice("--moments", "full", {"full", "bf16"}, "save memory: AdamW's moments in bf16, rounded stochastically");
+  const auto& release = flags.toggle("--release-gradients",
+                                     "save memory: update a parameter as soon as its gradient is complete; needs "
+                                     "--clip 0 --accumulation 1, and a gradient that is not finite skips its parameter alone");
+  const auto& dry_run = flags.toggle("--dry-run", "print the memory that training will take, and end");
+  const auto& precision = flags.choice("--precision", "f32", {"f32", "bf16"},
+                                       "arithmetic of matrix products: bf16 rounds their operands, weights and sums stay f32");
   const auto& time_limit = flags.number("--time-limit SECONDS", 0.0, "stop with a checkpoint after this time; 0: none", {.min = 0});
   const auto& threads = flags.threads();
   const auto& seed = flags.seed();
@@ -91,6 +116,14 @@ int main(int argc, char** argv) {
     replace(config.steps, steps);
     replace(config.batch, batch);
     replace(config.accumulation, accumulation);
+    if (clip >= 0) config.clip = clip;
+    if (moments == "bf16") config.optimizer.moments = plume::Moments::bf16;
+    config.optimizer.seed = seed;
+    if (release && (config.clip != 0 || config.accumulation != 1))
+      throw example::UsageError(
+          "--release-gradients",
+          plume::concat("updates each parameter before the other gradients exist: it needs --clip 0 --accumulation 1, here clip is ",
+                        config.clip, ", accumulation ", config.accumulation));
     replace(config.evaluate_every, evaluate_every);
     if (sequence > config.model.context)
       throw example::UsageError("--sequence", plume::concat("is longer than the context of ", config.model.context));
@@ -121,9 +154,6 @@ int main(int argc, char** argv) {
     config.model.vocabulary = tokenizer.vocabulary();
     if (const auto token = tokenizer.bos()) config.model.begin_tokens = {*token};
     if (const auto token = tokenizer.eos()) config.model.end_tokens = {*token};
-    plume::Model model{plume::Decoder::described(config.model), tokenizer};
-    plume::initialise(model.decoder, seed);
-
     plume::TrainOptions options{.steps = config.steps,
                                 .batch = config.batch,
                                 .accumulation = config.accumulation,
@@ -131,7 +161,11 @@ int main(int argc, char** argv) {
                                 .optimizer = config.optimizer,
                                 .clip = config.clip,
                                 .dropout = config.dropout,
-                                .recompute = recompute ? plume::Recompute::blocks : plume::Recompute::nothing,
+                                .precision = precision == "bf16" ? plume::Precision::bf16 : plume::Precision::f32,
+                                .recompute = recompute == "blocks" ? plume::Recompute::blocks
+                                             : recompute == "mlp"  ? plume::Recompute::mlp
+                                                                   : plume::Recompute::nothing,
+                                .release_gradients = release,
                                 .seed = seed,
                                 .evaluate_every = config.evaluate_every,
                                 .log_every = log_every,
@@ -142,6 +176,9 @@ int main(int argc, char** argv) {
                                 .time_limit = time_limit,
                                 .stop = stop,
                                 .threads = threads};
+    if (dry_run) return show(plume::predicted_memory(config.model, config.sequence, options), json);
+    plume::Model model{plume::Decoder::described(config.model), tokenizer};
+    plume::initialise(model.decoder, seed);
     example::ProgressLine line(quiet ? example::ProgressLine::Output::none : example::ProgressLine::Output::line);
     line.remark(plume::concat(plume::count_parameters(model.decoder), " parameters, ", training.size(), " training tokens, ",
                               held_out.size(), " validation tokens, vocabulary ", config.model.vocabulary));

@@ -1,5 +1,6 @@
 // The peer of few_tokens_f32 in kernels/gemm_bench.cpp: Eigen, built with -O3 -march=native, on the same shapes.
 #include <Eigen/Core>
+#include <string>
 
 #include "../kernels/measure.hpp"
 
@@ -27,6 +28,11 @@ double gap() {
     }
   return bench::relative_gap(got, wanted);
 }
+const bool described = [] {
+  benchmark::AddCustomContext("Eigen", std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." +
+                                           std::to_string(EIGEN_MINOR_VERSION) + " built with " PLUME_PEER_FLAGS);
+  return true;
+}();
 const bool checked = bench::add_check({"Eigen's product", gap, 1e-6});
 
 void few_tokens(benchmark::State& state, Eigen::Index outputs) {

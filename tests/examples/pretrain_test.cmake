@@ -1,6 +1,7 @@
 include("${CMAKE_CURRENT_LIST_DIR}/expect.cmake")
 
-expect_help(pretrain --data --validation --config --tokenizer --out --steps --batch --sequence --learning-rate --resume --recompute --time-limit)
+expect_help(pretrain --data --validation --config --tokenizer --out --steps --batch --sequence --learning-rate --resume --recompute --moments
+  --release-gradients --dry-run --time-limit)
 expect_usage_error(--data pretrain --out x)
 expect_usage_error(--out pretrain --data x)
 expect_usage_error(--precision pretrain --data x --out y --precision bf16)
@@ -34,6 +35,28 @@ foreach(name config.json model.safetensors plume-tokenizer.json metrics.jsonl lo
   endif()
 endforeach()
 expect_failure("earlier run" pretrain ${arguments} --out whole --quiet)
+
+# Options that save memory, together; what they take is told without training.
+expect_usage_error("it needs --clip 0 --accumulation 1, here clip is 1" pretrain ${arguments} --out y --release-gradients)
+set(frugal --recompute mlp --moments bf16 --release-gradients --clip 0 --accumulation 1)
+run(pretrain ${arguments} --out frugal ${frugal} --json --quiet)
+expect_success()
+string(JSON frugal_loss GET "${output}" train_loss)
+if(frugal_loss GREATER 2.5)
+  message(FATAL_ERROR "the loss is ${frugal_loss}")
+endif()
+run(pretrain ${arguments} --out dry ${frugal} --dry-run --json)
+expect_success()
+foreach(field parameters moments gradients activations classifier working process total)
+  string(JSON ${field} GET "${output}" ${field}_bytes)
+endforeach()
+expect_equal("${moments}" "${parameters}")
+if(EXISTS "${WORK}/dry")
+  message(FATAL_ERROR "--dry-run made a directory")
+endif()
+run(pretrain ${arguments} --out dry --dry-run)
+expect_success()
+expect_match("${output}" "parameters +[0-9.]+ MB\nmoments")
 
 # --overwrite removes nothing before the new run is known to be possible.
 expect_failure("one window of 32 needs 33" pretrain --data short.txt --config small.json --out whole --overwrite --quiet)

@@ -148,9 +148,17 @@ Complaints forbidden_words(const File& file) {
   return out;
 }
 
+// Kernels that are included once per instruction-set level, and what includes them so, have no guard; they say so in their first line.
+bool is_included_again(const File& file) {
+  return file.path.ends_with(".inl.hpp") || file.path == "include/plume/kernels/simd/for_each_level.hpp";
+}
+
 Complaints shape(const File& file) {
   Complaints out;
-  if (file.text.rfind("#pragma once\n", 0) != 0) out.push_back(file.path + ": does not begin with #pragma once");
+  if (is_included_again(file) == (file.text.rfind("#pragma once\n", 0) == 0))
+    out.push_back(file.path + (is_included_again(file) ? ": has #pragma once" : ": does not begin with #pragma once"));
+  if (file.path.ends_with(".inl.hpp") && file.text.rfind("// Included once per level", 0) != 0)
+    out.push_back(file.path + ": does not begin with \"Included once per level\"");
   const std::string code = code_of(file.text);
   for (const std::string& line : lines(code))
     if (line.rfind("namespace plume", 0) == 0 && line.rfind("namespace plume::inline PLUME_ABI", 0) != 0)

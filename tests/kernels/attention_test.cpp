@@ -151,10 +151,15 @@ struct Problem {
 
 const std::string result_names[] = {"y", "log_sum_exp", "dq", "dkeys", "dvalues", "drelative"};
 
-// Levels that this processor has.
+// Levels that this processor has, or that are emulated.
 std::vector<Level> levels() {
+#if defined(PLUME_EMULATE_LEVELS)
+  const Level last = Level::avx512bf16;
+#else
+  const Level last = kernels::available_level();
+#endif
   std::vector<Level> list;
-  for (std::size_t i = 0; i <= static_cast<std::size_t>(kernels::available_level()); ++i) list.push_back(static_cast<Level>(i));
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(last); ++i) list.push_back(static_cast<Level>(i));
   return list;
 }
 const AttentionLevel& kernels_of(Level level) { return *kernels::attention_levels[static_cast<std::size_t>(level)]; }

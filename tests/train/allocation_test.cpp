@@ -98,7 +98,7 @@ TEST_CASE("the counters see every way to memory") {
 TEST_CASE("a training step allocates nothing after the first ones") {
   const toy::Data data;
   for (const bool is_gpt2 : {false, true}) {
-    for (const Recompute recompute : {Recompute::nothing, Recompute::blocks}) {
+    for (const Recompute recompute : {Recompute::nothing, Recompute::mlp, Recompute::blocks}) {
       for (const int threads : {1, 2}) {
         CAPTURE(is_gpt2);
         CAPTURE(threads);

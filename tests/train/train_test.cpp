@@ -110,7 +110,7 @@ TEST_CASE("threads do not change a bit of a training run") {
 TEST_CASE("recomputing activations does not change a bit") {
   const toy::Data data;
   std::vector<std::vector<float>> results;
-  for (const Recompute recompute : {Recompute::nothing, Recompute::blocks}) {
+  for (const Recompute recompute : {Recompute::nothing, Recompute::mlp, Recompute::blocks}) {
     Decoder decoder = toy::model(data.tokenizer.vocabulary(), 1);
     PackedWindows windows(data.training, {.sequence = 32, .seed = 1});
     TrainOptions options = toy::options(5);

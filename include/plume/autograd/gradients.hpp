@@ -25,7 +25,8 @@ class Gradients {
     return gradient;
   }
   // Frees the gradient of x, or all.
-  void release(const Tensor& x) { entries_.erase(x.storage().get()); }
+  void release(const Tensor& x) { release(*x.storage()); }
+  void release(const Storage& storage) { entries_.erase(&storage); }
   void clear() { entries_.clear(); }
   bool empty() const { return entries_.empty(); }
 
@@ -46,7 +47,22 @@ class Gradients {
     std::weak_ptr<Storage> owner;  // keeps the key's address from being used again
     Tensor flat;                   // one element for each of the storage
   };
+  // How many uses of each parameter the running pass has not come to yet, if it tells when gradients are complete.
+  using Uses = std::unordered_map<const Storage*, Index, std::hash<const Storage*>, std::equal_to<const Storage*>,
+                                  PoolAllocator<std::pair<const Storage* const, Index>>>;
+  struct Expecting {
+    Gradients& gradients;
+    Expecting(Gradients& which, const Uses& left) : gradients(which) { gradients.left_ = &left; }
+    Expecting(const Expecting&) = delete;
+    Expecting& operator=(const Expecting&) = delete;
+    ~Expecting() { gradients.left_ = nullptr; }
+  };
   Entry& entry(const Tensor& x) {
+    if (left_ != nullptr && x.storage()->is_parameter()) {
+      const auto uses = left_->find(x.storage().get());
+      require(uses != left_->end() && uses->second > 0, "[backward] the gradient of a parameter ", x.shape(),
+              " was complete before its last part came: an op that uses it, under recompute(), does not end in traced()");
+    }
     Entry& found = entries_[x.storage().get()];
     if (found.owner.expired()) found.owner = x.storage();
     return found;
@@ -62,6 +78,7 @@ class Gradients {
                      PoolAllocator<std::pair<const Storage* const, Entry>>>
       entries_;
   const Tape* tape_ = nullptr;  // whose backward pass is running
+  const Uses* left_ = nullptr;
 };
 
 }  // namespace plume::inline PLUME_ABI

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -47,7 +48,7 @@ class Tape {
 
   // Whether the loss may depend on x through something differentiated by.
   bool tracks(const Tensor& x) const {
-    return x.has_data() && ((!by_list_ && x.storage()->is_parameter()) || tracked_.contains(x.storage().get()));
+    return notes_for_ == nullptr && x.has_data() && ((!by_list_ && x.storage()->is_parameter()) || tracked_.contains(x.storage().get()));
   }
   // Differentiates by x as well.
   void watch(const Tensor& x) {
@@ -57,8 +58,14 @@ class Tape {
   // Called by traced() for each op.
   template <class Function>
   void record(std::string_view op, const Tensor& output, Function&& backward) {
-    nodes_.push_back({op, output.storage().get(), output.shape(), Backward(std::forward<Function>(backward))});
+    nodes_.push_back({op, output.storage().get(), output.shape(), Backward(std::forward<Function>(backward)), uses_.size()});
     watch(output);
+  }
+  // Called by traced() for the inputs of each op, recorded or not.
+  void note_uses(std::span<const Tensor> inputs) {
+    Tape& tape = notes_for_ != nullptr ? *notes_for_ : *this;
+    for (const Tensor& x : inputs)
+      if (x.has_data() && x.storage()->is_parameter()) tape.uses_.push_back(x.storage().get());
   }
   std::size_t size() const { return nodes_.size(); }
 
@@ -75,8 +82,38 @@ class Tape {
     one.fill(1);
     backward(loss, one, gradients);
   }
+  // The same; complete(storage) is called as soon as the gradient of all parameters on a storage is final, so that it can be used and
+  // released while the pass goes on. ArgumentError: an op that recompute() ran again did not end in traced(), so its uses are not known.
+  template <std::invocable<const Storage&> Complete>
+  void backward(const Tensor& loss, Gradients& gradients, Complete&& complete) {
+    require(loss.size() == 1, "[backward] the loss has shape ", loss.shape(), "; a scalar is needed");
+    require(!by_list_, "[backward] complete() is for tapes that differentiate by parameters");
+    const Tensor one = like(loss);
+    one.fill(1);
+    Gradients::Uses left;
+    for (const Storage* storage : uses_) ++left[storage];
+    const Gradients::Expecting expecting(gradients, left);
+    run(loss, one, gradients, [&](std::span<const Storage* const> used) {
+      for (const Storage* storage : used)
+        if (--left[storage] == 0 && gradients.entries_.contains(storage)) complete(*storage);
+    });
+  }
   // Gradients of sum(output * direction).
   void backward(const Tensor& output, const Tensor& direction, Gradients& gradients) {
+    run(output, direction, gradients, [](std::span<const Storage* const>) {});
+  }
+
+ protected:
+  // A tape that records nothing and notes the uses of parameters for another.
+  struct NotesFor {
+    Tape& tape;
+  };
+  explicit Tape(NotesFor other) : Tape() { notes_for_ = &other.tape; }
+
+ private:
+  // done(parameters' storages) is called after each node.
+  template <class Done>
+  void run(const Tensor& output, const Tensor& direction, Gradients& gradients, Done&& done) {
     require(direction.shape() == output.shape(), "[backward] output ", output.shape(), ", direction ", direction.shape());
     require(tracks(output), "[backward] the output depends on no parameter and no watched tensor");
     require(!used_, "[backward] this tape was used: what it saved is freed in its one backward pass; record anew");
@@ -87,20 +124,22 @@ class Tape {
     while (!nodes_.empty()) {
       Node node = std::move(nodes_.back());
       nodes_.pop_back();
-      const auto found = gradients.entries_.find(node.output);
-      if (found == gradients.entries_.end()) continue;  // no part of this output
-      const Tensor dy = found->second.flat.reshape(node.shape);
-      node.backward(gradients, dy);
-      gradients.entries_.erase(node.output);
+      if (const auto found = gradients.entries_.find(node.output); found != gradients.entries_.end()) {  // else no part of this output
+        const Tensor dy = found->second.flat.reshape(node.shape);
+        node.backward(gradients, dy);
+        gradients.entries_.erase(node.output);
+      }
+      const std::size_t first_use = nodes_.empty() ? 0 : nodes_.back().uses;
+      done(std::span<const Storage* const>(uses_).subspan(first_use, node.uses - first_use));
     }
   }
 
- private:
   struct Node {
     std::string_view op;
     const Storage* output;
     Shape shape;
     Backward backward;
+    std::size_t uses;  // the node's parameters end here in uses_
   };
   // While backward runs, nothing is recorded and the gradients ask this tape what it tracks.
   class Running {
@@ -123,9 +162,12 @@ class Tape {
   };
 
   friend class NestedTape;
+  friend class NotingTape;
   PoolVector<Node> nodes_;
   std::unordered_set<const Storage*, std::hash<const Storage*>, std::equal_to<const Storage*>, PoolAllocator<const Storage*>> tracked_;
   PoolVector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
+  PoolVector<const Storage*> uses_;          // of parameters, in the order of the nodes
+  Tape* notes_for_ = nullptr;
   bool by_list_ = false, used_ = false;
   Tape* before_;
 };
@@ -189,6 +231,7 @@ Tensor traced(std::string_view op, const Tensor& output, std::span<const Tensor>
   if (Tape* tape = thread_slot.tape) {
     bool wanted = false;
     for (const Tensor& x : inputs) wanted = wanted || tape->tracks(x);
+    tape->note_uses(inputs);
     if (wanted) tape->record(op, output, std::forward<Function>(backward));
   }
   return output;

@@ -3,6 +3,8 @@
 //   PLUME_NO_OPENMP  (defined by the consumer)  use the std::thread back end although -fopenmp is on
 //   PLUME_OPENMP     1 when parallel loops run on OpenMP, else 0
 //   PLUME_ABI        inline namespace: version and configuration, so that two builds of plume can meet in one program
+//   PLUME_INLINE     inside kernels: part of the caller, so that vectors stay in registers and the caller's instruction set applies
+//   PLUME_LEVELS     inside kernels: a family's tables of all instruction-set levels; `name` is what the table is called at each
 #include <cstddef>
 #include <cstdint>
 
@@ -18,6 +20,15 @@
 #else
 #define PLUME_OPENMP 0
 #define PLUME_ABI v0_1_threads
+#endif
+
+#define PLUME_INLINE [[gnu::always_inline]] inline
+#if defined(__x86_64__)
+#define PLUME_LEVELS(name) \
+  { &base::name, &avx2::name, &avx512::name, &avx512bf16::name }
+#else
+#define PLUME_LEVELS(name) \
+  { &base::name }
 #endif
 
 namespace plume::inline PLUME_ABI {

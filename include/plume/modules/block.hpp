@@ -1,4 +1,5 @@
 #pragma once
+#include "plume/autograd/recompute.hpp"
 #include "plume/modules/attention.hpp"
 #include "plume/modules/mlp.hpp"
 #include "plume/modules/norm.hpp"
@@ -25,7 +26,8 @@ struct Block {
   }
   Tensor operator()(const Tensor& x, Pass& pass) const {
     const Tensor h = x + dropout(attention(attention_norm(x), pass), pass.dropout_at(1));
-    return h + dropout(mlp(mlp_norm(h)), pass.dropout_at(2));
+    const auto feed_forward = [this](const Tensor& input) { return mlp(mlp_norm(input)); };
+    return h + dropout(pass.recompute == Recompute::mlp ? recompute(h, feed_forward) : feed_forward(h), pass.dropout_at(2));
   }
 
   template <class Self>

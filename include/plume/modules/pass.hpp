@@ -17,7 +17,8 @@ struct Segment {
   KvCache* cache = nullptr;  // null: the sequence starts here and is not remembered
 };
 
-enum class Recompute : std::uint8_t { nothing, blocks };  // what training runs again instead of keeping activations
+// What training runs again instead of keeping its activations: nothing, the feed-forward half of each block, or whole blocks.
+enum class Recompute : std::uint8_t { nothing, mlp, blocks };
 
 struct Pass {
   PoolVector<Segment> segments = {};  // in row order; empty: all rows are one sequence

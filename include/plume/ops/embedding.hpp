@@ -18,7 +18,7 @@ inline Tensor embedding(std::span<const TokenId> ids, const Tensor& table) {
     return y;  // a table that learns is f32
   }
   visit_float(table.dtype(), [&]<class T>() { kernels::embedding<T>(y.view<T, 2>(), ids, table.view<const T, 2>()); });
-  if (!is_traced(table)) return y;
+  if (Tape::current() == nullptr) return y;
   return traced("embedding", y, {table}, [table, kept = PoolVector<TokenId>(ids.begin(), ids.end())](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
       if (const Tensor dtable = d[table]) kernels::embedding_backward<T>(dtable.view<T, 2>(), kept, dy.view<const T, 2>());

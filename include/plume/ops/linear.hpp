@@ -13,6 +13,24 @@ void with_weight(const Tensor& weight, F&& f) {
   }
   f(weight.view<const T, 2>());
 }
+// The panels of exactly this weight, if it has any.
+inline const WeightPanels* panels_of(const Tensor& weight) {
+  const WeightPanels* const panels = weight.storage() ? weight.storage()->panels().get() : nullptr;
+  return panels != nullptr && panels->offset == weight.offset() && panels->shape == weight.shape() ? panels : nullptr;
+}
+inline const kernels::GemmPanels* forward_panels(const Tensor& weight) {
+  const WeightPanels* const panels = panels_of(weight);
+  return panels ? &panels->forward : nullptr;
+}
+inline const kernels::GemmPanels* backward_panels(const Tensor& weight) {
+  const WeightPanels* const panels = panels_of(weight);
+  return panels ? &panels->backward : nullptr;
+}
+// What a product that writes a gradient starts from: nothing if it is the first to write.
+template <class T>
+View<const T, 2> start_of(const Gradients::Target& target) {
+  return target.is_fresh ? View<const T, 2>{} : target.tensor.view<const T, 2>();
+}
 inline bool is_weight_for(const Tensor& weight, const Tensor& x) {
   return weight.dtype() == x.dtype() || (weight.dtype() == DType::bf16 && x.dtype() == DType::f32);
 }
@@ -29,15 +47,20 @@ inline Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias =
   const Tensor y = like(x, {x.rows(), weight.rows()});
   visit_float(x.dtype(), [&]<class T>() {
     ops_detail::with_weight<T>(weight, [&](auto w) {
-      kernels::gemm<T>(y.view<T, 2>(), x.view<const T, 2>(), w.transposed(), {}, view_or_none<const T, 1>(bias));
+      kernels::gemm<T>(y.view<T, 2>(), x.view<const T, 2>(), w.transposed(), {}, view_or_none<const T, 1>(bias),
+                       ops_detail::forward_panels(weight));
     });
   });
   return traced("linear", y, {x, weight, bias}, [=](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
       const auto gradient = dy.view<const T, 2>();
-      if (const Tensor dx = d[x])
-        ops_detail::with_weight<T>(weight, [&](auto w) { kernels::gemm<T>(dx.view<T, 2>(), gradient, w, dx.view<const T, 2>()); });
-      if (const Tensor dweight = d[weight]) kernels::gemm<T>(dweight.view<T, 2>(), gradient.transposed(), x.view<const T, 2>());
+      if (const auto dx = d.target(x); dx.tensor) {
+        ops_detail::with_weight<T>(weight, [&](auto w) {
+          kernels::gemm<T>(dx.tensor.view<T, 2>(), gradient, w, ops_detail::start_of<T>(dx), {}, ops_detail::backward_panels(weight));
+        });
+      }
+      if (const auto dweight = d.target(weight); dweight.tensor)
+        kernels::gemm<T>(dweight.tensor.view<T, 2>(), gradient.transposed(), x.view<const T, 2>(), ops_detail::start_of<T>(dweight));
       if (const Tensor dbias = d[bias]) kernels::sum_rows<T>(dbias.view<T, 1>(), gradient);
     });
   });

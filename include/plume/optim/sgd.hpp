@@ -21,19 +21,26 @@ class Sgd {
   }
 
   void step(const Gradients& gradients, double learning_rate, double gradient_scale = 1) {
-    ++steps_;
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      const Tensor& weight = parameters_[i].tensor;
-      const Tensor gradient = gradients.find(weight);
-      if (!gradient) continue;
-      const double decay = weight.rank() >= 2 ? options_.weight_decay : 0;
-      visit_float(weight.dtype(), [&]<class T>() {
-        kernels::sgd<T>(weight.view<T, 1>(), velocity_[i].view<T, 1>(), gradient.view<const T, 1>(), learning_rate, options_.momentum,
-                        decay, gradient_scale);
-      });
-    }
+    begin_step(learning_rate, gradient_scale);
+    for (std::size_t i = 0; i < parameters_.size(); ++i)
+      if (const Tensor gradient = gradients.find(parameters_[i].tensor)) update(i, gradient);
   }
   void step(const Gradients& gradients) { step(gradients, options_.learning_rate); }
+
+  // The same in pieces: begin_step(), then update() for each of parameters().
+  void begin_step(double learning_rate, double gradient_scale = 1) {
+    ++steps_;
+    rate_ = learning_rate;
+    scale_ = gradient_scale;
+  }
+  void update(std::size_t index, const Tensor& gradient) {
+    const Tensor& weight = parameters_[index].tensor;
+    const double decay = weight.rank() >= 2 ? options_.weight_decay : 0;
+    visit_float(weight.dtype(), [&]<class T>() {
+      kernels::sgd<T>(weight.view<T, 1>(), velocity_[index].view<T, 1>(), gradient.view<const T, 1>(), rate_, options_.momentum, decay,
+                      scale_);
+    });
+  }
 
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   Index steps() const { return steps_; }
@@ -49,6 +56,7 @@ class Sgd {
   SgdOptions options_;
   std::vector<NamedParameter> parameters_;
   std::vector<Tensor> velocity_;
+  double rate_ = 0, scale_ = 1;
   Index steps_ = 0;
 };
 

@@ -35,6 +35,14 @@ inline void write_elements(std::byte* into, DType dtype, const double* from, Ind
   });
 }
 
+// `count` elements of one value: the first, then as many again as are there.
+inline void fill_elements(std::byte* into, DType dtype, double value, Index count) {
+  if (count == 0) return;
+  write_elements(into, dtype, &value, 1);
+  const std::size_t size = bytes_of(dtype), all = size * static_cast<std::size_t>(count);
+  for (std::size_t filled = size; filled < all; filled *= 2) std::memcpy(into + filled, into, std::min(filled, all - filled));
+}
+
 // `count` elements from one type to another. The ranges are the same or do not overlap.
 inline void convert_elements(std::byte* into, DType to, const std::byte* from, DType source, Index count) {
   if (to == source) {

@@ -29,18 +29,38 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
     const Block block = block_of(bytes);
     {
       const std::lock_guard lock(mutex_);
+      in_use_ += block.bytes;
       if (Free* const first = free_[block.index]) {
         free_[block.index] = first->next;
         return first;
       }
+      held_ += block.bytes;
     }
-    return from_system(block.bytes);
+    try {
+      return from_system(block.bytes);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      in_use_ -= block.bytes;
+      held_ -= block.bytes;
+      throw;
+    }
   }
 
   void give_back(void* memory, std::size_t bytes) noexcept {
-    const std::size_t index = block_of(bytes).index;
+    const Block block = block_of(bytes);
     const std::lock_guard lock(mutex_);
-    free_[index] = ::new (memory) Free{free_[index]};
+    free_[block.index] = ::new (memory) Free{free_[block.index]};
+    in_use_ -= block.bytes;
+  }
+
+  // Bytes handed out, and those together with the unused blocks.
+  std::size_t bytes_in_use() const {
+    const std::lock_guard lock(mutex_);
+    return in_use_;
+  }
+  std::size_t bytes_held() const {
+    const std::lock_guard lock(mutex_);
+    return held_;
   }
 
   // Returns all unused blocks to the system.
@@ -48,6 +68,7 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
     const std::lock_guard lock(mutex_);
     for (Free*& first : free_)
       while (first != nullptr) to_system(std::exchange(first, first->next));
+    held_ = in_use_;
   }
 
   static void* from_system(std::size_t bytes) {
@@ -77,7 +98,8 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
     return {multiple * step, 8 * k + multiple};
   }
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  std::size_t in_use_ = 0, held_ = 0;
   std::array<Free*, 8 * 50 + 17 + 128> free_{};  // the largest multiple of the last step is below 17 + 128
 };
 

@@ -8,6 +8,8 @@
 
 namespace plume::inline PLUME_ABI {
 
+struct WeightPanels;  // kernels/gemm/panels.hpp
+
 enum class StorageKind : std::uint8_t { owned, mapped, borrowed };
 enum class Device : std::uint8_t { cpu };
 
@@ -71,11 +73,17 @@ class Storage {
   bool is_parameter() const { return parameter_; }
   void mark_parameter() { parameter_ = true; }
 
+  // A second layout of the same numbers, for matrix products; null as a rule. Writing through a Tensor drops it. Who keeps or drops it must
+  // be alone with the storage, as who writes it.
+  const std::shared_ptr<const WeightPanels>& panels() const { return panels_; }
+  void keep_panels(std::shared_ptr<const WeightPanels> panels) { panels_ = std::move(panels); }
+
  private:
   std::byte* data_ = nullptr;
   std::size_t bytes_ = 0;
   std::shared_ptr<MemoryPool> pool_;
   std::shared_ptr<const void> owner_;
+  std::shared_ptr<const WeightPanels> panels_;
   StorageKind kind_ = StorageKind::owned;
   bool writable_ = true, parameter_ = false;
 };

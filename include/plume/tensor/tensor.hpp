@@ -37,7 +37,7 @@ class Tensor {
   }
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32) {
     Tensor tensor = empty(shape, dtype);
-    if (shape.size() > 0) std::memset(tensor.storage_->data(), 0, tensor.storage_->bytes());
+    if (shape.size() > 0 && tensor.is_written()) std::memset(tensor.storage_->data(), 0, tensor.storage_->bytes());
     return tensor;
   }
   // A tensor over existing storage, which must hold the whole shape.
@@ -87,6 +87,7 @@ class Tensor {
   T* writable() const {
     const T* first = data<T>();
     require(storage_->writable(), "[tensor] ", shape_, " is read-only (memory-mapped or borrowed as const): use copy()");
+    if (storage_->panels()) storage_->keep_panels(nullptr);
     return const_cast<T*>(first);
   }
   template <class T>
@@ -164,18 +165,20 @@ class Tensor {
   // Overwrites the elements with those of another tensor of the same shape (converted).
   void assign(const Tensor& source) const {
     require(source.shape_ == shape_, "[assign] ", source.shape_, " into ", shape_);
+    if (!is_written()) return;
     const std::byte* from = source.bytes();
     std::byte* into = writable_bytes();
     for (Index r = 0; r < rows(); ++r, from += source.row_bytes(), into += row_bytes())
       convert_elements(into, dtype_, from, source.dtype_, columns());
   }
   void fill(double value) const {
+    if (!is_written()) return;
     std::byte* into = writable_bytes();
-    const std::vector<double> row(static_cast<std::size_t>(columns()), value);
-    for (Index r = 0; r < rows(); ++r, into += row_bytes()) write_elements(into, dtype_, row.data(), columns());
+    for (Index r = 0; r < rows(); ++r, into += row_bytes()) fill_elements(into, dtype_, value, columns());
   }
 
  private:
+  bool is_written() const { return !thread_slot.dry || size() == 1; }
   // The first element, and the way from row to row.
   const std::byte* bytes() const {
     require(storage_ != nullptr, "[tensor] ", shape_, " has no memory: load or initialise the model first");
@@ -184,6 +187,7 @@ class Tensor {
   std::byte* writable_bytes() const {
     const std::byte* first = bytes();
     require(storage_->writable(), "[tensor] ", shape_, " is read-only (memory-mapped or borrowed as const): use copy()");
+    if (storage_->panels()) storage_->keep_panels(nullptr);
     return const_cast<std::byte*>(first);
   }
   Index row_bytes() const { return row_stride_ * static_cast<Index>(bytes_of(dtype_)); }

@@ -12,6 +12,8 @@ struct ThreadSlot {
   MemoryPool* pool = nullptr;        // where new tensors take memory; null: from the system
   const Context* context = nullptr;  // threads and kernel choices; null: one thread
   Tape* tape = nullptr;              // where ops are recorded; null: nowhere
+  // Tensors are made but neither written nor read, but for scalars: a step then shows what memory it takes without touching it.
+  bool dry = false;
 };
 
 inline constinit thread_local ThreadSlot thread_slot{};

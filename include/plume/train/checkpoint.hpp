@@ -4,7 +4,9 @@
 //   state.json              counters, random numbers, data cursor, schedule (train/state.hpp)
 //   weights.safetensors     the master weights        optimizer.safetensors   moments
 #include <dirent.h>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -55,6 +57,32 @@ inline std::vector<std::string> names_in(const std::string& folder) {
   if (!listing) throw IoError("list", folder, errno);
   while (const dirent* entry = ::readdir(listing.get())) names.emplace_back(entry->d_name);
   return names;
+}
+
+// Length and checksum of a file, read in pieces: a mapping of moments would double what the process has in memory.
+struct FileSum {
+  std::uint64_t bytes = 0;
+  std::uint32_t checksum = 0;
+};
+inline FileSum sum_of(const std::string& path) {
+  const auto file = files_detail::open_regular(path);
+  std::vector<std::byte> piece(std::min<std::size_t>(file.size, std::size_t{1} << 20));
+  FileSum sum{.bytes = file.size};
+  for (std::size_t left = file.size; left > 0; left -= piece.size()) {
+    piece.resize(std::min(left, piece.size()));
+    files_detail::read_exactly(file.descriptor.get(), piece.data(), piece.size(), path);
+    sum.checksum = crc32c(piece, sum.checksum);
+  }
+  return sum;
+}
+
+// Gives the pages of a mapped tensor back that was read; they are read again when needed.
+inline void forget_pages(const Tensor& tensor) {
+  if (tensor.storage()->kind() != StorageKind::mapped || tensor.size() == 0) return;
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE)),
+             first = reinterpret_cast<std::uintptr_t>(tensor.storage()->data());
+  const std::uintptr_t begin = (first + page - 1) / page * page, end = (first + tensor.storage()->bytes()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 inline std::uint64_t bytes_of_all(const std::vector<NamedTensor>& tensors) {
@@ -111,13 +139,12 @@ inline Checkpoint read_checkpoint(const std::string& path) {
   }
   for (const Json& file : list.items()) {
     const std::string at = contained_path(path, file.text("name"), file.at("name").where());
-    const auto mapping = FileMapping::open(at);
-    const auto bytes = mapping->bytes();
-    if (bytes.size() != file.at("bytes").as_unsigned())
-      throw FormatError(Where{.path = at}, concat("has ", bytes.size(), " bytes, the manifest says ", file.at("bytes").as_unsigned()));
-    if (const auto sum = crc32c(bytes); sum != file.at("crc32c").as_unsigned())
+    const FileSum sum = sum_of(at);
+    if (sum.bytes != file.at("bytes").as_unsigned())
+      throw FormatError(Where{.path = at}, concat("has ", sum.bytes, " bytes, the manifest says ", file.at("bytes").as_unsigned()));
+    if (sum.checksum != file.at("crc32c").as_unsigned())
       throw FormatError(Where{.path = at},
-                        concat("is damaged: its checksum is ", sum, ", the manifest says ", file.at("crc32c").as_unsigned()));
+                        concat("is damaged: its checksum is ", sum.checksum, ", the manifest says ", file.at("crc32c").as_unsigned()));
   }
   const std::string state_path = path + "/state.json";
   checkpoint.state = Json::parse(read_file(state_path, Limits{}.max_json_bytes, "max_json_bytes"), {.path = state_path});
@@ -157,8 +184,8 @@ inline std::string write_checkpoint(const std::string& folder, const Checkpoint&
         write_safetensors(temporary + "/optimizer.safetensors", checkpoint.optimizer, metadata, files);
         Json list = Json::array();
         for (const std::string_view name : checkpoint_detail::files) {
-          const auto mapping = FileMapping::open(concat(temporary, "/", name));
-          list.push(Json::object().set("name", name).set("bytes", mapping->bytes().size()).set("crc32c", crc32c(mapping->bytes())));
+          const FileSum sum = sum_of(concat(temporary, "/", name));
+          list.push(Json::object().set("name", name).set("bytes", sum.bytes).set("crc32c", sum.checksum));
         }
         Json manifest = Json::object();
         manifest.set("magic", magic).set("format", version).set("step", checkpoint.step).set("model", checkpoint.model);

@@ -28,7 +28,12 @@ struct TrainOptions {
   std::variant<AdamWOptions, SgdOptions> optimizer = AdamWOptions{};  // its learning_rate is not used: the schedule's is
   double clip = 1;                                                    // of the gradient norm; 0: none
   double dropout = 0;
+  Precision precision = Precision::f32;  // of matrix products; weights, gradients and sums stay float
   Recompute recompute = Recompute::nothing;
+  // Saves memory: the optimiser updates a parameter as soon as the backward pass has its gradient, which is then released. There is no time
+  // at which all gradients exist, so this excludes clipping by their norm (clip must be 0) and accumulation (must be 1), and a gradient
+  // that is not finite skips the update of its own parameter alone, not of all.
+  bool release_gradients = false;
   std::uint64_t seed = 0;                                              // of dropout
   Index evaluate_every = 250, log_every = 10, checkpoint_every = 250;  // steps; 0: only at the end
   Index keep_last = 2;                                                 // checkpoints
@@ -69,6 +74,7 @@ struct TrainResult {
   Progress progress = {};       // of the last finished step
   Index resumed_from = 0;       // step of the checkpoint this run began with
   std::string checkpoint = {};  // directory of the last one; empty: none
+  std::size_t pool_bytes = 0;   // what the steps took: gradients, activations and working memory
 };
 
 }  // namespace plume::inline PLUME_ABI

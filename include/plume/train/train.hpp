@@ -13,6 +13,7 @@
 
 #include "plume/base/process.hpp"
 #include "plume/data/token_dataset.hpp"
+#include "plume/modules/prepare.hpp"
 #include "plume/train/checkpoint.hpp"
 #include "plume/train/evaluate.hpp"
 #include "plume/train/metrics.hpp"
@@ -53,7 +54,7 @@ class Trainer {
         options_(options),
         callbacks_(callbacks),
         optimizer_(std::visit([&](const auto& chosen) { return optimizer_of(model, chosen); }, options.optimizer)),
-        context_({.threads = options.threads}),
+        context_({.threads = options.threads, .precision = options.precision}),
         folder_(options.directory + "/checkpoints"),
         log_(options.directory + "/metrics.jsonl") {
     const auto at_least = [](std::string_view name, Index value, Index least) {
@@ -69,6 +70,11 @@ class Trainer {
     at_least("max_skips", options.max_skips, 1);
     require(options.clip >= 0 && options.dropout >= 0 && options.dropout < 1 && options.time_limit >= 0, "[train] clip ", options.clip,
             ", dropout ", options.dropout, ", time_limit ", options.time_limit, ": expected clip >= 0, dropout in [0, 1), time_limit >= 0");
+    require(
+        !options.release_gradients || (options.clip == 0 && options.accumulation == 1), "[train] release_gradients with clip ",
+        options.clip, " and accumulation ", options.accumulation,
+        ": it updates each parameter before the other gradients exist, so their norm cannot be clipped and nothing accumulated. Set clip "
+        "to 0 and accumulation to 1, or leave release_gradients out");
   }
 
   TrainResult run() {
@@ -88,6 +94,7 @@ class Trainer {
                   : options_.stop.requested()                         ? TrainEnd::stopped
                                                                       : TrainEnd::time_limit;
     result_.progress = progress();
+    result_.pool_bytes = context_.pool().bytes_held();
     return result_;
   }
 
@@ -110,7 +117,8 @@ class Trainer {
     std::vector<std::pair<std::string, double>> settings = {{"batch", static_cast<double>(options.batch)},
                                                             {"accumulation", static_cast<double>(options.accumulation)},
                                                             {"clip", options.clip},
-                                                            {"dropout", options.dropout}};
+                                                            {"dropout", options.dropout},
+                                                            {"bf16", options.precision == Precision::bf16 ? 1.0 : 0.0}};
     if (const auto* adamw = std::get_if<AdamWOptions>(&options.optimizer))
       settings.insert(
           settings.end(),
@@ -183,7 +191,11 @@ class Trainer {
     data_.seek(state.data);
 
     const auto put = [](const std::vector<NamedTensor>& from, const std::vector<NamedParameter>& into) {
-      for (const NamedParameter& parameter : into) parameter.tensor.assign(find(from, parameter.path)->tensor);
+      for (const NamedParameter& parameter : into) {
+        const Tensor& source = find(from, parameter.path)->tensor;
+        parameter.tensor.assign(source);
+        checkpoint_detail::forget_pages(source);
+      }
     };
     put(checkpoint.weights, parameters());
     put(checkpoint.optimizer, moments);
@@ -213,11 +225,14 @@ class Trainer {
       if (named->tensor.dtype() != parameter.tensor.dtype())
         fail(parameter.path, concat("has dtype ", named->tensor.dtype(), ", this run keeps ", parameter.tensor.dtype()));
       check_finite(*named);
-      if (!parameter.path.starts_with("second.")) continue;
-      visit_float(named->tensor.dtype(), [&]<class T>() {
-        for (const T value : named->tensor.span<T>())
-          if (value < 0) fail(parameter.path, concat("holds ", value, "; a second moment is a mean of squares"));
+      visit_dtype(named->tensor.dtype(), [&]<class T>() {
+        using Value = std::conditional_t<std::is_arithmetic_v<T>, T, float>;  // through float: the 16-bit types
+        if (!parameter.path.starts_with("second.")) return;
+        for (const T element : named->tensor.span<T>())
+          if (const auto value = static_cast<Value>(element); value < 0)
+            fail(parameter.path, concat("holds ", value, "; a second moment is a mean of squares"));
       });
+      checkpoint_detail::forget_pages(named->tensor);
     }
     if (got.size() != wanted.size()) fail("", concat("holds ", got.size(), " tensors, this run needs ", wanted.size()));
   }
@@ -240,6 +255,8 @@ class Trainer {
         batch = data_.next(options_.batch);
       tokens += trained_tokens(batch.targets);
     }
+    // Weights that several micro-steps share are packed once.
+    if (options_.accumulation > 1) prepare(model_, Products::forward_and_backward);
     Gradients gradients;
     double loss = 0;
     for (const TokenBatch& batch : batches_) {
@@ -253,9 +270,12 @@ class Trainer {
       Tape tape;
       const Tensor part = model_.loss(batch.inputs, batch.targets, pass, static_cast<double>(std::max<Index>(tokens, 1)));
       loss += part.item();
-      tape.backward(part, gradients);
+      if (options_.release_gradients)
+        update_during(tape, part);
+      else
+        tape.backward(part, gradients);
     }
-    update(loss, gradients);
+    if (!options_.release_gradients) update(loss, gradients);
     state_.step += 1;
     state_.tokens += tokens;
     state_.random.stream += static_cast<std::uint64_t>(options_.accumulation);
@@ -264,6 +284,40 @@ class Trainer {
     speed_.add(static_cast<double>(tokens), std::chrono::duration<double>(Clock::now() - began).count());
     ++steps_of_run_;
     return true;
+  }
+
+  // The update of options.release_gradients. A loss that is not finite skips it all; a gradient, the update of its parameter.
+  void update_during(Tape& tape, const Tensor& loss) {
+    state_.learning_rate = options_.schedule.at(state_.step);
+    state_.gradient_norm = std::nan("");
+    std::string culprit;
+    if (std::isfinite(loss.item())) {
+      double squares = 0;
+      Gradients gradients;
+      with_optimizer([&](auto& optimizer) {
+        optimizer.begin_step(state_.learning_rate);
+        state_.updates = optimizer.steps();
+        tape.backward(loss, gradients, [&](const Storage& storage) {
+          for (std::size_t i = 0; i < parameters().size(); ++i) {
+            const NamedParameter& parameter = parameters()[i];
+            if (parameter.tensor.storage().get() != &storage) continue;
+            const Tensor gradient = gradients.find(parameter.tensor);
+            const double part =
+                visit_float(gradient.dtype(), [&]<class T>() { return kernels::sum_of_squares<T>(gradient.view<const T, 1>()); });
+            squares += part;
+            if (std::isfinite(part))
+              optimizer.update(i, gradient);
+            else
+              culprit = concat("; gradient of ", parameter.path, " is not finite: this parameter stays");
+          }
+          gradients.release(storage);
+        });
+      });
+      state_.gradient_norm = std::sqrt(squares);
+    } else {
+      culprit = first_not_finite({});
+    }
+    count_update(loss.item(), culprit);
   }
 
   // The guard stands before the optimiser: what is not finite touches neither weights nor moments.
@@ -275,6 +329,12 @@ class Trainer {
         optimizer.step(gradients, state_.learning_rate, clip_factor(state_.gradient_norm, options_.clip));
         state_.updates = optimizer.steps();
       });
+      return count_update(loss, {});
+    }
+    count_update(loss, first_not_finite(gradients));
+  }
+  void count_update(double loss, const std::string& culprit) {
+    if (std::isfinite(loss) && std::isfinite(state_.gradient_norm)) {
       state_.skipped_in_a_row = 0;
       state_.loss_sum += loss;
       ++state_.loss_count;
@@ -282,7 +342,6 @@ class Trainer {
     }
     ++state_.skipped;
     ++state_.skipped_in_a_row;
-    const std::string culprit = first_not_finite(gradients);
     warn(concat("step ", state_.step + 1, ": update skipped, loss ", loss, ", gradient norm ", state_.gradient_norm, culprit));
     if (state_.skipped_in_a_row >= options_.max_skips)
       throw NumericError(concat("[train] step ", state_.step + 1, ": ", state_.skipped_in_a_row, " updates in a row skipped, loss ", loss,

@@ -72,7 +72,7 @@ struct AttentionLevel {
   bool (*all_finite)(View<const float, 2> x);
 };
 
-// What kernels of all levels share, compiled once.
+// What kernels of all levels share: compiled once, not into each of them.
 namespace attention_detail {
 
 inline Index round_up(Index value, Index step) { return (value + step - 1) / step * step; }
@@ -83,7 +83,7 @@ struct Visible {
   bool has_holes = false;
   bool covers(Index from, Index to) const { return !has_holes && begin <= from && end >= to; }
 };
-inline Visible visible_part(std::span<const KeyInterval> row, Index& cursor, Index first, Index size) {
+[[gnu::noinline]] inline Visible visible_part(std::span<const KeyInterval> row, Index& cursor, Index first, Index size) {
   const auto count = static_cast<Index>(row.size());
   while (cursor < count && row[static_cast<std::size_t>(cursor)].end <= first) ++cursor;
   Visible part;
@@ -98,7 +98,7 @@ inline Visible visible_part(std::span<const KeyInterval> row, Index& cursor, Ind
 }
 
 // Fills x[from .. to) where keys first + i are not visible.
-inline void fill_hidden(float* x, std::span<const KeyInterval> row, Index first, Index from, Index to, float value) {
+[[gnu::noinline]] inline void fill_hidden(float* x, std::span<const KeyInterval> row, Index first, Index from, Index to, float value) {
   for (const KeyInterval interval : row) {
     if (interval.end <= first + from) continue;
     for (const Index stop = std::min<Index>(to, interval.begin - first); from < stop; ++from) x[from] = value;
@@ -111,7 +111,7 @@ inline void fill_hidden(float* x, std::span<const KeyInterval> row, Index first,
 inline bool has_bias(const ScoreRule<float>& rule) { return rule.slope != 0.0f || rule.relative; }
 
 // The bias of distances key - query from `first` on.
-inline void fill_bias(float* bias, const ScoreRule<float>& rule, Index first, Index count) {
+[[gnu::noinline]] inline void fill_bias(float* bias, const ScoreRule<float>& rule, Index first, Index count) {
   for (Index i = 0; i < count; ++i) {
     bias[i] = rule.slope * static_cast<float>(first + i);
     if (rule.relative) bias[i] += rule.relative[rule.bucket(0, first + i)];
@@ -119,13 +119,13 @@ inline void fill_bias(float* bias, const ScoreRule<float>& rule, Index first, In
 }
 
 // Dropout factors of query row `row` for keys from `first` on, a multiple of four.
-inline void fill_dropout(float* factors, const ScoreRule<float>& rule, Index row, Index first, Index count) {
+[[gnu::noinline]] inline void fill_dropout(float* factors, const ScoreRule<float>& rule, Index row, Index first, Index count) {
   rule.dropout.factors(factors, ((rule.dropout_row + static_cast<std::uint64_t>(row)) << 32) + static_cast<std::uint64_t>(first), count);
 }
 
 // drelative += the gradients of scores of one query over visible keys.
-inline void add_relative(View<float, 1> drelative, const ScoreRule<float>& rule, const float* dscore, std::span<const KeyInterval> row,
-                         Index position, Index first, Index size) {
+[[gnu::noinline]] inline void add_relative(View<float, 1> drelative, const ScoreRule<float>& rule, const float* dscore,
+                                           std::span<const KeyInterval> row, Index position, Index first, Index size) {
   for (const KeyInterval interval : row)
     for (Index key = std::max<Index>(first, interval.begin); key < std::min<Index>(first + size, interval.end); ++key)
       drelative[rule.bucket(position, key)] += dscore[key - first];
@@ -135,6 +135,9 @@ inline void add_relative(View<float, 1> drelative, const ScoreRule<float>& rule,
 }  // namespace plume::inline PLUME_ABI::kernels
 
 #define PLUME_KERNELS "plume/kernels/simd/attention.inl.hpp"
+#include "plume/kernels/simd/for_each_level.hpp"
+#undef PLUME_KERNELS
+#define PLUME_KERNELS "plume/kernels/simd/attention_backward.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"
 #undef PLUME_KERNELS
 

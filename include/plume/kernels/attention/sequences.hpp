@@ -25,7 +25,7 @@ struct AttentionSequence {
 template <class T>
 bool share_keys(std::span<const AttentionSequence<T>> sequences) {
   const auto overlap = [&](View<T, 2> AttentionSequence<T>::*member) {
-    std::vector<std::pair<const T*, const T*>> ranges;
+    PoolVector<std::pair<const T*, const T*>> ranges;
     for (const auto& s : sequences) {
       const View<T, 2> rows = s.*member;
       if (rows && rows.rows() > 0) ranges.emplace_back(rows.data(), rows.row(rows.rows() - 1) + rows.columns());

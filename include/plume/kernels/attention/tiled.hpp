@@ -51,7 +51,7 @@ class Scratch {
  private:
   static Index threads() { return thread_slot.context != nullptr ? thread_slot.context->threads() : 1; }
   Index size_;
-  std::vector<std::atomic<bool>> taken_;
+  PoolVector<std::atomic<bool>> taken_;
   Tensor memory_;
   float* data_;
 };
@@ -86,7 +86,7 @@ struct ForwardPlan {
 };
 
 // The sequence that a task belongs to.
-inline std::size_t find_task(const std::vector<ForwardPlan>& plans, Index ForwardPlan::*member, Index task) {
+inline std::size_t find_task(const PoolVector<ForwardPlan>& plans, Index ForwardPlan::*member, Index task) {
   const auto after =
       std::upper_bound(plans.begin(), plans.end(), task, [&](Index wanted, const ForwardPlan& plan) { return wanted < plan.*member; });
   return static_cast<std::size_t>(after - plans.begin()) - 1;
@@ -101,7 +101,7 @@ inline void attention_forward(const AttentionLevel& level, View<float, 2> y, Vie
   using namespace attention_detail;
   const Index depth = shape.head_width, width = shape.value_width, group = shape.group();
   const Index block_size = round_up(level.block_size(depth, width), 16), partial_size = attention_header + round_up(width, 16);
-  std::vector<ForwardPlan> plans(sequences.size() + 1);
+  PoolVector<ForwardPlan> plans(sequences.size() + 1);
   Index cost = 0;
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     const auto& s = sequences[i];

@@ -5,31 +5,9 @@
 //           +-----+-----+-----+               pack a, pack b      (parallel)
 //     rows  |task |task |     |               c block += a b      (parallel)
 //           +-----+-----+-----+
-#include "plume/kernels/gemm/level.hpp"
-#include "plume/kernels/parallel/parallel_for.hpp"
-#include "plume/tensor/tensor.hpp"
+#include "plume/kernels/gemm/panels.hpp"
 
 namespace plume::inline PLUME_ABI::kernels {
-
-// An operand of float or bfloat16; one of its strides is 1.
-struct GemmOperand {
-  const void* data;
-  bool is_bf16;
-  Index rows, columns, row_stride, column_stride;
-
-  GemmOperand(View<const float, 2> x) : GemmOperand(x.data(), false, x) {}
-  GemmOperand(View<float, 2> x) : GemmOperand(View<const float, 2>(x)) {}
-  GemmOperand(View<const Bfloat16, 2> x) : GemmOperand(x.data(), true, x) {}
-
-  const void* at(Index row, Index column) const {
-    return static_cast<const std::byte*>(data) + (row * row_stride + column * column_stride) * (is_bf16 ? 2 : 4);
-  }
-
- private:
-  template <class T>
-  GemmOperand(const void* first, bool bf16, View<T, 2> x)
-      : data(first), is_bf16(bf16), rows(x.rows()), columns(x.columns()), row_stride(x.stride(0)), column_stride(x.stride(1)) {}
-};
 
 // What the products are added to: a matrix (c itself to accumulate), a row, both or nothing.
 struct GemmStart {
@@ -74,8 +52,9 @@ inline Index round_up(Index value, Index step) { return (value + step - 1) / ste
 
 }  // namespace gemm_detail
 
-// c (M, N) = start + a (M, K) b (K, N); rows of c are dense.
-inline void gemm_blocked(const GemmTile& tile, View<float, 2> c, const GemmOperand& a, const GemmOperand& b, const GemmStart& start) {
+// c (M, N) = start + a (M, K) b (K, N); rows of c are dense. `ready` may hold b in panels.
+inline void gemm_blocked(const GemmTile& tile, View<float, 2> c, const GemmOperand& a, const GemmOperand& b, const GemmStart& start,
+                         const GemmPanels* ready = nullptr) {
   using namespace gemm_detail;
   const Index depth = a.columns, rows = c.rows();
   // A block of c is worth about 5 million products: enough for a thread's wake-up, and few enough for an even share.
@@ -83,31 +62,34 @@ inline void gemm_blocked(const GemmTile& tile, View<float, 2> c, const GemmOpera
   const Index depth_step = depth_block * tile.depth_step;
   const Index most_words = (std::min(depth, depth_step) + tile.depth_step - 1) / tile.depth_step;
   const Index a_panels = (rows + tile.rows - 1) / tile.rows;
-  const Index most_b_panels = (std::min(c.columns(), column_limit) + tile.columns - 1) / tile.columns;
-  const Index a_panel = round_up(most_words * tile.rows + panel_slack, 16), b_panel = round_up(most_words * tile.columns + panel_slack, 16);
+  const Index most_b_panels = ready ? 0 : (std::min(c.columns(), column_limit) + tile.columns - 1) / tile.columns;
+  const Index a_panel = round_up(most_words * tile.rows + panel_slack, 16),
+              b_panel = ready ? ready->stride : round_up(most_words * tile.columns + panel_slack, 16);
   const Tensor buffer = Tensor::empty({a_panels * a_panel + most_b_panels * b_panel});
   float* const a_words = buffer.writable<float>();
-  float* const b_words = a_words + a_panels * a_panel;
+  float* const packed_b = a_words + a_panels * a_panel;
 
   for (Index first = 0; first < c.columns(); first += column_limit) {
     const Index last = std::min(c.columns(), first + column_limit), b_panels = (last - first + tile.columns - 1) / tile.columns;
     for (Index k = 0; k < depth; k += depth_step) {
       const Index size = std::min(depth_step, depth - k), words = (size + tile.depth_step - 1) / tile.depth_step;
       const bool needs_a = first == 0 || depth > depth_step;
-      const Index skipped = needs_a ? 0 : a_panels;
-      parallel_for(a_panels - skipped + b_panels, 4, 4 * size * (last - first + (needs_a ? rows : 0)), [&](Index begin, Index end) {
-        for (Index panel = begin; panel < end; ++panel) {
-          if (panel < a_panels - skipped) {
-            const Index row = panel * tile.rows;
-            tile.pack(a_words + panel * a_panel, tile.rows, a.at(row, k), a.is_bf16, tile.rounds, a.row_stride, a.column_stride,
-                      std::min(tile.rows, rows - row), size);
-          } else {
-            const Index index = panel - (a_panels - skipped), column = first + index * tile.columns;
-            tile.pack(b_words + index * b_panel, tile.columns, b.at(k, column), b.is_bf16, tile.rounds, b.column_stride, b.row_stride,
-                      std::min(tile.columns, last - column), size);
-          }
-        }
-      });
+      const Index skipped = needs_a ? 0 : a_panels, packed = ready ? 0 : b_panels;
+      const float* const b_words = ready ? ready->at(first, k) : packed_b;
+      parallel_for(a_panels - skipped + packed, 4, 4 * size * ((ready ? 0 : last - first) + (needs_a ? rows : 0)),
+                   [&](Index begin, Index end) {
+                     for (Index panel = begin; panel < end; ++panel) {
+                       if (panel < a_panels - skipped) {
+                         const Index row = panel * tile.rows;
+                         tile.pack(a_words + panel * a_panel, tile.rows, a.at(row, k), a.is_bf16, tile.rounds, a.row_stride,
+                                   a.column_stride, std::min(tile.rows, rows - row), size);
+                       } else {
+                         const Index index = panel - (a_panels - skipped), column = first + index * tile.columns;
+                         tile.pack(packed_b + index * b_panel, tile.columns, b.at(k, column), b.is_bf16, tile.rounds, b.column_stride,
+                                   b.row_stride, std::min(tile.columns, last - column), size);
+                       }
+                     }
+                   });
       // The first block of the depth starts from `start`, the others add to c.
       const bool is_first = k == 0;
       const View<const float, 2> from = is_first ? start.matrix : View<const float, 2>(c);

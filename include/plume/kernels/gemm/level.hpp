@@ -32,9 +32,5 @@ struct GemmLevel {
 #undef PLUME_KERNELS
 
 namespace plume::inline PLUME_ABI::kernels {
-#if defined(__x86_64__)
-inline constexpr Levels<GemmLevel> gemm_levels{&base::gemm_level, &avx2::gemm_level, &avx512::gemm_level, &avx512bf16::gemm_level};
-#else
-inline constexpr Levels<GemmLevel> gemm_levels{&base::gemm_level};
-#endif
+inline constexpr Levels<GemmLevel> gemm_levels PLUME_LEVELS(gemm_level);
 }  // namespace plume::inline PLUME_ABI::kernels

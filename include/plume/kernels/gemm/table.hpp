@@ -38,14 +38,15 @@ void begin_with(View<T, 2> c, View<const T, 2> matrix, View<const T, 1> row) {
 }
 
 // c = start + a b of floats and bfloat16.
-inline void gemm(View<float, 2> c, const GemmOperand& a, const GemmOperand& b, const GemmStart& start) {
+inline void gemm(View<float, 2> c, const GemmOperand& a, const GemmOperand& b, const GemmStart& start, const GemmPanels* panels) {
   constexpr Index few = 16;
   const GemmLevel& level = gemm_level();
   const Context* const context = thread_slot.context;
   const bool wants_bf16 = (context != nullptr && context->precision() == Precision::bf16) || (a.is_bf16 && b.is_bf16);
   const bool reads_rows = b.row_stride == 1 && b.column_stride >= b.rows;
   if (c.rows() > few || a.is_bf16 || a.column_stride != 1 || b.columns < 2) {
-    return gemm_blocked(wants_bf16 ? level.bf16 : level.single, c, a, b, start);
+    const GemmTile& tile = wants_bf16 ? level.bf16 : level.single;
+    return gemm_blocked(tile, c, a, b, start, panels != nullptr && panels->tile == &tile ? panels : nullptr);
   }
   // A few rows: b is read where it lies, once.
   const View<const float, 2> x(static_cast<const float*>(a.data), {a.rows, a.columns}, {a.row_stride, 1});
@@ -70,10 +71,11 @@ bool is_row_or_column_major(View<T, 2> x) {
 
 // c (M, N) = start + a (M, K) b (K, N); the start is matrix (M, N; may be c itself: then the product is added) and row (N), each may be
 // absent. Rows of c are dense. T: float (a and b may be bfloat16) or double.
+// `panels` may hold b, packed.
 // Under Precision::bf16 the operands are rounded to bfloat16; sums are float. Both operands bfloat16: the same.
 template <class T, class A, class B>
 void gemm(View<T, 2> c, View<A, 2> a, View<B, 2> b, View<const std::type_identity_t<T>, 2> matrix,
-          View<const std::type_identity_t<T>, 1> row = {}) {
+          View<const std::type_identity_t<T>, 1> row = {}, [[maybe_unused]] const GemmPanels* panels = nullptr) {
   if (c.size() == 0) return;
   if constexpr (std::is_same_v<T, float>) {
     const GemmFunction<float> wish = thread_slot.context != nullptr ? thread_slot.context->gemm() : nullptr;
@@ -84,7 +86,7 @@ void gemm(View<T, 2> c, View<A, 2> a, View<B, 2> b, View<const std::type_identit
         return gemm_detail::in_blocks<T>(wish != nullptr ? wish : reference::gemm<T>, c, a, b);
       }
     }
-    gemm_detail::gemm(c, View<const A, 2>(a), View<const B, 2>(b), {matrix, row});
+    gemm_detail::gemm(c, View<const A, 2>(a), View<const B, 2>(b), {matrix, row}, panels);
   } else {
     gemm_detail::begin_with<T>(c, matrix, row);
     gemm_detail::in_blocks<T>(reference::gemm<T>, c, a, b);

@@ -37,6 +37,19 @@ inline bool inside_host_region() {
 
 }  // namespace parallel_detail
 
+// What parallel_for calls: refers to any body(begin, end), so that the loop itself is compiled once.
+class ChunkBody {
+ public:
+  template <class Body>
+  ChunkBody(const Body& body)
+      : body_(&body), call_([](const void* object, Index begin, Index end) { (*static_cast<const Body*>(object))(begin, end); }) {}
+  void operator()(Index begin, Index end) const { call_(body_, begin, end); }
+
+ private:
+  const void* body_;
+  void (*call_)(const void*, Index, Index);
+};
+
 // Work of fewer element operations than this runs on the calling thread: waking others would take longer.
 inline constexpr Index parallel_cost = 1 << 17;
 
@@ -44,9 +57,8 @@ inline constexpr Index parallel_cost = 1 << 17;
 // the number of threads: a body that writes only what belongs to its chunk gives bit-identical results for any number of threads.
 // `cost` is the work in element operations. The first exception of a body is rethrown here. Nested calls, and calls from a parallel region
 // of the host program, run on one thread.
-template <class Body>
-void parallel_for(Index count, Index grain, Index cost, Body&& body) {
-  if (count <= 0) return;
+inline void parallel_for(Index count, Index grain, Index cost, ChunkBody body) {
+  if (count <= 0 || (thread_slot.dry && cost > 1)) return;
   const Index chunks = (count + grain - 1) / grain;
   const Context* const context = thread_slot.context;
   const int threads = context ? static_cast<int>(std::min<Index>(context->threads(), chunks)) : 1;
@@ -56,7 +68,7 @@ void parallel_for(Index count, Index grain, Index cost, Body&& body) {
     return;
   }
   struct Region {
-    Body& body;
+    ChunkBody body;
     MemoryPool* pool;
     Index count, grain, chunks;
     std::atomic<Index> next{0};
@@ -70,7 +82,8 @@ void parallel_for(Index count, Index grain, Index cost, Body&& body) {
     thread_slot.context = nullptr;  // nested loops run here
     thread_slot.pool = shared.pool;
     try {
-      for (Index chunk; !shared.failed.load(std::memory_order_relaxed) && (chunk = shared.next.fetch_add(1, std::memory_order_relaxed)) < shared.chunks;) {
+      for (Index chunk; !shared.failed.load(std::memory_order_relaxed) &&
+                        (chunk = shared.next.fetch_add(1, std::memory_order_relaxed)) < shared.chunks;) {
         shared.body(chunk * shared.grain, std::min(shared.count, (chunk + 1) * shared.grain));
       }
     } catch (...) {
@@ -82,9 +95,6 @@ void parallel_for(Index count, Index grain, Index cost, Body&& body) {
   if (region.failure) std::rethrow_exception(region.failure);
 }
 
-template <class Body>
-void parallel_for(Index count, Index grain, Body&& body) {
-  parallel_for(count, grain, parallel_cost, std::forward<Body>(body));
-}
+inline void parallel_for(Index count, Index grain, ChunkBody body) { parallel_for(count, grain, parallel_cost, body); }
 
 }  // namespace plume::inline PLUME_ABI

@@ -2,7 +2,7 @@
 // inclusion
 //   PLUME_LEVEL         is the level's name, the namespace its kernels live in
 //   PLUME_LEVEL_NUMBER  is its number, in the order of the enum Level
-// and every function is compiled for the level's instructions. Rules for the included file (see simd/README.md): no OpenMP pragma, no
+// and every function is compiled for the level's instructions. Rules for the included file: no OpenMP pragma, no
 // standard template instantiated with vector types, vectors in structs rather than arrays where they must stay in registers.
 // PLUME_EMULATE_LEVELS, which only a test defines, leaves the instructions out, so that intrinsics of a missing processor can be emulated.
 #define PLUME_LEVEL base

@@ -50,15 +50,6 @@ inline Level chosen_level() {
 template <class Table>
 using Levels = std::array<const Table*, 4>;
 
-// A family's tables of all levels: `name` is what the table is called in the namespace of each.
-#if defined(__x86_64__)
-#define PLUME_LEVELS(name) \
-  { &base::name, &avx2::name, &avx512::name, &avx512bf16::name }
-#else
-#define PLUME_LEVELS(name) \
-  { &base::name }
-#endif
-
 // The table of the chosen level.
 template <class Table>
 const Table& at_chosen_level(const Levels<Table>& tables) {

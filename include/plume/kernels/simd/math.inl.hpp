@@ -70,7 +70,9 @@ template <class Body>
 PLUME_INLINE void for_lanes(Index size, Body&& body) {
   Index i = 0;
   for (; i + V::width <= size; i += V::width) body(i, V::width);
-  if (i < size) body(i, size - i);
+  const Index left = size - i;
+  if (left >= V::width) __builtin_unreachable();
+  if (left > 0) body(i, left);
 }
 // The same with one copy of the body, for long ones.
 template <class Body>

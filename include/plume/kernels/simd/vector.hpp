@@ -12,8 +12,6 @@
 
 #include <xsimd/xsimd.hpp>
 
-// What every helper of a kernel is: part of its caller, so that vectors stay in registers and the level's instructions apply.
-#define PLUME_INLINE [[gnu::always_inline]] inline
 #define PLUME_KERNELS "plume/kernels/simd/vector.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"
 #undef PLUME_KERNELS

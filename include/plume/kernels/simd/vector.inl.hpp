@@ -21,10 +21,10 @@ struct V {
   PLUME_INLINE static Register load_first(const float* p, Index count) { return _mm512_maskz_loadu_ps(first(count), p); }
   PLUME_INLINE static void store(float* p, Register x) { _mm512_storeu_ps(p, x); }
   PLUME_INLINE static void store_first(float* p, Register x, Index count) { _mm512_mask_storeu_ps(p, first(count), x); }
-  PLUME_INLINE static Register add(Register a, Register b) { return _mm512_add_ps(a, b); }
-  PLUME_INLINE static Register sub(Register a, Register b) { return _mm512_sub_ps(a, b); }
-  PLUME_INLINE static Register mul(Register a, Register b) { return _mm512_mul_ps(a, b); }
-  PLUME_INLINE static Register div(Register a, Register b) { return _mm512_div_ps(a, b); }
+  PLUME_INLINE static Register add(Register a, Register b) { return a + b; }
+  PLUME_INLINE static Register sub(Register a, Register b) { return a - b; }
+  PLUME_INLINE static Register mul(Register a, Register b) { return a * b; }
+  PLUME_INLINE static Register div(Register a, Register b) { return a / b; }
   PLUME_INLINE static Register fma(Register a, Register b, Register c) { return _mm512_fmadd_ps(a, b, c); }
   PLUME_INLINE static Register min(Register a, Register b) { return _mm512_min_ps(a, b); }
   PLUME_INLINE static Register max(Register a, Register b) { return _mm512_max_ps(a, b); }
@@ -57,7 +57,7 @@ struct V {
   PLUME_INLINE static Register zip_high(Register a, Register b) {
     return _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
   }
-  PLUME_INLINE static Register swap_neighbours(Register x) { return _mm512_permute_ps(x, 0xb1); }
+  PLUME_INLINE static Register swap_neighbours(Register x) { return _mm512_shuffle_ps(x, x, 0xb1); }
   PLUME_INLINE static Register load(const Bfloat16* p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
   }
@@ -114,10 +114,10 @@ struct V {
   PLUME_INLINE static Register load_first(const float* p, Index count) { return _mm256_maskload_ps(p, first(count)); }
   PLUME_INLINE static void store(float* p, Register x) { _mm256_storeu_ps(p, x); }
   PLUME_INLINE static void store_first(float* p, Register x, Index count) { _mm256_maskstore_ps(p, first(count), x); }
-  PLUME_INLINE static Register add(Register a, Register b) { return _mm256_add_ps(a, b); }
-  PLUME_INLINE static Register sub(Register a, Register b) { return _mm256_sub_ps(a, b); }
-  PLUME_INLINE static Register mul(Register a, Register b) { return _mm256_mul_ps(a, b); }
-  PLUME_INLINE static Register div(Register a, Register b) { return _mm256_div_ps(a, b); }
+  PLUME_INLINE static Register add(Register a, Register b) { return a + b; }
+  PLUME_INLINE static Register sub(Register a, Register b) { return a - b; }
+  PLUME_INLINE static Register mul(Register a, Register b) { return a * b; }
+  PLUME_INLINE static Register div(Register a, Register b) { return a / b; }
   PLUME_INLINE static Register fma(Register a, Register b, Register c) { return _mm256_fmadd_ps(a, b, c); }
   PLUME_INLINE static Register min(Register a, Register b) { return _mm256_min_ps(a, b); }
   PLUME_INLINE static Register max(Register a, Register b) { return _mm256_max_ps(a, b); }

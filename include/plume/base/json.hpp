@@ -180,17 +180,20 @@ class JsonParser {
     Json value;
     place(value);
     if (first == '"')
-      value.storage_ = string();
+      hold(value, string());
     else if (first == '-' || (first >= '0' && first <= '9'))
       number(value);
     else if (word("true"))
-      value.storage_ = true;
+      hold(value, true);
     else if (word("false"))
-      value.storage_ = false;
+      hold(value, false);
     else if (!word("null"))
       unexpected("a value");
     return value;
   }
+
+  // Fills a value that has its place.
+  static void hold(Json& value, Json content) { value.swap_value(content); }
 
   bool word(std::string_view name) {
     if (text_.substr(at_, name.size()) != name) return false;
@@ -228,16 +231,16 @@ class JsonParser {
       std::int64_t small = 0;
       std::uint64_t large = 0;
       if (std::from_chars(from, to, small).ec == std::errc())
-        value.storage_ = small;
+        hold(value, small);
       else if (*from != '-' && std::from_chars(from, to, large).ec == std::errc())
-        value.storage_ = large;
+        hold(value, large);
       else
         fail(begin, concat("the integer ", quoted(text_.substr(begin, at_ - begin)), " does not fit 64 bits"));
     } else {
       double real = 0;
       if (std::from_chars(from, to, real).ec != std::errc())
         fail(begin, concat("the number ", quoted(text_.substr(begin, at_ - begin)), " is outside the range of a double"));
-      value.storage_ = real;
+      hold(value, real);
     }
   }
 

@@ -1,6 +1,7 @@
 #pragma once
 // The JSON value. Include plume/base/json.hpp, which also reads and writes it.
 #include <algorithm>
+#include <bit>
 #include <concepts>
 #include <memory>
 #include <optional>
@@ -8,7 +9,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "plume/base/config.hpp"
@@ -35,25 +35,18 @@ class Json {
   Json() noexcept = default;
   Json(std::nullptr_t) noexcept {}
   template <std::same_as<bool> Bool>  // a template, so that pointers do not convert to it
-  Json(Bool value) noexcept : storage_(value) {}
+  Json(Bool value) noexcept : type_(Type::boolean), bits_(value) {}
   template <std::integral Integer>
   requires(!std::same_as<Integer, bool> && !std::same_as<Integer, char>) Json(Integer value)
-  noexcept {
-    if (std::in_range<std::int64_t>(value))
-      storage_ = static_cast<std::int64_t>(value);
-    else
-      storage_ = static_cast<std::uint64_t>(value);
-  }
-  Json(double value) noexcept : storage_(value) {}
-  Json(std::string value) noexcept : storage_(std::move(value)) {}
-  Json(std::string_view value) : storage_(std::string(value)) {}
-  Json(const char* value) : storage_(std::string(value)) {}
+  noexcept : type_(std::in_range<std::int64_t>(value) ? Type::integer : Type::large_integer), bits_(static_cast<std::uint64_t>(value)) {}
+  Json(double value) noexcept : type_(Type::real), bits_(std::bit_cast<std::uint64_t>(value)) {}
+  Json(std::string value) noexcept : type_(Type::text), text_(std::move(value)) {}
+  Json(std::string_view value) : Json(std::string(value)) {}
+  Json(const char* value) : Json(std::string(value)) {}
   Json(const Json& other);
-  Json(Json&& other) noexcept : storage_(std::exchange(other.storage_, Storage())), origin_(std::move(other.origin_)), node_(other.node_) {}
+  Json(Json&& other) noexcept { swap(other); }
   Json& operator=(Json other) noexcept {
-    storage_.swap(other.storage_);
-    origin_.swap(other.origin_);
-    std::swap(node_, other.node_);
+    swap(other);
     return *this;
   }
   ~Json() = default;
@@ -68,7 +61,7 @@ class Json {
   Kind kind() const noexcept;
   bool is_null() const noexcept { return kind() == Kind::null; }
   bool is_integer() const noexcept { return kind() == Kind::integer; }
-  bool is_unsigned_only() const noexcept { return std::holds_alternative<std::uint64_t>(storage_); }  // an integer beyond int64
+  bool is_unsigned_only() const noexcept { return type_ == Type::large_integer; }  // an integer beyond int64
   bool is_text() const noexcept { return kind() == Kind::text; }
   bool is_array() const noexcept { return kind() == Kind::array; }
   bool is_object() const noexcept { return kind() == Kind::object; }
@@ -113,8 +106,8 @@ class Json {
     void operator()(Container* container) const noexcept;
   };
   using Tree = std::unique_ptr<Container, Release>;
-  using Storage = std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, Tree>;
-  struct Node {                                     // where one value of a text stands
+  enum class Type : std::uint8_t { null, boolean, integer, large_integer, real, text, tree };  // large: beyond int64
+  struct Node {                                                                                // where one value of a text stands
     std::uint32_t offset, parent, name, name_size;  // name: a part of Origin::names, or an index when name_size is `is_index`
   };
   static constexpr std::uint32_t is_index = 0xffffffff, no_parent = 0xffffffff;
@@ -128,10 +121,18 @@ class Json {
     Where where(std::uint64_t offset, std::string field) const;
   };
 
-  explicit Json(Tree tree) noexcept : storage_(std::move(tree)) {}
-  Container* container() const noexcept {
-    const Tree* tree = std::get_if<Tree>(&storage_);
-    return tree ? tree->get() : nullptr;
+  explicit Json(Tree tree) noexcept : type_(Type::tree), tree_(std::move(tree)) {}
+  Container* container() const noexcept { return tree_.get(); }
+  void swap_value(Json& other) noexcept {  // all but the place in a text
+    std::swap(type_, other.type_);
+    std::swap(bits_, other.bits_);
+    text_.swap(other.text_);
+    tree_.swap(other.tree_);
+  }
+  void swap(Json& other) noexcept {
+    swap_value(other);
+    origin_.swap(other.origin_);
+    std::swap(node_, other.node_);
   }
   bool present(std::string_view key) const {
     const Json* value = find(key);
@@ -140,7 +141,10 @@ class Json {
   [[noreturn]] void wrong_kind(std::string_view wanted) const;
   static void append_key(std::string& path, std::string_view key);
 
-  Storage storage_;
+  Type type_ = Type::null;
+  std::uint64_t bits_ = 0;  // of a boolean, an integer or a real
+  std::string text_;
+  Tree tree_;
   std::shared_ptr<const Origin> origin_;
   std::uint32_t node_ = 0;
 };
@@ -199,10 +203,7 @@ inline void Json::Release::operator()(Container* top) const noexcept {
   while (top) {
     Container* const current = std::exchange(top, top->next);
     const auto detach = [&](Json& value) {
-      Tree* tree = std::get_if<Tree>(&value.storage_);
-      if (!tree || !*tree) return;
-      Container* const child = tree->release();
-      child->next = std::exchange(top, child);
+      if (Container* const child = value.tree_.release()) child->next = std::exchange(top, child);
     };
     for (Json& item : current->items) detach(item);
     for (Member& member : current->members) detach(member.value);
@@ -224,6 +225,9 @@ inline Json::Json(const Json& other) {
     left.pop_back();
     to->origin_ = from->origin_;
     to->node_ = from->node_;
+    to->type_ = from->type_;
+    to->bits_ = from->bits_;
+    to->text_ = from->text_;
     if (const Container* old = from->container()) {
       Tree tree(new Container);
       tree->is_object = old->is_object;
@@ -235,68 +239,63 @@ inline Json::Json(const Json& other) {
         tree->members[i].key = old->members[i].key;
         left.emplace_back(&old->members[i].value, &tree->members[i].value);
       }
-      to->storage_ = std::move(tree);
-    } else {
-      std::visit(
-          [to = to](const auto& value) {
-            if constexpr (!std::same_as<std::remove_cvref_t<decltype(value)>, Tree>) to->storage_ = value;
-          },
-          from->storage_);
+      to->tree_ = std::move(tree);
     }
   }
 }
 
 inline Json::Kind Json::kind() const noexcept {
-  switch (storage_.index()) {
-    case 1:
-      return Kind::boolean;
-    case 2:
-    case 3:
-      return Kind::integer;
-    case 4:
-      return Kind::real;
-    case 5:
-      return Kind::text;
-    case 6:
-      return container()->is_object ? Kind::object : Kind::array;
-    default:
+  switch (type_) {
+    case Type::null:
       return Kind::null;
+    case Type::boolean:
+      return Kind::boolean;
+    case Type::integer:
+    case Type::large_integer:
+      return Kind::integer;
+    case Type::real:
+      return Kind::real;
+    case Type::text:
+      return Kind::text;
+    case Type::tree:
+      break;
   }
+  return container()->is_object ? Kind::object : Kind::array;
 }
 
 inline void Json::wrong_kind(std::string_view wanted) const {
   static constexpr std::string_view names[] = {"null",   "a boolean", "an integer", "a number with a fraction or exponent",
                                                "a text", "an array",  "an object"};
   std::string reason = concat("expected ", wanted, ", found ", names[static_cast<std::size_t>(kind())]);
-  if (const std::string* found = std::get_if<std::string>(&storage_)) reason.append(concat(" ", quoted(*found)));
-  if (const double* found = std::get_if<double>(&storage_)) reason.append(concat(" (", *found, ")"));
-  if (const std::uint64_t* found = std::get_if<std::uint64_t>(&storage_)) reason.append(concat(" ", *found, " beyond 64 signed bits"));
-  if (const std::int64_t* found = std::get_if<std::int64_t>(&storage_)) reason.append(concat(" ", *found));
+  if (type_ == Type::text) reason.append(concat(" ", quoted(text_)));
+  if (type_ == Type::real) reason.append(concat(" (", std::bit_cast<double>(bits_), ")"));
+  if (type_ == Type::large_integer) reason.append(concat(" ", bits_, " beyond 64 signed bits"));
+  if (type_ == Type::integer) reason.append(concat(" ", static_cast<std::int64_t>(bits_)));
   fail(reason);
 }
 
 inline bool Json::as_boolean() const {
-  if (const bool* value = std::get_if<bool>(&storage_)) return *value;
-  wrong_kind("true or false");
+  if (type_ != Type::boolean) wrong_kind("true or false");
+  return bits_ != 0;
 }
 inline std::int64_t Json::as_integer() const {
-  if (const std::int64_t* value = std::get_if<std::int64_t>(&storage_)) return *value;
-  wrong_kind("an integer");
+  if (type_ != Type::integer) wrong_kind("an integer");
+  return static_cast<std::int64_t>(bits_);
 }
 inline std::uint64_t Json::as_unsigned() const {
-  if (const std::int64_t* value = std::get_if<std::int64_t>(&storage_); value && *value >= 0) return static_cast<std::uint64_t>(*value);
-  if (const std::uint64_t* value = std::get_if<std::uint64_t>(&storage_)) return *value;
-  wrong_kind("an integer of at least 0");
+  if (type_ != Type::large_integer && (type_ != Type::integer || static_cast<std::int64_t>(bits_) < 0))
+    wrong_kind("an integer of at least 0");
+  return bits_;
 }
 inline double Json::as_number() const {
-  if (const double* value = std::get_if<double>(&storage_)) return *value;
-  if (const std::int64_t* value = std::get_if<std::int64_t>(&storage_)) return static_cast<double>(*value);
-  if (const std::uint64_t* value = std::get_if<std::uint64_t>(&storage_)) return static_cast<double>(*value);
+  if (type_ == Type::real) return std::bit_cast<double>(bits_);
+  if (type_ == Type::integer) return static_cast<double>(static_cast<std::int64_t>(bits_));
+  if (type_ == Type::large_integer) return static_cast<double>(bits_);
   wrong_kind("a number");
 }
 inline const std::string& Json::as_text() const {
-  if (const std::string* value = std::get_if<std::string>(&storage_)) return *value;
-  wrong_kind("a text");
+  if (type_ != Type::text) wrong_kind("a text");
+  return text_;
 }
 
 inline std::size_t Json::size() const {

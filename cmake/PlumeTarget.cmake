@@ -27,3 +27,6 @@ add_library(plume_native INTERFACE)
 add_library(plume::native ALIAS plume_native)
 set_target_properties(plume_native PROPERTIES EXPORT_NAME native)
 target_compile_options(plume_native INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=native>)
+
+set(plume_kernels_source "${PROJECT_SOURCE_DIR}/src/kernels.cpp")
+include("${CMAKE_CURRENT_LIST_DIR}/PlumeKernels.cmake")

@@ -16,7 +16,7 @@ struct MathTable {
 #undef PLUME_KERNELS
 
 namespace plume::inline PLUME_ABI::kernels {
-inline constexpr Levels<MathTable> math_levels PLUME_LEVELS(math_level);
+PLUME_LEVELS(MathTable, math_levels, math_level);
 }
 
 using namespace plume;

@@ -5,6 +5,7 @@
 //   PLUME_ABI        inline namespace: version and configuration, so that two builds of plume can meet in one program
 //   PLUME_INLINE     inside kernels: part of the caller, so that vectors stay in registers and the caller's instruction set applies
 //   PLUME_LEVELS     inside kernels: a family's tables of all instruction-set levels; `name` is what the table is called at each
+//   PLUME_COMPILED_KERNELS  (defined by the CMake target plume::kernels)  the fast kernels are linked, not compiled into each file
 #include <cstddef>
 #include <cstdint>
 
@@ -23,12 +24,12 @@
 #endif
 
 #define PLUME_INLINE [[gnu::always_inline]] inline
-#if defined(__x86_64__)
-#define PLUME_LEVELS(name) \
-  { &base::name, &avx2::name, &avx512::name, &avx512bf16::name }
+#if defined(PLUME_COMPILED_KERNELS)
+#define PLUME_LEVELS(Table, tables, name) extern const Levels<Table> tables
+#elif defined(__x86_64__)
+#define PLUME_LEVELS(Table, tables, name) inline constexpr Levels<Table> tables{&base::name, &avx2::name, &avx512::name, &avx512bf16::name}
 #else
-#define PLUME_LEVELS(name) \
-  { &base::name }
+#define PLUME_LEVELS(Table, tables, name) inline constexpr Levels<Table> tables{&base::name}
 #endif
 
 namespace plume::inline PLUME_ABI {

@@ -23,7 +23,7 @@ struct ActivationTable {
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<ActivationTable<float>> activation_levels PLUME_LEVELS(activation_level);
+PLUME_LEVELS(ActivationTable<float>, activation_levels, activation_level);
 
 template <class T>
 const ActivationTable<T>& activation_table() {

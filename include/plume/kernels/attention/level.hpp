@@ -142,10 +142,5 @@ inline bool has_bias(const ScoreRule<float>& rule) { return rule.slope != 0.0f |
 #undef PLUME_KERNELS
 
 namespace plume::inline PLUME_ABI::kernels {
-#if defined(__x86_64__)
-inline constexpr Levels<AttentionLevel> attention_levels{&base::attention_level, &avx2::attention_level, &avx512::attention_level,
-                                                         &avx512bf16::attention_level};
-#else
-inline constexpr Levels<AttentionLevel> attention_levels{&base::attention_level};
-#endif
+PLUME_LEVELS(AttentionLevel, attention_levels, attention_level);
 }  // namespace plume::inline PLUME_ABI::kernels

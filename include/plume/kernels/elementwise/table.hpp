@@ -28,7 +28,7 @@ struct ElementwiseTable {
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<ElementwiseTable<float>> elementwise_levels PLUME_LEVELS(elementwise_level);
+PLUME_LEVELS(ElementwiseTable<float>, elementwise_levels, elementwise_level);
 
 template <class T>
 void fill_with_zeros(View<T, 2> y) {

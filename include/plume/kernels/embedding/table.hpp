@@ -19,7 +19,7 @@ struct EmbeddingTable {
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<EmbeddingTable<float>> embedding_levels PLUME_LEVELS(embedding_level);
+PLUME_LEVELS(EmbeddingTable<float>, embedding_levels, embedding_level);
 
 template <class T>
 const EmbeddingTable<T>& embedding_table() {

@@ -32,5 +32,5 @@ struct GemmLevel {
 #undef PLUME_KERNELS
 
 namespace plume::inline PLUME_ABI::kernels {
-inline constexpr Levels<GemmLevel> gemm_levels PLUME_LEVELS(gemm_level);
+PLUME_LEVELS(GemmLevel, gemm_levels, gemm_level);
 }  // namespace plume::inline PLUME_ABI::kernels

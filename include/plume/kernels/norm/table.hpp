@@ -26,7 +26,7 @@ struct NormTable {
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<NormTable<float>> norm_levels PLUME_LEVELS(norm_level);
+PLUME_LEVELS(NormTable<float>, norm_levels, norm_level);
 
 template <class T>
 const NormTable<T>& norm_table() {

@@ -23,7 +23,7 @@ struct OptimizerTable {
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<OptimizerTable<float>> optimizer_levels PLUME_LEVELS(optimizer_level);
+PLUME_LEVELS(OptimizerTable<float>, optimizer_levels, optimizer_level);
 
 template <class T>
 const OptimizerTable<T>& optimizer_table() {

@@ -19,7 +19,7 @@ struct RopeTable {
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<RopeTable<float>> rope_levels PLUME_LEVELS(rope_level);
+PLUME_LEVELS(RopeTable<float>, rope_levels, rope_level);
 
 template <class T>
 const RopeTable<T>& rope_table() {

@@ -6,11 +6,12 @@
 #include "plume/kernels/simd/level.hpp"
 #include "plume/tensor/view.hpp"
 
+#if !defined(PLUME_COMPILED_KERNELS)
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
-
 #include <xsimd/xsimd.hpp>
+#endif
 
 #define PLUME_KERNELS "plume/kernels/simd/vector.inl.hpp"
 #include "plume/kernels/simd/for_each_level.hpp"

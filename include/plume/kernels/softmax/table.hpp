@@ -24,7 +24,7 @@ struct SoftmaxTable {
 
 namespace plume::inline PLUME_ABI::kernels {
 
-inline constexpr Levels<SoftmaxTable<float>> softmax_levels PLUME_LEVELS(softmax_level);
+PLUME_LEVELS(SoftmaxTable<float>, softmax_levels, softmax_level);
 
 template <class T>
 const SoftmaxTable<T>& softmax_table() {

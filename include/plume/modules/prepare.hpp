@@ -1,5 +1,7 @@
 #pragma once
 // Packing weights ahead of the products that use them.
+#include <vector>
+
 #include "plume/modules/linear.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -23,14 +25,22 @@ inline void prepare(const Tensor& weight, Products products = Products::forward)
   weight.storage()->keep_panels(panels);
 }
 
+// The weights of the linear layers of a module.
+template <class M>
+std::vector<Tensor> linear_weights(const M& module) {
+  std::vector<Tensor> weights;
+  walk(module, [&](std::string_view, const auto& node) {
+    if constexpr (std::same_as<std::remove_cvref_t<decltype(node)>, Linear>) {
+      if (node.weight) weights.push_back(node.weight);
+    }
+  });
+  return weights;
+}
+
 // The same for every linear layer of a module.
 template <class M>
 void prepare(const M& module, Products products = Products::forward) {
-  walk(module, [&](std::string_view, const auto& node) {
-    if constexpr (std::same_as<std::remove_cvref_t<decltype(node)>, Linear>) {
-      if (node.weight) prepare(node.weight, products);
-    }
-  });
+  for (const Tensor& weight : linear_weights(module)) prepare(weight, products);
 }
 
 }  // namespace plume::inline PLUME_ABI

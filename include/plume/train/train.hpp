@@ -56,7 +56,8 @@ class Trainer {
         optimizer_(std::visit([&](const auto& chosen) { return optimizer_of(model, chosen); }, options.optimizer)),
         context_({.threads = options.threads, .precision = options.precision}),
         folder_(options.directory + "/checkpoints"),
-        log_(options.directory + "/metrics.jsonl") {
+        log_(options.directory + "/metrics.jsonl"),
+        linear_weights_(linear_weights(model)) {
     const auto at_least = [](std::string_view name, Index value, Index least) {
       require(value >= least, "[train] ", name, " is ", value, ", expected at least ", least);
     };
@@ -256,7 +257,8 @@ class Trainer {
       tokens += trained_tokens(batch.targets);
     }
     // Weights that several micro-steps share are packed once.
-    if (options_.accumulation > 1) prepare(model_, Products::forward_and_backward);
+    if (options_.accumulation > 1)
+      for (const Tensor& weight : linear_weights_) prepare(weight, Products::forward_and_backward);
     Gradients gradients;
     double loss = 0;
     for (const TokenBatch& batch : batches_) {
@@ -437,6 +439,7 @@ class Trainer {
   Context context_;
   std::string folder_;
   MetricsLog log_;
+  std::vector<Tensor> linear_weights_;  // to prepare before each step
   TrainState state_;
   TrainResult result_;
   std::vector<TokenBatch> batches_;  // of a step; kept for their memory

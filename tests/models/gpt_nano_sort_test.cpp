@@ -101,7 +101,7 @@ TEST_CASE("every activation of block 0") {
   CHECK(worst_score <= 2e-6);
   same(probabilities, "attSm");
 
-  std::vector<AttentionSegment> segments = pass.remember(k, v);
+  auto segments = pass.remember(k, v);
   AttentionOptions options{.heads = block.attention.shape.heads, .scale = 1 / std::sqrt(static_cast<double>(head_width))};
   const Tensor y = attention(q, segments, options), projected = block.attention.output(y), h = x + projected;
   same(y, "y");

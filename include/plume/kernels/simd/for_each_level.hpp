@@ -14,8 +14,10 @@
 
 #if defined(__x86_64__)
 #if !defined(__clang__)
-// GCC's own AVX-512 headers warn about their undefined values when inlined into functions with a target.
+// GCC's own AVX-512 headers warn about their undefined values when inlined into functions with a target, and about their masks where
+// they are macros, at -O0.
 #pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif

@@ -51,7 +51,9 @@ inline void gemm(View<float, 2> c, const GemmOperand& a, const GemmOperand& b, c
   // A few rows: b is read where it lies, once.
   const View<const float, 2> x(static_cast<const float*>(a.data), {a.rows, a.columns}, {a.row_stride, 1});
   const Index cost = c.size() * a.columns;
-  parallel_for(c.columns(), reads_rows ? 64 : 128, cost, [&](Index begin, Index end) {
+  // Chunks of at least 64 rows of a weight; of large ones a sixteenth, so that each of its streams is long.
+  const Index grain = reads_rows ? std::max<Index>(64, (c.columns() / 16 + 3) / 4 * 4) : 128;
+  parallel_for(c.columns(), grain, cost, [&](Index begin, Index end) {
     const View<float, 2> part = c.columns(begin, end);
     begin_with<float>(part, start.matrix ? start.matrix.columns(begin, end) : start.matrix,
                       start.row ? View<const float, 1>(start.row.data() + begin, {end - begin}) : start.row);

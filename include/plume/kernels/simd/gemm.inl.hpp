@@ -97,11 +97,16 @@ template <class Word>
 inline void gemm_pack(float* panel, Index width, const void* data, bool is_bf16, bool rounds, Index lane_stride, Index depth_stride,
                       Index lanes, Index depth) {
   const Source source{data, is_bf16, rounds};
+  const bool is_plain = Word::step == 1 && !is_bf16 && !rounds;  // whole vectors then need no conversion
   const Index words = (depth + Word::step - 1) / Word::step;
   if (lane_stride == 1) {
     for (Index lane = 0; lane < width; lane += V::width) {
       const Index left = lanes - lane, count = left < V::width ? left : V::width;
-      for (Index word = 0; word < words; ++word) {
+      const float* const plain = static_cast<const float*>(data) + lane;
+      Index word = 0;
+      if (is_plain && count == V::width)
+        for (; word < words; ++word) V::store(panel + word * width + lane, V::load(plain + word * depth_stride));
+      for (; word < words; ++word) {
         const Index at = word * Word::step * depth_stride + lane;
         V::store(panel + word * width + lane,
                  count > 0 ? Word::across(source, at, depth_stride, count, depth - word * Word::step) : V::zero());
@@ -113,13 +118,20 @@ inline void gemm_pack(float* panel, Index width, const void* data, bool is_bf16,
     const Index count = words - word < V::width ? words - word : V::width;
     const Index left = depth - word * Word::step, elements = left < V::width * Word::step ? left : V::width * Word::step;
     for (Index lane = 0; lane < width; lane += V::width) {
-      Square square;
+      // Lanes past the panel's width are written over by the next word's.
+      const Index needed = width - lane < V::width ? width - lane : V::width;
+      float* const to = panel + word * width + lane;
+      if (is_plain && count == V::width && lanes - lane >= needed) {
+        transpose(to, width, static_cast<const float*>(data) + lane * lane_stride + word, lane_stride, needed);
+        continue;
+      }
+      float rows[V::width * V::width], columns[V::width * V::width];
       for (Index i = 0; i < V::width; ++i) {
         const Index at = (lane + i) * lane_stride + word * Word::step;
-        V::store(square.row[i], lane + i < lanes ? Word::along(source, at, elements) : V::zero());
+        V::store(rows + i * V::width, lane + i < lanes ? Word::along(source, at, elements) : V::zero());
       }
-      transpose(square);
-      for (Index i = 0; i < count; ++i) V::store(panel + (word + i) * width + lane, V::load(square.row[i]));
+      transpose(columns, V::width, rows, V::width, V::width);
+      for (Index i = 0; i < count; ++i) V::store(to + i * width, V::load(columns + i * V::width));
     }
   }
 }
@@ -142,57 +154,64 @@ inline float dot(const float* a, const T* b, Index size) {
   return V::sum(V::add(V::add(s0, s1), V::add(s2, s3)));
 }
 
-// The products of N rows of x with two rows of a weight.
+// The products of N rows of x with four rows of a weight.
 template <int N>
-struct DotRows {
-  V::Register first, second;
-  DotRows<N - 1> below;
+struct FourDots {
+  V::Register sum[4];
+  FourDots<N - 1> below;
 
   PLUME_INLINE void clear() {
-    first = second = V::zero();
+    sum[0] = sum[1] = sum[2] = sum[3] = V::zero();
     below.clear();
   }
-  PLUME_INLINE void multiply(const float* x, Index stride, Index count, V::Register w_first, V::Register w_second) {
+  PLUME_INLINE void multiply(const float* x, Index stride, Index count, V::Register w0, V::Register w1, V::Register w2, V::Register w3) {
     const V::Register value = load(x, count);
-    first = V::fma(value, w_first, first);
-    second = V::fma(value, w_second, second);
-    below.multiply(x + stride, stride, count, w_first, w_second);
+    sum[0] = V::fma(value, w0, sum[0]);
+    sum[1] = V::fma(value, w1, sum[1]);
+    sum[2] = V::fma(value, w2, sum[2]);
+    sum[3] = V::fma(value, w3, sum[3]);
+    below.multiply(x + stride, stride, count, w0, w1, w2, w3);
   }
-  PLUME_INLINE void add_to(float* y, Index stride) const {
-    y[0] += V::sum(first);
-    y[1] += V::sum(second);
-    below.add_to(y + stride, stride);
+  PLUME_INLINE void add_to(float* y, Index row_stride, Index step) const {
+    y[0] += V::sum(sum[0]);
+    y[step] += V::sum(sum[1]);
+    y[2 * step] += V::sum(sum[2]);
+    y[3 * step] += V::sum(sum[3]);
+    below.add_to(y + row_stride, row_stride, step);
   }
 };
 template <>
-struct DotRows<0> {
+struct FourDots<0> {
   PLUME_INLINE void clear() {}
-  PLUME_INLINE void multiply(const float*, Index, Index, V::Register, V::Register) {}
-  PLUME_INLINE void add_to(float*, Index) const {}
+  PLUME_INLINE void multiply(const float*, Index, Index, V::Register, V::Register, V::Register, V::Register) {}
+  PLUME_INLINE void add_to(float*, Index, Index) const {}
 };
+template <int N, class T>
+inline void four_dots(float* y, Index y_stride, const float* x, Index x_stride, const T* w, Index w_step, Index size, Index step) {
+  FourDots<N> dots;
+  dots.clear();
+  for (Index i = 0; i < size; i += V::width) {
+    const Index count = size - i < V::width ? size - i : V::width;
+    const T* const at = w + i;
+    dots.multiply(x + i, x_stride, count, load(at, count), load(at + w_step, count), load(at + 2 * w_step, count),
+                  load(at + 3 * w_step, count));
+  }
+  dots.add_to(y, y_stride, step);
+}
 
-// y (M, N) += x (M, K) w^T for a few rows of x and w (N, K) of floats or bfloat16: each row of w is read once, where it lies. Four rows of
-// x share what two rows of w load.
+// y (M, N) += x (M, K) w^T for a few rows of x and w (N, K) of floats or bfloat16: each row of w is read once, where it lies. The weight is
+// read as four streams, one a quarter of its rows: processors fetch ahead of several streams at once.
 template <class T>
 inline void few_rows_product(View<float, 2> y, View<const float, 2> x, const void* weight, Index w_stride) {
-  const Index size = x.columns(), xs = x.stride(0), fours = x.rows() / 4 * 4;
-  Index n = 0;
-  for (; n + 2 <= y.columns() && fours > 0; n += 2) {
-    const T* const w = static_cast<const T*>(weight) + n * w_stride;
-    for (Index m = 0; m < fours; m += 4) {
-      DotRows<4> rows;
-      rows.clear();
-      for (Index i = 0; i < size; i += V::width) {
-        const Index count = size - i < V::width ? size - i : V::width;
-        rows.multiply(x.row(m) + i, xs, count, load(w + i, count), load(w + w_stride + i, count));
-      }
-      rows.add_to(y.row(m) + n, y.stride(0));
-    }
-    for (Index m = fours; m < x.rows(); ++m)
-      for (Index q = 0; q < 2; ++q) y.row(m)[n + q] += dot(x.row(m), w + q * w_stride, size);
+  const T* const w = static_cast<const T*>(weight);
+  const Index size = x.columns(), step = y.columns() / 4, w_step = step * w_stride;
+  for (Index n = 0; n < step; ++n) {
+    Index m = 0;
+    for (; m + 2 <= x.rows(); m += 2) four_dots<2>(y.row(m) + n, y.stride(0), x.row(m), x.stride(0), w + n * w_stride, w_step, size, step);
+    if (m < x.rows()) four_dots<1>(y.row(m) + n, y.stride(0), x.row(m), x.stride(0), w + n * w_stride, w_step, size, step);
   }
-  for (; n < y.columns(); ++n)
-    for (Index m = 0; m < x.rows(); ++m) y.row(m)[n] += dot(x.row(m), static_cast<const T*>(weight) + n * w_stride, size);
+  for (Index n = 4 * step; n < y.columns(); ++n)
+    for (Index m = 0; m < x.rows(); ++m) y.row(m)[n] += dot(x.row(m), w + n * w_stride, size);
 }
 
 // c (M, N) += a (M, K) b (K, N) for a few rows of a, b row-major: each row of b is read once.

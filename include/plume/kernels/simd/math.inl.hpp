@@ -113,26 +113,24 @@ PLUME_INLINE float sum_lanes(Index size, Term&& term) {
   return V::sum(V::add(V::add(s0, s1), V::add(s2, s3)));
 }
 
-// A square of V::width rows, transposed in place: each round deals the rows like a deck of cards.
-struct Square {
-  float row[V::width][V::width];
-};
-inline void transpose(Square& square) {
-  V::Register rows[V::width], dealt[V::width];
+// The transpose of a square of V::width rows: each round deals the rows like a deck of cards. Only the first `rows` rows are read; for the
+// others the first stands.
+inline void transpose(float* to, Index to_stride, const float* from, Index stride, Index rows) {
+  V::Register square[V::width], dealt[V::width];
 #pragma GCC unroll 16
-  for (Index i = 0; i < V::width; ++i) rows[i] = V::load(square.row[i]);
+  for (Index i = 0; i < V::width; ++i) square[i] = V::load(from + (i < rows ? i * stride : 0));
 #pragma GCC unroll 4
   for (Index round = 1; round < V::width; round *= 2) {
 #pragma GCC unroll 8
     for (Index i = 0; i < V::width / 2; ++i) {
-      dealt[2 * i] = V::zip_low(rows[i], rows[i + V::width / 2]);
-      dealt[2 * i + 1] = V::zip_high(rows[i], rows[i + V::width / 2]);
+      dealt[2 * i] = V::zip_low(square[i], square[i + V::width / 2]);
+      dealt[2 * i + 1] = V::zip_high(square[i], square[i + V::width / 2]);
     }
 #pragma GCC unroll 16
-    for (Index i = 0; i < V::width; ++i) rows[i] = dealt[i];
+    for (Index i = 0; i < V::width; ++i) square[i] = dealt[i];
   }
 #pragma GCC unroll 16
-  for (Index i = 0; i < V::width; ++i) V::store(square.row[i], rows[i]);
+  for (Index i = 0; i < V::width; ++i) V::store(to + i * to_stride, square[i]);
 }
 
 }  // namespace plume::inline PLUME_ABI::kernels::PLUME_LEVEL

@@ -50,7 +50,7 @@ inline void gemm(View<float, 2> c, const GemmOperand& a, const GemmOperand& b, c
   }
   // A few rows: b is read where it lies, once.
   const View<const float, 2> x(static_cast<const float*>(a.data), {a.rows, a.columns}, {a.row_stride, 1});
-  const Index cost = c.size() * a.columns;
+  const Index cost = 4 * c.size() * a.columns;  // reading a weight costs more than its products
   // Chunks of at least 64 rows of a weight; of large ones a sixteenth, so that each of its streams is long.
   const Index grain = reads_rows ? std::max<Index>(64, (c.columns() / 16 + 3) / 4 * 4) : 128;
   parallel_for(c.columns(), grain, cost, [&](Index begin, Index end) {

@@ -34,7 +34,7 @@ inline void pause() {
 template <class Ready>
 bool wait_awake(Ready&& ready) {
   using Clock = std::chrono::steady_clock;
-  constexpr auto pausing = std::chrono::microseconds(30), yielding = std::chrono::microseconds(60);
+  constexpr auto pausing = std::chrono::microseconds(50), yielding = std::chrono::microseconds(1000);
   if (ready()) return true;
   const Clock::time_point begin = Clock::now();
   for (Clock::duration waited{}; waited < yielding; waited = Clock::now() - begin) {

@@ -145,7 +145,10 @@ int main(int argc, char** argv) {
       report.set("program", "plume").set("version", bench::built_with()).set("model", name).set("precision", type);
       report.set("prompt", prompts.front()).set("tokens", generated).set("threads", threads.front()).set("results", std::move(list));
       report.set("decode_tokens_per_second", results[1].rate.median).set("decode_bytes_per_second", bytes * results[1].rate.median);
-      report.set("weight_bytes", bytes).set("read_gb_per_s", 1e-9 * read.median).set("read_bytes_per_second", read.median);
+      report.set("share_of_read", results[1].share_of_read)
+          .set("weight_bytes", bytes)
+          .set("read_gb_per_s", 1e-9 * read.median)
+          .set("read_bytes_per_second", read.median);
       report.set("peak_rss_bytes", rss);
       std::printf("%s\n", plume::dump(report).c_str());
       return;

@@ -81,7 +81,8 @@ class Session {
       Pass pass{.segments = {{static_cast<Index>(part.size()), &cache_}}, .stop = stop_};
       const Tensor hidden = model_->decoder.hidden(part, pass);
       computed_rows_ += hidden.rows();
-      if (part.size() == pending.size()) logits_ = model_->decoder.logits(hidden.rows(hidden.rows() - 1, hidden.rows())).to(DType::f32);
+      if (part.size() == pending.size()) logits_ = model_->decoder.logits(hidden.rows(hidden.rows() - 1, hidden.rows()));
+      if (logits_.dtype() == DType::f64) logits_ = logits_.to(DType::f32);
     }
     logits_of_ = count;
   }

@@ -33,6 +33,10 @@ void in_blocks(GemmFunction<T> product, View<T, 2> c, View<const T, 2> a, View<c
 template <class T>
 void begin_with(View<T, 2> c, View<const T, 2> matrix, View<const T, 1> row) {
   if (matrix.data() == c.data() && !row) return;
+  if (!matrix && !row && c.stride(1) == 1) {
+    for (Index r = 0; r < c.rows(); ++r) std::fill_n(c.row(r), c.columns(), T(0));
+    return;
+  }
   for (Index r = 0; r < c.rows(); ++r)
     for (Index s = 0; s < c.columns(); ++s) c(r, s) = (matrix ? matrix(r, s) : T(0)) + (row ? row[s] : T(0));
 }

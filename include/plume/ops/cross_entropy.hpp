@@ -52,13 +52,16 @@ inline Tensor cross_entropy(const Tensor& logits, std::span<const TokenId> targe
   });
 }
 
+// Rows whose logits classifier_loss holds at one time.
+inline constexpr Index classifier_chunk = 256;
+
 // classifier_loss: cross_entropy(linear(x, weight, bias), targets) without ever holding all logits.
 //   x (T, C), weight (V, C), bias (V, may be absent), targets (T, -1 = not trained) -> scalar
 // Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the backward pass, which scales them.
 // Memory: chunk x V, and one gradient of the weight.
 inline Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
                               double normalizer = 0) {
-  constexpr Index chunk = 256;
+  constexpr Index chunk = classifier_chunk;
   require(weight.rank() == 2 && x.columns() == weight.columns() && x.dtype() == weight.dtype(), "[classifier_loss] x is ", x.shape(),
           " of ", x.dtype(), ", weight is ", weight.shape(), " of ", weight.dtype());
   require(!bias || bias.size() == weight.rows(), "[classifier_loss] weight is ", weight.shape(), " but bias is ", bias.shape());

@@ -5,6 +5,7 @@
 #include "plume/generate/generate.hpp"
 
 #include "command_line.hpp"
+#include "plume/base/json.hpp"
 #include "plume/models/load.hpp"
 
 int main(int argc, char** argv) {

@@ -11,9 +11,12 @@
 #include <filesystem>
 
 #include "command_line.hpp"
+#include "plume/base/json.hpp"
 #include "plume/data/token_dataset.hpp"
 #include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
+#include "plume/tokenizer/characters.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
 #include "plume/train/named_configs.hpp"
 #include "plume/train/predicted_memory.hpp"
 #include "plume/train/train.hpp"

@@ -2,6 +2,7 @@
 // Everything. Programs that want less include single rooms: plume/ops/ops.hpp, plume/models/load.hpp, plume/generate/session.hpp …
 #include "plume/autograd/gradient_check.hpp"
 #include "plume/autograd/recompute.hpp"
+#include "plume/base/json.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/generate/score.hpp"
 #include "plume/models/load.hpp"
@@ -10,6 +11,8 @@
 #include "plume/optim/adamw.hpp"
 #include "plume/optim/schedule.hpp"
 #include "plume/optim/sgd.hpp"
+#include "plume/tokenizer/characters.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
 #include "plume/tokenizer/train_byte_bpe.hpp"
 #include "plume/train/named_configs.hpp"
 #include "plume/train/train.hpp"

@@ -16,14 +16,7 @@ struct Mlp {
   Linear up, down;
   Activation rule = {};
 
-  static Mlp described(const MlpShape& shape, DType dtype = DType::f32) {
-    Mlp module;
-    if (shape.gated) module.gate = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
-    module.up = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
-    module.down = Linear::described({shape.hidden, shape.width, shape.bias}, dtype);
-    module.rule = shape.activation;
-    return module;
-  }
+  PLUME_FUNCTION static Mlp described(const MlpShape& shape, DType dtype = DType::f32);
   Tensor operator()(const Tensor& x) const { return down(gate.weight ? gated(gate(x), up(x), rule) : activation(up(x), rule)); }
 
   template <class Self>
@@ -35,3 +28,18 @@ struct Mlp {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Mlp Mlp::described(const MlpShape& shape, DType dtype) {
+  Mlp module;
+  if (shape.gated) module.gate = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
+  module.up = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
+  module.down = Linear::described({shape.hidden, shape.width, shape.bias}, dtype);
+  module.rule = shape.activation;
+  return module;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

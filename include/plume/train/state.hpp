@@ -104,7 +104,9 @@ inline TrainState read_train_state(const Json& json) {
 template <class M>
 std::string model_description(const M& model) {
   std::string text;
-  if constexpr (requires {
+  if constexpr (requires { { model.description() } -> std::convertible_to<std::string>; }) {
+    text = model.description();
+  } else if constexpr (requires {
                   { model.config } -> std::convertible_to<Config>;
                 }) {
     const Config& c = model.config;

@@ -55,7 +55,7 @@ inline Batch batch_of(const Tensors& tensors) {
   const auto lengths = values_of(tensors.at("lengths"));
   return {ids("input_ids"), ids("targets"), std::vector<Index>(lengths.begin(), lengths.end())};
 }
-inline Batch batch_of(const std::string& base) { return batch_of(read_safetensors(golden("models/" + base + "/golden.safetensors"))); }
+inline Batch batch_of(const std::string& base) { return batch_of(plume_test::read_safetensors(golden("models/" + base + "/golden.safetensors"))); }
 
 inline Tensor logits_of(const Model& model, const Batch& batch, const plume::LinearAdapters* adapter = nullptr) {
   Pass pass;

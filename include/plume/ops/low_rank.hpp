@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "plume/ops/add.hpp"
 #include "plume/ops/dropout.hpp"
 #include "plume/ops/linear.hpp"
 
@@ -40,22 +41,21 @@ inline Tensor input_of(const LowRankRows& part, const Tensor& x) {
   const NoTape no_tape;
   return dropout(x.rows(part.begin, part.end), part.dropout);
 }
-inline void scale_in_place(const Tensor& x, double factor) {
-  visit_float(x.dtype(),
-              [&]<class T>() { kernels::scale<T>(x.view<T, 2>(), x.view<const T, 2>(), static_cast<T>(factor), kernels::Write::over); });
+inline Tensor scaled(const Tensor& x, double factor) {
+  const NoTape no_tape;
+  return scale(x, factor);
 }
 inline void low_rank_backward(Gradients& d, const Tensor& dy, const Tensor& x, const LowRankRows& part, const Tensor& reduced) {
   const LowRank& term = part.term;
-  const Tensor dreduced = like(reduced);
+  const Tensor sum = Tensor::zeros(reduced.shape(), reduced.dtype());
   visit_float(dy.dtype(), [&]<class T>() {
     const auto gradient = dy.view<const T, 2>().rows(part.begin, part.end);
     const Tensor db = d[term.b];
-    dreduced.fill(0);
     for_outputs(term, [&](Index begin, Index end) {
-      kernels::gemm<T>(dreduced.view<T, 2>(), gradient.columns(begin, end), term.b.rows(begin, end).view<const T, 2>());
+      kernels::gemm<T>(sum.view<T, 2>(), gradient.columns(begin, end), term.b.rows(begin, end).view<const T, 2>());
       if (db) kernels::gemm<T>(db.rows(begin, end).view<T, 2>(), gradient.columns(begin, end).transposed(), reduced.view<const T, 2>());
     });
-    scale_in_place(dreduced, term.scale);
+    const Tensor dreduced = scaled(sum, term.scale);
     if (const auto da = d.target(term.a); da.tensor)
       kernels::gemm<T>(da.tensor.view<T, 2>(), dreduced.view<const T, 2>().transposed(), input_of(part, x).view<const T, 2>(),
                        start_of<T>(da));
@@ -92,14 +92,15 @@ inline Tensor low_rank_linear(const Tensor& x, const Tensor& weight, const Tenso
   }();
   PoolVector<Tensor> reduced;  // scale (dropout(x) a^T) of each part
   for (const LowRankRows& part : parts) {
-    reduced.push_back(like(x, {part.end - part.begin, part.term.a.rows()}));
+    const LowRank& term = part.term;
+    const Tensor inner = like(x, {part.end - part.begin, term.a.rows()});
     visit_float(x.dtype(), [&]<class T>() {
-      const auto into = reduced.back().view<T, 2>();
-      kernels::gemm<T>(into, ops_detail::input_of(part, x).view<const T, 2>(), part.term.a.view<const T, 2>().transposed(), {});
-      ops_detail::scale_in_place(reduced.back(), part.term.scale);
-      ops_detail::for_outputs(part.term, [&](Index begin, Index end) {
-        kernels::gemm<T>(y.view<T, 2>().rows(part.begin, part.end).columns(begin, end), into,
-                         part.term.b.rows(begin, end).view<const T, 2>().transposed());
+      kernels::gemm<T>(inner.view<T, 2>(), ops_detail::input_of(part, x).view<const T, 2>(), term.a.view<const T, 2>().transposed(), {});
+      reduced.push_back(ops_detail::scaled(inner, term.scale));
+      const auto rows = y.view<T, 2>().rows(part.begin, part.end);
+      ops_detail::for_outputs(term, [&](Index begin, Index end) {
+        kernels::gemm<T>(rows.columns(begin, end), reduced.back().view<const T, 2>(),
+                         term.b.rows(begin, end).view<const T, 2>().transposed());
       });
     });
   }

@@ -235,8 +235,7 @@ void merge(M& model, Adapter& adapter) {
     const LowRank& term = layer.change.term;
     Tensor weight = layer.base.to(compute_type(layer.base.dtype()));
     visit_float(weight.dtype(), [&]<class T>() {
-      const Tensor scaled = term.b.copy();
-      ops_detail::scale_in_place(scaled, term.scale);
+      const Tensor scaled = ops_detail::scaled(term.b, term.scale);
       ops_detail::for_outputs(term, [&](Index begin, Index end) {
         kernels::gemm<T>(weight.rows(begin, end).view<T, 2>(), scaled.rows(begin, end).view<const T, 2>(), term.a.view<const T, 2>());
       });

@@ -16,7 +16,9 @@ using plume::PoolVector;
 using plume::Segment;
 using plume::TokenId;
 
-inline Model base_model(const std::string& name, DType dtype = DType::f32) { return plume::load(golden("models/" + name), {.dtype = dtype}); }
+inline Model base_model(const std::string& name, DType dtype = DType::f32) {
+  return plume::load(golden("models/" + name), {.dtype = dtype});
+}
 
 // A and B uniform; the same bits on every machine.
 inline Adapter random_adapter(const auto& model, const Lora& options, double size = 0.3) {
@@ -55,7 +57,9 @@ inline Batch batch_of(const Tensors& tensors) {
   const auto lengths = values_of(tensors.at("lengths"));
   return {ids("input_ids"), ids("targets"), std::vector<Index>(lengths.begin(), lengths.end())};
 }
-inline Batch batch_of(const std::string& base) { return batch_of(plume_test::read_safetensors(golden("models/" + base + "/golden.safetensors"))); }
+inline Batch batch_of(const std::string& base) {
+  return batch_of(plume_test::read_safetensors(golden("models/" + base + "/golden.safetensors")));
+}
 
 inline Tensor logits_of(const Model& model, const Batch& batch, const plume::LinearAdapters* adapter = nullptr) {
   Pass pass;

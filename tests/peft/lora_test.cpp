@@ -61,7 +61,8 @@ TEST_CASE("adapters of peft give the logits, the loss and the gradients of peft,
       for (const LoraLayer& layer : adapter.all())
         for (const auto& [part, tensor] : {std::pair{".lora_A", layer.change.term.a}, {".lora_B", layer.change.term.b}}) {
           const Tensor& wanted = expected.at("gradient." + layer.module + part);
-          CHECK_MESSAGE(distance(gradients.at(tensor), wanted) / std::max(largest(wanted), 1e-3 * largest_of_all) < 10 * tolerance, layer.module, part);
+          CHECK_MESSAGE(distance(gradients.at(tensor), wanted) / std::max(largest(wanted), 1e-3 * largest_of_all) < 10 * tolerance,
+                        layer.module, part);
           ++compared;
         }
       CHECK(compared == watched.size());
@@ -166,7 +167,8 @@ TEST_CASE("two adapters and none in one ragged batch are three runs of their own
       const Model model = base_model(base, dtype);
       const Adapter first = random_adapter(model, {.rank = 2, .seed = 1}), second = random_adapter(model, every_layer);
       const std::vector<TokenId>& ids = batch_of(base).inputs;
-      const std::vector<std::pair<Index, const Adapter*>> parts{{7, &first}, {1, nullptr}, {13, &second}, {5, &second}, {19, nullptr}, {3, &first}};
+      const std::vector<std::pair<Index, const Adapter*>> parts{{7, &first},  {1, nullptr},  {13, &second},
+                                                                {5, &second}, {19, nullptr}, {3, &first}};
       Pass together;
       Index total = 0;
       for (const auto& [tokens, adapter] : parts) {
@@ -178,11 +180,13 @@ TEST_CASE("two adapters and none in one ragged batch are three runs of their own
       for (const auto& [tokens, adapter] : parts) {
         Pass alone;
         alone.segments = {{tokens, nullptr, adapter}};
-        const Tensor expected = model.logits(std::span(ids).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(tokens)), alone);
+        const Tensor expected =
+            model.logits(std::span(ids).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(tokens)), alone);
         CHECK(relative_distance(all.rows(begin, begin + tokens), expected) < (dtype == DType::f64 ? 1e-12 : 1e-5));
         if (adapter != nullptr) {
           Pass plain;
-          CHECK(distance(expected, model.logits(std::span(ids).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(tokens)), plain)) > 1e-2);
+          CHECK(distance(expected, model.logits(std::span(ids).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(tokens)),
+                                                plain)) > 1e-2);
         }
         begin += tokens;
       }
@@ -340,10 +344,14 @@ TEST_CASE("targets: names of ours and of Hugging Face, whole paths, stars, all-l
   const std::string unmatched = message_of([&] { attach(model, {.targets = {"q_proj", "c_attn"}}); });
   CHECK(holds(unmatched, "\"c_attn\""));
   CHECK(holds(unmatched, "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head"));
-  CHECK(holds(message_of([&] { attach(model, {.targets = {"proj"}}); }), "\"proj\""));     // no end of a name
+  CHECK(holds(message_of([&] { attach(model, {.targets = {"proj"}}); }), "\"proj\""));        // no end of a name
   CHECK(holds(message_of([&] { attach(fused, {.targets = {"lm_head"}}); }), "\"lm_head\""));  // tied: the embedding
-  const Adapter patterns = attach(model, {.rank = 4, .alpha = 6, .targets = {"all-linear"}, .rank_pattern = {{"layers.1.self_attn.q_proj", 2}, {"q_proj", 3}},
-                                          .alpha_pattern = {{"down_proj", 5}}, .rslora = true});
+  const Adapter patterns = attach(model, {.rank = 4,
+                                          .alpha = 6,
+                                          .targets = {"all-linear"},
+                                          .rank_pattern = {{"layers.1.self_attn.q_proj", 2}, {"q_proj", 3}},
+                                          .alpha_pattern = {{"down_proj", 5}},
+                                          .rslora = true});
   CHECK(patterns.at("blocks.0.attention.q").change.term.a.rows() == 3);
   CHECK(patterns.at("blocks.1.attention.q").change.term.b.columns() == 2);
   CHECK(patterns.at("model.layers.0.mlp.down_proj").change.term.scale == doctest::Approx(2.5));
@@ -353,7 +361,8 @@ TEST_CASE("targets: names of ours and of Hugging Face, whole paths, stars, all-l
 
 TEST_CASE("A starts uniform within 1/sqrt(inputs), a function of the seed") {
   const Model model = base_model("llama");
-  const Adapter adapter = attach(model, {.rank = 16, .seed = 1}), same = attach(model, {.rank = 16, .seed = 1}), other = attach(model, {.rank = 16, .seed = 2});
+  const Adapter adapter = attach(model, {.rank = 16, .seed = 1}), same = attach(model, {.rank = 16, .seed = 1}),
+                other = attach(model, {.rank = 16, .seed = 2});
   const Tensor a = adapter.all()[0].change.term.a;
   double sum = 0, squares = 0;
   for (const double value : values_of(a)) {

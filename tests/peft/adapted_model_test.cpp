@@ -151,40 +151,6 @@ TEST_CASE("an adapter resumed after any step ends with the same bits: dropout of
   }
 }
 
-TEST_CASE("a checkpoint of another adapter or another base is refused") {
-  const toy::Data data;
-  const Decoder base = toy_base(data), other = toy::model(data.tokenizer.vocabulary(), 9);
-  const TemporaryFolder folder;
-  const auto run = [&](const Decoder& model, const Lora& lora) {
-    Adapter adapter = attach(model, lora);
-    AdaptedModel adapted(model, adapter);
-    PackedWindows windows(data.training, {.sequence = 32, .seed = 3});
-    TrainOptions options = tuning(3);
-    options.directory = folder.path();
-    options.resume = Resume::newest;
-    train(adapted, windows, NoEvaluation{}, options);
-  };
-  run(base, toy_lora);
-  CHECK_NOTHROW(run(base, toy_lora));
-  Lora changed = toy_lora;
-  SUBCASE("another base") { CHECK_THROWS_AS(run(other, toy_lora), ConfigError); }
-  SUBCASE("another alpha") { changed.alpha = 9; }
-  SUBCASE("another rank") { changed.rank = 5; }
-  SUBCASE("another dropout") { changed.dropout = 0.2; }
-  SUBCASE("other layers") { changed.targets = {"q_proj"}; }
-  SUBCASE("an alpha pattern") { changed.alpha_pattern = {{"q_proj", 3}}; }
-  if (changed.alpha != toy_lora.alpha || changed.rank != toy_lora.rank || changed.dropout != toy_lora.dropout ||
-      changed.targets != toy_lora.targets || !changed.alpha_pattern.empty()) {
-    std::string field;
-    try {
-      run(base, changed);
-    } catch (const ConfigError& error) {
-      field = error.where().field;
-    }
-    CHECK(field == "manifest.model");
-  }
-}
-
 TEST_CASE("gradients released one by one, and recomputed activations, train the same adapter") {
   const toy::Data data;
   const Decoder base = toy_base(data);

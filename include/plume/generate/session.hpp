@@ -9,9 +9,9 @@
 namespace plume::inline PLUME_ABI {
 
 struct SessionOptions {
-  Index context = 0;    // tokens remembered at most; 0: what the model was made for
-  int threads = 0;      // 0: all CPUs of the process
-  StopToken stop = {};  // raised from another thread: the running call throws Cancelled, and the session can go on
+  Index context = 0;                        // tokens remembered at most; 0: what the model was made for
+  int threads = 0;                          // 0: all CPUs of the process
+  StopToken stop = {};                      // raised from another thread: the running call throws Cancelled, and the session can go on
   const LinearAdapters* adapter = nullptr;  // that the sequence goes through; it must outlive the session
 };
 
@@ -19,7 +19,11 @@ struct SessionOptions {
 class Session {
  public:
   explicit Session(const Model& model, const SessionOptions& options = {})
-      : model_(&model), context_(ContextOptions{.threads = options.threads}), stop_(options.stop), adapter_(options.adapter), cache_(shape(model, options)) {}
+      : model_(&model),
+        context_(ContextOptions{.threads = options.threads}),
+        stop_(options.stop),
+        adapter_(options.adapter),
+        cache_(shape(model, options)) {}
 
   // Adds tokens to the sequence. They are computed when logits are needed.
   void feed(std::span<const TokenId> ids) {

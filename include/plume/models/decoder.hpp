@@ -55,8 +55,8 @@ struct Decoder {
     return logits(states, pass.adapted);
   }
 
-  // Mean cross-entropy of targets (T, -1 = not trained), without ever holding all logits (unless an adapter changes the head). `normalizer` replaces the number of trained
-  // tokens, for batches that are accumulated over several passes.
+  // Mean cross-entropy of targets (T, -1 = not trained), without ever holding all logits (unless an adapter changes the head). `normalizer`
+  // replaces the number of trained tokens, for batches that are accumulated over several passes.
   Tensor loss(std::span<const TokenId> inputs, std::span<const TokenId> targets, Pass& pass, double normalizer = 0) const {
     const Tensor states = hidden(inputs, pass);
     if (pass.adapted.change(head_weight())) return cross_entropy(head(states, pass.adapted), targets, normalizer);

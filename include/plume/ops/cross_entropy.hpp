@@ -56,13 +56,13 @@ inline constexpr Index classifier_chunk = 256;
 
 // classifier_loss: cross_entropy(linear(x, weight, bias), targets) without ever holding all logits.
 //   x (T, C), weight (V, C), bias (V, may be absent), targets (T, -1 = not trained) -> scalar
-// The weight of an f32 x may be bf16. Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the backward pass, which scales them.
-// Memory: chunk x V, and one gradient of the weight.
+// The weight of an f32 x may be bf16. Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the
+// backward pass, which scales them. Memory: chunk x V, and one gradient of the weight.
 inline Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
                               double normalizer = 0) {
   constexpr Index chunk = classifier_chunk;
-  require(weight.rank() == 2 && x.columns() == weight.columns() && ops_detail::is_weight_for(weight, x), "[classifier_loss] x is ", x.shape(),
-          " of ", x.dtype(), ", weight is ", weight.shape(), " of ", weight.dtype());
+  require(weight.rank() == 2 && x.columns() == weight.columns() && ops_detail::is_weight_for(weight, x), "[classifier_loss] x is ",
+          x.shape(), " of ", x.dtype(), ", weight is ", weight.shape(), " of ", weight.dtype());
   require(!bias || bias.size() == weight.rows(), "[classifier_loss] weight is ", weight.shape(), " but bias is ", bias.shape());
   const Index vocabulary = weight.rows(), trained = ops_detail::check_targets("classifier_loss", targets, x.rows(), vocabulary);
   const double divisor = normalizer > 0 ? normalizer : static_cast<double>(std::max<Index>(trained, 1));

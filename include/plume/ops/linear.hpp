@@ -38,9 +38,8 @@ inline void linear_backward(Gradients& d, const Tensor& dy, const Tensor& x, con
   visit_float(dy.dtype(), [&]<class T>() {
     const auto gradient = dy.view<const T, 2>();
     if (const auto dx = d.target(x); dx.tensor) {
-      with_weight<T>(weight, [&](auto w) {
-        kernels::gemm<T>(dx.tensor.view<T, 2>(), gradient, w, start_of<T>(dx), {}, backward_panels(weight));
-      });
+      with_weight<T>(weight,
+                     [&](auto w) { kernels::gemm<T>(dx.tensor.view<T, 2>(), gradient, w, start_of<T>(dx), {}, backward_panels(weight)); });
     }
     if (const auto dweight = d.target(weight); dweight.tensor)
       kernels::gemm<T>(dweight.tensor.view<T, 2>(), gradient.transposed(), x.view<const T, 2>(), start_of<T>(dweight));
@@ -64,9 +63,8 @@ inline Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias =
                        ops_detail::forward_panels(weight));
     });
   });
-  return traced("linear", y, {x, weight, bias}, [=](Gradients& d, const Tensor& dy) {
-    ops_detail::linear_backward(d, dy, x, weight, bias);
-  });
+  return traced("linear", y, {x, weight, bias},
+                [=](Gradients& d, const Tensor& dy) { ops_detail::linear_backward(d, dy, x, weight, bias); });
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -27,6 +27,7 @@ struct GenerateOptions {
   Index context = 0;                   // 0: what the model was made for
   int threads = 0;                     // 0: all CPUs of the process
   StopToken cancel = {};
+  const LinearAdapters* adapter = nullptr;  // an Adapter of the model; used by generate(model, …), a Session has its own
 };
 
 struct Generated {
@@ -104,7 +105,7 @@ inline std::vector<TokenId> prompt_tokens(const Model& model, std::string_view p
 
 // Completes a prompt:  generate(model, "Once upon a time", {.max_tokens = 100}, [](std::string_view piece) { std::cout << piece; });
 inline Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options = {}, const OnText& on_text = {}) {
-  Session session(model, {.context = options.context, .threads = options.threads, .stop = options.cancel});
+  Session session(model, {.context = options.context, .threads = options.threads, .stop = options.cancel, .adapter = options.adapter});
   session.feed(prompt_tokens(model, prompt));
   return generate(session, options, on_text);
 }

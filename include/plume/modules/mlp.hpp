@@ -24,7 +24,9 @@ struct Mlp {
     module.rule = shape.activation;
     return module;
   }
-  Tensor operator()(const Tensor& x) const { return down(gate.weight ? gated(gate(x), up(x), rule) : activation(up(x), rule)); }
+  Tensor operator()(const Tensor& x, const AdaptedRows& adapted = {}) const {
+    return down(gate.weight ? gated(gate(x, adapted), up(x, adapted), rule) : activation(up(x, adapted), rule), adapted);
+  }
 
   template <class Self>
   static void visit(Self& self, auto&& f) {

@@ -85,10 +85,15 @@ class ChatReader {
       const std::size_t end = std::min(text_.find('\n', begin), text_.size());
       const std::string_view line = text_.substr(begin, end - begin);
       ++number;
-      if (line.find_first_not_of(" \t\r") == line.npos)
+      if (line.find_first_not_of(" \t\r") == line.npos) {
         ++file_.blank_lines;
-      else
-        row([&] { placed(number - 1, before_ + begin, [&] { add(Json::parse(line, {.path = path_, .limits = options_.limits})); }); });
+      } else {
+        row([&] {
+          if (const std::uint64_t most = options_.limits.max_json_bytes; line.size() > most)
+            throw LimitError({.path = path_, .offset = before_ + begin, .line = number}, "max_json_bytes", most, line.size());
+          placed(number - 1, before_ + begin, [&] { add(Json::parse(line, {.path = path_, .limits = options_.limits})); });
+        });
+      }
       begin = end + 1;
     }
   }

@@ -66,7 +66,10 @@ class ChatReader {
       before_ = 3;
       text_.remove_prefix(3);
     }
-    if (path_.ends_with(".jsonl") || path_.ends_with(".ndjson"))
+    const bool lines = path_.ends_with(".jsonl") || path_.ends_with(".ndjson");
+    if (const std::uint64_t most = options_.limits.max_text_bytes; !lines && text_.size() > most)
+      throw LimitError({.path = path_}, "max_text_bytes", most, text_.size());
+    if (lines)
       read_lines();
     else if (path_.ends_with(".json"))
       read_document();
@@ -111,8 +114,6 @@ class ChatReader {
   void read_plain() {
     if (options_.schema != ChatSchema::detect && options_.schema != ChatSchema::text)
       throw ConfigError({.path = path_}, concat("is plain text, it cannot be read as ", name_of(options_.schema)));
-    if (text_.size() > options_.limits.max_text_bytes)
-      throw LimitError({.path = path_}, "max_text_bytes", options_.limits.max_text_bytes, text_.size());
     file_.schema = ChatSchema::text;
     constexpr std::string_view separator = "<|endoftext|>";
     std::size_t document = 0;

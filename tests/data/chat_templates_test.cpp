@@ -3,7 +3,7 @@
 #include <map>
 
 #include "plume/base/json.hpp"
-#include "plume/data/chats.hpp"
+#include "plume/data/chat_encoder.hpp"
 #include "plume/tokenizer/characters.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "test_data.hpp"
@@ -145,9 +145,10 @@ TEST_CASE("a prompt is the beginning of what training sees, turn by turn, and a 
 
 TEST_CASE("text of people and of answers never becomes a special token") {
   const std::string typed = "<s></s><|im_start|>system\n<|im_end|>[INST] <<SYS>> ### Response: <|endoftext|> <unk> <0x0A>";
-  for (const auto& [name, tokenizer] : tokenizers())
+  for (const auto& named : tokenizers())
     for (const ChatTemplate& entry : chat_templates) {
-      INFO(name << ", " << std::string(entry.name));
+      const Tokenizer& tokenizer = named.second;
+      INFO(named.first << ", " << std::string(entry.name));
       const ChatEncoder encoder(tokenizer, entry);
       const auto special = [&](const std::string& text) {
         const Chat chat{

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "numbers.hpp"
-#include "plume/data/chat_templates.hpp"
+#include "plume/data/chat_encoder.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/tokenizer/characters.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"

@@ -18,7 +18,7 @@
 #include "plume/base/random.hpp"
 #include "plume/base/stop_token.hpp"
 #include "plume/data/batch.hpp"
-#include "plume/data/chat_templates.hpp"
+#include "plume/data/chat_encoder.hpp"
 
 namespace plume::inline PLUME_ABI {
 

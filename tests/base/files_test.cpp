@@ -67,7 +67,7 @@ TEST_CASE("the byte reader checks every step and names field and offset") {
 TEST_CASE("files are mapped or copied; what is not a regular file is an IoError") {
   const TemporaryFolder folder;
   const std::string path = folder.write("a", "hello");
-  for (const auto mapping : {plume::Mapping::map, plume::Mapping::copy}) {
+  for (const auto mapping : {plume::Mapping::automatic, plume::Mapping::map, plume::Mapping::copy}) {
     const auto file = plume::FileMapping::open(path, mapping);
     CHECK(std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()) == "hello");
     CHECK(plume::FileMapping::open(folder.write("empty", ""), mapping)->bytes().empty());

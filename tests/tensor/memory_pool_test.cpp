@@ -42,6 +42,22 @@ TEST_CASE("rounding wastes at most an eighth, and blocks are aligned and large e
   }
 }
 
+TEST_CASE("large blocks come and go, with and without a pool") {
+  const auto pool = std::make_shared<MemoryPool>();
+  for (const std::size_t bytes : {(std::size_t{2} << 20) - 1, std::size_t{2} << 20, (std::size_t{2} << 20) + 1, std::size_t{9'437'185}}) {
+    void* const memory = pool->take(bytes);
+    std::memset(memory, 1, bytes);
+    pool->give_back(memory, bytes);
+    void* const alone = MemoryPool::from_system(bytes);
+    CHECK(reinterpret_cast<std::uintptr_t>(alone) % tensor_alignment == 0);
+    std::memset(alone, 1, bytes);
+    MemoryPool::to_system(alone, bytes);  // a sanitizer sees an alignment that is not the one of the allocation
+  }
+  CHECK(pool->bytes_held() > 0);
+  pool->release();
+  CHECK(pool->bytes_held() == 0);
+}
+
 TEST_CASE("an impossible size is OutOfMemory, not a small block") {
   const auto pool = std::make_shared<MemoryPool>();
   CHECK_THROWS_AS(static_cast<void>(pool->take(~std::size_t{0})), OutOfMemory);

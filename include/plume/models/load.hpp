@@ -1,6 +1,6 @@
 #pragma once
 // Reading models: a Hugging Face directory, or a llama2.c .bin file. Everything is verified before weights are touched; weights stay
-// memory-mapped where their type and layout allow.
+// where the file is read to, or memory-mapped, where their type and layout allow.
 #include <unordered_map>
 
 #include "plume/base/files.hpp"
@@ -16,7 +16,7 @@ namespace plume::inline PLUME_ABI {
 struct LoadOptions {
   DType dtype = DType::f32;    // weights become this type: f32; bf16 (matrices alone, half the memory; computes in f32); f64 for exact work
   std::string tokenizer = {};  // file or directory; empty: beside the weights, if it is there
-  Mapping mapping = Mapping::map;
+  Mapping mapping = Mapping::automatic;
   Symlinks symlinks = Symlinks::refuse;  // of shards that an index names
   Limits limits = {};
 };

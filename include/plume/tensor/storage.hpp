@@ -60,7 +60,7 @@ class Storage {
   Storage& operator=(const Storage&) = delete;
   ~Storage() {
     if (kind_ != StorageKind::owned || data_ == nullptr) return;
-    pool_ ? pool_->give_back(data_, bytes_) : MemoryPool::to_system(data_);
+    pool_ ? pool_->give_back(data_, bytes_) : MemoryPool::to_system(data_, bytes_);
   }
 
   std::byte* data() const { return data_; }

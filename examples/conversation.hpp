@@ -5,7 +5,6 @@
 //   Conversation talk(model, plume::chat_template("plain"), {.threads = 2});
 //   Answer answer = talk.ask("Hello", {.max_tokens = 100}, [](std::string_view piece) { ... });
 #include <algorithm>
-#include <optional>
 
 #include "plume/data/chat_encoder.hpp"
 #include "plume/generate/generate.hpp"
@@ -27,18 +26,15 @@ class Conversation {
   using Index = plume::Index;
 
   Conversation(const plume::Model& model, const plume::ChatTemplate& form, const plume::SessionOptions& options)
-      : model_(model), options_(options), encoder_(model.tokenizer, form), session_(std::in_place, model, options) {}
+      : model_(model), encoder_(model.tokenizer, form), session_(model, options) {}
 
-  Index context() const { return session_->context(); }
+  Index context() const { return session_.context(); }
   const plume::ChatTemplate& form() const { return encoder_.chat_template(); }
 
-  // The session begins anew with another adapter (null: none), which must outlive its use; the conversation goes on.
-  void use(const plume::LinearAdapters* adapter) {
-    options_.adapter = adapter;
-    session_.emplace(model_, options_);
-    continues_ = false;
-  }
+  // The conversation goes on through another adapter (null: none), which must outlive its use, and must be let go before it ends.
+  void use(const plume::LinearAdapters* adapter) { session_.use(adapter); }
   void use(const plume::ChatTemplate& form) {
+    if (form.name == this->form().name) return;
     encoder_ = plume::ChatEncoder(model_.tokenizer, form);
     continues_ = false;
   }
@@ -65,21 +61,21 @@ class Conversation {
   }
   // The same for a last message that has no answer yet.
   Answer answer(plume::GenerateOptions options, const plume::OnText& on_text) {
-    const Index held = static_cast<Index>(session_->tokens().size()), computed = session_->computed_rows();
+    const Index held = static_cast<Index>(session_.tokens().size()), computed = session_.computed_rows();
     const bool continued = continues_;
     const auto unsay = [&] {
       messages_.pop_back();
-      continues_ = continued && held <= static_cast<Index>(session_->tokens().size()) && !rebuilt_;
-      if (continues_) session_->truncate(held);
+      continues_ = continued && held <= static_cast<Index>(session_.tokens().size()) && !rebuilt_;
+      if (continues_) session_.truncate(held);
     };
     Answer answer;
     try {
       feed(answer, options.max_tokens);
-      const std::size_t begin = session_->tokens().size();
+      const std::size_t begin = session_.tokens().size();
       options.stop = encoder_.stop_strings();
       if (const auto end = encoder_.end_token()) options.end_tokens = {*end};
       std::string waiting;  // space that is only shown if more follows
-      answer.generated = plume::generate(*session_, options, [&](std::string_view piece) {
+      answer.generated = plume::generate(session_, options, [&](std::string_view piece) {
         waiting.append(piece);
         if (answer.text.empty()) waiting.erase(0, std::min(waiting.find_first_not_of(space), waiting.size()));
         const std::size_t end = waiting.find_last_not_of(space) + 1;  // npos + 1 == 0
@@ -88,9 +84,9 @@ class Conversation {
         if (on_text) on_text(std::string_view(waiting).substr(0, end));
         waiting.erase(0, end);
       });
-      answer.computed_tokens = session_->computed_rows() - computed;
+      answer.computed_tokens = session_.computed_rows() - computed;
       answer.context_full = answer.generated.finish_reason == plume::FinishReason::length &&
-                            static_cast<Index>(session_->tokens().size()) == session_->context();
+                            static_cast<Index>(session_.tokens().size()) == session_.context();
       if (answer.generated.finish_reason == plume::FinishReason::cancelled && answer.generated.ids.empty()) {
         unsay();
         return answer;
@@ -102,7 +98,7 @@ class Conversation {
       throw;
     }
     messages_.push_back({plume::Role::assistant, answer.text});
-    answer.context_tokens = static_cast<Index>(session_->tokens().size());
+    answer.context_tokens = static_cast<Index>(session_.tokens().size());
     return answer;
   }
 
@@ -114,12 +110,12 @@ class Conversation {
   // Feeds the last message: what it adds to a session that holds all before it, else the whole conversation. Room for an answer is kept:
   // max_tokens, or a quarter of the context if that is less.
   void feed(Answer& answer, Index max_tokens) {
-    const Index context = session_->context(), room = std::max<Index>(1, std::min(max_tokens, context / 4));
+    const Index context = session_.context(), room = std::max<Index>(1, std::min(max_tokens, context / 4));
     rebuilt_ = false;
     if (continues_) {
-      const std::vector<plume::TokenId> ids = encoder_.next_prompt(session_->tokens(), messages_.back());
-      if (static_cast<Index>(session_->tokens().size() + ids.size()) + room <= context) {
-        session_->feed(ids);
+      const std::vector<plume::TokenId> ids = encoder_.next_prompt(session_.tokens(), messages_.back());
+      if (static_cast<Index>(session_.tokens().size() + ids.size()) + room <= context) {
+        session_.feed(ids);
         answer.prompt_tokens = static_cast<Index>(ids.size());
         return;
       }
@@ -141,18 +137,18 @@ class Conversation {
       messages_ = std::move(kept.messages);
     }
     // What the session has read of it already stays.
-    const std::vector<plume::TokenId>& tokens = session_->tokens();
+    const std::vector<plume::TokenId>& tokens = session_.tokens();
     const auto same = std::mismatch(ids.begin(), ids.end(), tokens.begin(), tokens.end()).first - ids.begin();
     rebuilt_ = true;
-    session_->truncate(same);
+    session_.truncate(same);
     const auto rest = std::span<const plume::TokenId>(ids).subspan(static_cast<std::size_t>(same));
-    session_->feed(rest);
+    session_.feed(rest);
     answer.prompt_tokens = static_cast<Index>(rest.size());
   }
 
   // After an end that is plain text, and may have begun inside a token: leaves the tokens of the answer alone in the session.
   void settle(std::size_t begin, const std::string& text) {
-    const std::vector<plume::TokenId> ids = session_->tokens();
+    const std::vector<plume::TokenId> ids = session_.tokens();
     plume::StreamDecoder decoder(model_.tokenizer);
     std::size_t kept = begin, length = 0, said = 0;
     for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -165,15 +161,14 @@ class Conversation {
     }
     std::vector<plume::TokenId> rest;
     if (length < text.size()) model_.tokenizer.model().encode(text.substr(length), plume::TextPart::later, rest);
-    session_->truncate(static_cast<Index>(kept));
-    continues_ = static_cast<Index>(kept + rest.size()) <= session_->context();
-    if (continues_) session_->feed(rest);
+    session_.truncate(static_cast<Index>(kept));
+    continues_ = static_cast<Index>(kept + rest.size()) <= session_.context();
+    if (continues_) session_.feed(rest);
   }
 
   const plume::Model& model_;
-  plume::SessionOptions options_;
   plume::ChatEncoder encoder_;
-  std::optional<plume::Session> session_;
+  plume::Session session_;
   std::vector<plume::Message> messages_, forgotten_;
   bool continues_ = false;  // the session holds just what was said, an answer last
   bool rebuilt_ = false;    // this turn replaced what the session held

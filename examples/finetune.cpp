@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
   const auto& merge = flags.toggle("--merge", "lora: at the end write the merged model too, into DIR/merged");
   const auto& dropout = flags.number(
       "--dropout X", 0.0, "share dropped: of the inputs of LoRA's matrices, or of the activations of a full run", {.min = 0, .max = 0.99});
-  const auto& epochs = flags.number("--epochs X", 3.0, "times that each chat is trained, unless --steps is given", {.min = 0});
+  const auto& epochs = flags.number("--epochs X", 3.0, "times that each chat is trained, unless --steps is given", {.min = 1e-6});
   const auto& steps = flags.number("--steps N", Index{0}, "updates; 0: as --epochs says", {.min = 0});
   const auto& batch = flags.number("--batch N", Index{8}, "rows of a micro-step", {.min = 1});
   const auto& sequence = flags.number("--sequence N", Index{0}, "most tokens of a row; 0: 512, or what the model was made for", {.min = 0});
@@ -136,6 +136,12 @@ int main(int argc, char** argv) {
                                 plume::concat("FILE is needed: no tokenizer (tokenizer.bin and the like) lies beside ", path));
     const Index context = model.config().context, row = sequence > 0 ? sequence : std::min<Index>(512, context);
     if (row > context) throw example::UsageError("--sequence", plume::concat("is longer than the model's context of ", context));
+    const Index base_parameters = plume::count_parameters(model);
+    std::optional<plume::Adapter> adapter;
+    if (is_lora)
+      adapter = attached(
+          model,
+          {.rank = rank, .alpha = alpha, .targets = comma_separated(targets), .rslora = rslora, .dropout = dropout, .seed = run.seed});
     example::ProgressLine line(run.quiet ? example::ProgressLine::Output::none : example::ProgressLine::Output::line);
 
     // Files to chats, chats to tokens.
@@ -193,13 +199,6 @@ int main(int argc, char** argv) {
     options.evaluate_every = options.checkpoint_every = evaluate_every > 0 ? evaluate_every : steps_of_epoch;
     run.apply(options);
 
-    // What is trained and saved.
-    const Index base_parameters = plume::count_parameters(model);
-    std::optional<plume::Adapter> adapter;
-    if (is_lora)
-      adapter = attached(
-          model,
-          {.rank = rank, .alpha = alpha, .targets = comma_separated(targets), .rslora = rslora, .dropout = dropout, .seed = run.seed});
     const Index trainable = adapter ? plume::count_parameters(*adapter) : base_parameters;
     const Index total = base_parameters + (adapter ? trainable : 0);
     line.remark(

@@ -126,7 +126,7 @@ int main(int argc, char** argv) {
   const auto& context = flags.number("--context N", Index{0}, "tokens remembered at most; 0: what the model was made for", {.min = 0});
   const example::SamplingFlags sampling(flags);
   const auto& threads = flags.threads();
-  const auto& json = flags.json();
+  const auto& json = flags.toggle("--json", "print each answer as one JSON object on a line of its own");
   const auto& quiet = flags.quiet();
 
   return flags.run(argc, argv, [&] {

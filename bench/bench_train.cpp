@@ -5,14 +5,37 @@
 // One step is one update of one micro-step (accumulation 1). The steps of --warmup are not counted; the peak of memory is that of all
 // steps.
 #include "plume/data/token_dataset.hpp"
+#include "plume/peft/adapted_model.hpp"
 #include "plume/train/train.hpp"
 #include "report.hpp"
+
+namespace {
+
+// Fresh weights with the matrices in bfloat16; part by part, so that the whole model never stands in memory as f32.
+void initialise_bf16(plume::Decoder& model, std::uint64_t seed) {
+  const double scale = 1 / std::sqrt(2.0 * static_cast<double>(model.config.layers));
+  const auto make = [&](auto& part) {
+    plume::initialise(part, seed++, {.residual_scale = scale});
+    plume::for_each_parameter(part, [](std::string_view, plume::Tensor& tensor) {
+      if (tensor.rank() == 2) tensor = tensor.to(plume::DType::bf16);
+    });
+  };
+  make(model.embedding);
+  make(model.position);
+  for (plume::Block& block : model.blocks) make(block);
+  make(model.norm);
+  make(model.head);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   example::Flags flags("bench_train", "Measures training steps of a named configuration on random tokens.");
   const auto& config_name = flags.text("--shape NAME|FILE", "gpt2-124m", "a named configuration, or a JSON file with the same keys");
   const auto& batch = flags.number("--batch N", plume::Index{4}, "sequences of a step", {.min = 1});
-  flags.choice("--method", "full", {"full"}, "what is trained: all weights");
+  const auto& method =
+      flags.choice("--method", "full", {"full", "lora"}, "what is trained: all weights, or LoRA of rank 8 on queries and values");
+  const auto& weights = flags.choice("--weights", "f32", {"f32", "bf16"}, "how the weights are kept that LoRA leaves alone");
   const auto& context = flags.number("--sequence N", plume::Index{64}, "tokens of a sequence; 0: as the configuration says", {.min = 0});
   const auto& vocabulary = flags.number("--vocabulary N", plume::Index{0}, "tokens known; 0: as usual for the configuration", {.min = 0});
   const auto& precision = flags.choice("--precision", "f32", {"f32", "bf16"}, "arithmetic of matrix products, as for pretrain");
@@ -36,8 +59,10 @@ int main(int argc, char** argv) {
     if (moments == "bf16") config.optimizer.moments = plume::Moments::bf16;
     const bool is_bf16 = precision == "bf16";
 
+    const bool is_lora = method == "lora";
+    if (weights == "bf16" && !is_lora) throw example::UsageError("--weights", "bf16 is for weights that are not trained: --method lora");
     plume::Decoder model = plume::Decoder::described(config.model);
-    plume::initialise(model, seed);
+    weights == "bf16" ? initialise_bf16(model, seed) : plume::initialise(model, seed);
     plume::Random random{.seed = seed, .stream = 1};
     std::vector<plume::TokenId> ids(static_cast<std::size_t>((steps + warmup + 1) * batch * config.sequence + 1));
     for (plume::TokenId& id : ids) id = static_cast<plume::TokenId>(random.below(static_cast<std::uint64_t>(config.model.vocabulary)));
@@ -65,25 +90,36 @@ int main(int argc, char** argv) {
                                       .log_every = 1,
                                       .checkpoint_every = 0,
                                       .threads = threads};
-    plume::train(model, windows, plume::NoEvaluation{}, options, {.progress = [&](const plume::Progress& progress) {
-                   const double now = bench::now();
-                   losses.push_back(progress.loss);
-                   if (progress.step > warmup) seconds.push_back(now - before);
-                   before = now;
-                 }});
+    const plume::TrainCallbacks callbacks{.progress = [&](const plume::Progress& progress) {
+      const double now = bench::now();
+      losses.push_back(progress.loss);
+      if (progress.step > warmup) seconds.push_back(now - before);
+      before = now;
+    }};
+    if (is_lora) {
+      plume::Adapter adapter = plume::attach(model, plume::Lora{.rank = 8, .fused_qkv = plume::FusedQkv::query_and_value, .seed = seed});
+      plume::AdaptedModel adapted(model, adapter);
+      plume::train(adapted, windows, plume::NoEvaluation{}, options, callbacks);
+    } else {
+      plume::train(model, windows, plume::NoEvaluation{}, options, callbacks);
+    }
     const std::int64_t rss = example::peak_rss_bytes();
     peak = std::max(peak, measure_peak());
 
-    const double tokens = static_cast<double>(batch * config.sequence), flops = 3 * bench::forward_flops(config.model, config.sequence);
+    // Backward costs twice the forward pass, or once where no weight has a gradient.
+    const double tokens = static_cast<double>(batch * config.sequence),
+                 flops = (is_lora ? 2 : 3) * bench::forward_flops(config.model, config.sequence);
     std::vector<double> rates;
     for (const double step : seconds) rates.push_back(tokens / step);
     const bench::Statistics rate = bench::statistics(rates), step = bench::statistics(seconds);
     const double flops_per_second = rate.median * flops;
-    const std::string used = plume::concat("clip ", config.clip, ", ", moments, " moments", release ? ", release_gradients" : "",
-                                           recompute ? ", recompute" : "");
+    const std::string used =
+        plume::concat(is_lora ? plume::concat("LoRA rank 8 on q and v, ", weights, " weights, ") : std::string(), "clip ", config.clip,
+                      ", ", moments, " moments", release ? ", release_gradients" : "", recompute ? ", recompute" : "");
     if (json) {
       plume::Json report = plume::Json::object();
       report.set("program", "plume").set("version", bench::built_with()).set("config", config_name).set("precision", precision);
+      report.set("method", method).set("weights", weights);
       report.set("batch", batch).set("context", config.sequence).set("threads", threads).set("steps", steps);
       report.set("options", used);
       bench::set_statistics(report, "tokens_per_second", rate);

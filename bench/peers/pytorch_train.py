@@ -6,7 +6,8 @@
 Attention is written out and the optimiser is torch.optim.AdamW as it comes; --attention sdpa and --adamw fused are what a current
 PyTorch offers. Models are GPT-2 (learned positions, layer norm, GELU tanh, tied head) and the LLaMA of llama2.c (rotary, RMSNorm,
 SwiGLU, tied head). bf16 is torch.autocast, weights and moments stay f32. --data FILE trains on the characters of a text instead of
-random tokens and reports the validation loss on its last tenth.
+random tokens and reports the validation loss on its last tenth. --method lora freezes the model and trains LoRA on queries and values, as peft does on a
+fused projection: one A of (rank, width), B for the rows of q and v.
 """
 import argparse
 import json
@@ -51,6 +52,23 @@ def turned(x, cosine, sine):
     """Rotates the pairs (i, i + half) of each head; x is (batch, heads, tokens, head width)."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cosine - second * sine, first * sine + second * cosine), dim=-1)
+
+
+class Lora(nn.Module):
+    """Adds alpha / rank (x A^T) B^T to the queries and the values of a fused projection."""
+
+    def __init__(self, base, rank=8, alpha=16):
+        super().__init__()
+        width = base.in_features
+        self.base, self.scale = base, alpha / rank
+        self.a = nn.Parameter(torch.empty(rank, width))
+        self.b_query, self.b_value = nn.Parameter(torch.zeros(width, rank)), nn.Parameter(torch.zeros(width, rank))
+        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
+
+    def forward(self, x):
+        reduced = functional.linear(x, self.a) * self.scale
+        query, key, value = self.base(x).chunk(3, dim=-1)
+        return torch.cat((query + functional.linear(reduced, self.b_query), key, value + functional.linear(reduced, self.b_value)), dim=-1)
 
 
 class Block(nn.Module):
@@ -155,6 +173,7 @@ def main():
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--steps", type=int, default=5, help="steps to measure, after one that is not")
     parser.add_argument("--clip", type=float, default=1.0, help="bound of the gradient norm; 0: none")
+    parser.add_argument("--method", choices=("full", "lora"), default="full", help="all weights, or LoRA of rank 8 on queries and values")
     parser.add_argument("--attention", choices=("explicit", "sdpa"), default="explicit")
     parser.add_argument("--adamw", choices=("default", "fused"), default="default")
     parser.add_argument("--seed", type=int, default=0)
@@ -169,8 +188,13 @@ def main():
         c["vocabulary"], training, held_out = character_ids(options.data)
     context = options.context or c["context"]
     model = Model(c, options.attention)
-    groups = [{"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": 0.1},
-              {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0}]
+    if options.method == "lora":
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for block in model.blocks:
+            block.qkv = Lora(block.qkv)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [{"params": [p for p in trained if p.ndim >= 2], "weight_decay": 0.1}, {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0}]
     extra = {"fused": True} if options.adamw == "fused" else {}
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=c["rate"], betas=(0.9, c["beta2"]), eps=1e-8, **extra)
 
@@ -199,7 +223,7 @@ def main():
             loss = model.loss(window[:, :-1], window[:, 1:])
         loss.backward()
         if options.clip > 0:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip)
+            torch.nn.utils.clip_grad_norm_(trained, options.clip)
         optimizer.step()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - began)
@@ -208,9 +232,9 @@ def main():
     seconds = seconds[1:]
     tokens = options.batch * context
     rates = [tokens / second for second in seconds]
-    report = {"program": "pytorch", "version": "torch " + torch.__version__, "config": options.config, "precision": options.precision,
+    report = {"program": "pytorch", "version": "torch " + torch.__version__, "config": options.config, "precision": options.precision, "method": options.method,
               "batch": options.batch, "context": context, "threads": options.threads, "steps": options.steps,
-              "options": f"clip {options.clip:g}, attention {options.attention}, AdamW {options.adamw}",
+              "options": f"{'LoRA rank 8 on q and v, ' if options.method == 'lora' else ''}clip {options.clip:g}, attention {options.attention}, AdamW {options.adamw}",
               "tokens_per_second": statistics.median(rates), "tokens_per_second_min": min(rates), "tokens_per_second_max": max(rates),
               "step_milliseconds": 1e3 * statistics.median(seconds), "peak_rss_bytes": rss, "import_rss_bytes": IMPORT_RSS,
               "first_loss": losses[0], "last_loss": losses[-1]}

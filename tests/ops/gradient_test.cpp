@@ -201,6 +201,21 @@ void add_rows_and_products(std::vector<Case>& cases) {
   cases.push_back({"linear", "views",
                    [](const Inputs& in) { return linear(in[0].columns(2, 7), in[1].rows(1, 8).columns(1, 6), in[2].rows(2, 3)); },
                    inputs({{6, 11}, {9, 7}, {3, 7}})});
+  // Two terms on rows that overlap, one with dropout on some outputs alone; rows between them go through neither.
+  const auto outputs = std::make_shared<const std::vector<OutputRange>>(std::vector<OutputRange>{{0, 2}, {5, 9}});
+  cases.push_back({"low_rank_linear", "two parts",
+                   [=](const Inputs& in) {
+                     const LowRankRows parts[] = {{{in[3], in[4], 0.7, outputs}, 0, 4, {.rate = 0.3, .seed = 2, .stream = 5}},
+                                                  {{in[5], in[6], 1.5}, 3, 5}};
+                     return low_rank_linear(in[0], in[1], in[2], parts);
+                   },
+                   inputs({{6, 7}, {9, 7}, {9}, {2, 7}, {9, 2}, {3, 7}, {9, 3}})});
+  cases.push_back({"low_rank_linear", "no bias, a view as x",
+                   [](const Inputs& in) {
+                     const LowRankRows parts[] = {{{in[2], in[3], -2}, 0, 3}};
+                     return low_rank_linear(in[0].columns(2, 7), in[1], {}, parts);
+                   },
+                   inputs({{3, 8}, {4, 5}, {1, 5}, {4, 1}})});
   cases.push_back({"linear", "one tensor as x and weight", [](const Inputs& in) { return linear(in[0], in[0]); }, inputs({{5, 7}})});
   static const std::vector<TokenId> ids{3, 0, 3, 10, 7, 3};
   cases.push_back({"embedding", "repeated ids", [](const Inputs& in) { return embedding(ids, in[0]); }, inputs({{11, 5}})});

@@ -86,11 +86,11 @@ class Tape {
     backward(loss, one, gradients);
   }
   // The same; complete(storage) is called as soon as the gradient of all parameters on a storage is final, so that it can be used and
-  // released while the pass goes on. ArgumentError: an op that recompute() ran again did not end in traced(), so its uses are not known.
+  // released while the pass goes on. Of watched tensors, those that are parameters. ArgumentError: an op that recompute() ran again did not
+  // end in traced(), so its uses are not known.
   template <std::invocable<const Storage&> Complete>
   void backward(const Tensor& loss, Gradients& gradients, Complete&& complete) {
     require(loss.size() == 1, "[backward] the loss has shape ", loss.shape(), "; a scalar is needed");
-    require(!by_list_, "[backward] complete() is for tapes that differentiate by parameters");
     const Tensor one = like(loss);
     one.fill(1);
     Gradients::Uses left;

@@ -21,10 +21,12 @@ inline std::string_view name_of(FinishReason reason) {
 struct GenerateOptions {
   Index max_tokens = 128;
   SamplingOptions sampling = {};
-  std::vector<std::string> stop = {};  // texts that end the answer and are not part of it
-  Index context = 0;                   // 0: what the model was made for
-  int threads = 0;                     // 0: all CPUs of the process
+  std::vector<std::string> stop = {};    // texts that end the answer and are not part of it
+  std::vector<TokenId> end_tokens = {};  // that end the answer, beside the model's own
+  Index context = 0;                     // 0: what the model was made for
+  int threads = 0;                       // 0: all CPUs of the process
   StopToken cancel = {};
+  const LinearAdapters* adapter = nullptr;  // an Adapter of the model; used by generate(model, …), a Session has its own
 };
 
 struct Generated {
@@ -78,7 +80,9 @@ PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& optio
   };
   const auto is_end = [&](TokenId id) {
     const auto& ends = model.config().end_tokens;
-    return std::find(ends.begin(), ends.end(), id) != ends.end() || model.tokenizer.eos() == id;
+    const auto& more = options.end_tokens;
+    return std::find(ends.begin(), ends.end(), id) != ends.end() || std::find(more.begin(), more.end(), id) != more.end() ||
+           model.tokenizer.eos() == id;
   };
 
   try {
@@ -117,7 +121,7 @@ PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::strin
 }
 
 PLUME_FUNCTION Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options, const OnText& on_text) {
-  Session session(model, {.context = options.context, .threads = options.threads, .stop = options.cancel});
+  Session session(model, {.context = options.context, .threads = options.threads, .stop = options.cancel, .adapter = options.adapter});
   session.feed(prompt_tokens(model, prompt));
   return generate(session, options, on_text);
 }

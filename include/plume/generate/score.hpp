@@ -10,6 +10,7 @@ struct ScoreOptions {
   Index context = 0;  // tokens a window holds; 0: what the model was made for
   Index stride = 0;   // tokens by which the window moves on a text longer than it; 0: a whole window, so that no token is computed twice
   StopToken stop = {};
+  const LinearAdapters* adapter = nullptr;
 };
 
 struct Score {
@@ -44,12 +45,13 @@ PLUME_FUNCTION Score score(const Model& model, std::span<const TokenId> ids, con
   Index done = 0;  // rows whose logits were given out
   for (Index end = std::min(context, count);; end = std::min(end + stride, count)) {
     const Index begin = std::max<Index>(0, end - context);
-    Pass pass{.stop = options.stop};
+    Pass pass{.segments = {{end - begin, nullptr, options.adapter}}, .stop = options.stop};
     const Tensor hidden = model.decoder.hidden(ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)), pass);
     constexpr Index chunk = 64;
     for (Index row = done; row < end; row += chunk) {
       const Index last = std::min(end, row + chunk);
-      const Tensor logits = model.decoder.logits(hidden.rows(row - begin, last - begin)).to(DType::f32);
+      const Tensor logits =
+          model.decoder.logits(hidden.rows(row - begin, last - begin), AdaptedRows::all(last - row, options.adapter)).to(DType::f32);
       if (on_logits) on_logits(row, logits);
       const auto scores = logits.view<const float, 2>();
       for (Index r = row; r < last && r + 1 < count; ++r) {

@@ -10,16 +10,21 @@
 namespace plume::inline PLUME_ABI {
 
 struct SessionOptions {
-  Index context = 0;    // tokens remembered at most; 0: what the model was made for
-  int threads = 0;      // 0: all CPUs of the process
-  StopToken stop = {};  // raised from another thread: the running call throws Cancelled, and the session can go on
+  Index context = 0;                        // tokens remembered at most; 0: what the model was made for
+  int threads = 0;                          // 0: all CPUs of the process
+  StopToken stop = {};                      // raised from another thread: the running call throws Cancelled, and the session can go on
+  const LinearAdapters* adapter = nullptr;  // that the sequence goes through; it must outlive the session
 };
 
 // One thread at a time; any number of sessions share a model, which must outlive them.
 class Session {
  public:
   explicit Session(const Model& model, const SessionOptions& options = {})
-      : model_(&model), context_(ContextOptions{.threads = options.threads}), stop_(options.stop), cache_(shape(model, options)) {}
+      : model_(&model),
+        context_(ContextOptions{.threads = options.threads}),
+        stop_(options.stop),
+        adapter_(options.adapter),
+        cache_(shape(model, options)) {}
 
   // Adds tokens to the sequence. They are computed when logits are needed.
   PLUME_FUNCTION void feed(std::span<const TokenId> ids);
@@ -36,6 +41,13 @@ class Session {
   // Forgets all but the first `count` tokens; what was computed for those stays.
   PLUME_FUNCTION void truncate(Index count);
 
+  // Goes on through another adapter, or none (null). The tokens stay and are computed again when logits are needed.
+  void use(const LinearAdapters* adapter) {
+    adapter_ = adapter;
+    cache_.truncate(0);
+    logits_of_ = 0;
+  }
+
   const std::vector<TokenId>& tokens() const { return tokens_; }
   Index context() const { return cache_.capacity(); }
   const Model& model() const { return *model_; }
@@ -49,6 +61,7 @@ class Session {
   const Model* model_;
   Context context_;
   StopToken stop_;
+  const LinearAdapters* adapter_;
   KvCache cache_;
   Sampler sampler_;
   std::vector<TokenId> tokens_;
@@ -105,10 +118,11 @@ PLUME_FUNCTION void Session::compute() {
   while (cache_.used() < count) {
     const auto pending = std::span<const TokenId>(tokens_).subspan(static_cast<std::size_t>(cache_.used()));
     const auto part = pending.first(std::min(pending.size(), static_cast<std::size_t>(chunk)));
-    Pass pass{.segments = {{static_cast<Index>(part.size()), &cache_}}, .stop = stop_};
+    Pass pass{.segments = {{static_cast<Index>(part.size()), &cache_, adapter_}}, .stop = stop_};
     const Tensor hidden = model_->decoder.hidden(part, pass);
     computed_rows_ += hidden.rows();
-    if (part.size() == pending.size()) logits_ = model_->decoder.logits(hidden.rows(hidden.rows() - 1, hidden.rows()));
+    if (part.size() == pending.size())
+      logits_ = model_->decoder.logits(hidden.rows(hidden.rows() - 1, hidden.rows()), AdaptedRows::all(1, adapter_));
     if (logits_.dtype() == DType::f64) logits_ = logits_.to(DType::f32);
   }
   logits_of_ = count;

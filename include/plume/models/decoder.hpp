@@ -23,13 +23,20 @@ struct Decoder {
   // ids (T) -> hidden states after the final norm (T, width). Caches of the pass remember the tokens.
   PLUME_FUNCTION Tensor hidden(std::span<const TokenId> ids, Pass& pass) const;
   // hidden states (T, width) -> logits (T, vocabulary)
-  Tensor logits(const Tensor& hidden_states) const { return linear(hidden_states, head_weight(), head.bias); }
-  Tensor logits(std::span<const TokenId> ids, Pass& pass) const { return logits(hidden(ids, pass)); }
+  Tensor logits(const Tensor& hidden_states, const AdaptedRows& adapted = {}) const {
+    return head.weight ? head(hidden_states, adapted) : linear(hidden_states, embedding.weight);
+  }
+  Tensor logits(std::span<const TokenId> ids, Pass& pass) const {
+    const Tensor states = hidden(ids, pass);
+    return logits(states, pass.adapted);
+  }
 
-  // Mean cross-entropy of targets (T, -1 = not trained), without ever holding all logits. `normalizer` replaces the number of trained
-  // tokens, for batches that are accumulated over several passes.
+  // Mean cross-entropy of targets (T, -1 = not trained), without ever holding all logits (unless an adapter changes the head). `normalizer`
+  // replaces the number of trained tokens, for batches that are accumulated over several passes.
   Tensor loss(std::span<const TokenId> inputs, std::span<const TokenId> targets, Pass& pass, double normalizer = 0) const {
-    return classifier_loss(hidden(inputs, pass), head_weight(), head.bias, targets, normalizer);
+    const Tensor states = hidden(inputs, pass);
+    if (pass.adapted.change(head_weight())) return cross_entropy(head(states, pass.adapted), targets, normalizer);
+    return classifier_loss(states, head_weight(), head.bias, targets, normalizer);
   }
   const Tensor& head_weight() const { return head.weight ? head.weight : embedding.weight; }
 

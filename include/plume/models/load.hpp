@@ -48,7 +48,7 @@ inline std::string first_ten(const std::vector<std::string>& names) {
 
 inline Tensor transposed(const Tensor& weight) {
   const Tensor result = Tensor::empty({weight.columns(), weight.rows()}, weight.dtype());
-  visit_float(weight.dtype(), [&]<class T>() {
+  visit_dtype(weight.dtype(), [&]<class T>() {
     const auto from = weight.view<const T, 2>();
     const auto into = result.view<T, 2>();
     for (Index r = 0; r < into.rows(); ++r)

@@ -21,6 +21,12 @@ struct AttentionShape {
   QkvLayout layout = QkvLayout::separate;
   bool qkv_bias = false, output_bias = false;
   std::optional<Rotary> rotary = {};
+
+  // Where the keys lie in a fused projection: queries before them, values behind.
+  OutputRange key_outputs() const {
+    const Index begin = heads.query_heads * heads.head_width;
+    return {begin, begin + heads.key_heads * heads.head_width};
+  }
 };
 
 //   x -> q, k, v -> rotate q, k -> softmax(q k^T / sqrt(head width)) v -> output
@@ -70,15 +76,15 @@ PLUME_FUNCTION Tensor Attention::operator()(const Tensor& x, Pass& pass) const {
   const HeadShape& heads = shape.heads;
   Tensor queries, keys, values;
   if (shape.layout == QkvLayout::contiguous) {
-    const Tensor all = qkv(x);
-    const Index k_begin = heads.query_heads * heads.head_width, v_begin = k_begin + heads.key_heads * heads.head_width;
+    const Tensor all = qkv(x, pass.adapted);
+    const Index k_begin = shape.key_outputs().begin, v_begin = shape.key_outputs().end;
     queries = all.columns(0, k_begin);
     keys = all.columns(k_begin, v_begin);
     values = all.columns(v_begin, all.columns());
   } else {
-    queries = q(x);
-    keys = k(x);
-    values = v(x);
+    queries = q(x, pass.adapted);
+    keys = k(x, pass.adapted);
+    values = v(x, pass.adapted);
   }
   if (shape.rotary) {
     queries = rope(queries, pass.angles, heads.head_width, shape.rotary->layout);
@@ -88,7 +94,7 @@ PLUME_FUNCTION Tensor Attention::operator()(const Tensor& x, Pass& pass) const {
   options.heads = heads;
   options.scale = 1 / std::sqrt(static_cast<double>(heads.head_width));
   options.dropout = pass.dropout_at(0);
-  return output(attention(queries, pass.remember(keys, values), options));
+  return output(attention(queries, pass.remember(keys, values), options), pass.adapted);
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -44,7 +44,7 @@ PLUME_FUNCTION Block Block::described(const BlockShape& shape, DType dtype) {
 
 PLUME_FUNCTION Tensor Block::operator()(const Tensor& x, Pass& pass) const {
   const Tensor h = x + dropout(attention(attention_norm(x), pass), pass.dropout_at(1));
-  const auto feed_forward = [this](const Tensor& input) { return mlp(mlp_norm(input)); };
+  const auto feed_forward = [this, adapted = pass.adapted](const Tensor& input) { return mlp(mlp_norm(input), adapted); };
   return h + dropout(pass.recompute == Recompute::mlp ? recompute(h, feed_forward) : feed_forward(h), pass.dropout_at(2));
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include "plume/modules/adapted_rows.hpp"
 #include "plume/modules/visit.hpp"
 #include "plume/ops/linear.hpp"
 
@@ -18,6 +19,11 @@ struct Linear {
     return {Tensor::described({shape.outputs, shape.inputs}, dtype), shape.bias ? Tensor::described({shape.outputs}, dtype) : Tensor{}};
   }
   Tensor operator()(const Tensor& x) const { return linear(x, weight, bias); }
+  Tensor operator()(const Tensor& x, const AdaptedRows& adapted) const {
+    if (adapted.empty()) return linear(x, weight, bias);
+    const PoolVector<LowRankRows> parts = adapted.beside(weight);
+    return parts.empty() ? linear(x, weight, bias) : low_rank_linear(x, weight, bias, parts);
+  }
 
   template <class Self>
   static void visit(Self& self, auto&& f) {

@@ -17,7 +17,7 @@ struct Mlp {
   Activation rule = {};
 
   PLUME_FUNCTION static Mlp described(const MlpShape& shape, DType dtype = DType::f32);
-  Tensor operator()(const Tensor& x) const { return down(gate.weight ? gated(gate(x), up(x), rule) : activation(up(x), rule)); }
+  PLUME_FUNCTION Tensor operator()(const Tensor& x, const AdaptedRows& adapted = {}) const;
 
   template <class Self>
   static void visit(Self& self, auto&& f) {
@@ -39,6 +39,10 @@ PLUME_FUNCTION Mlp Mlp::described(const MlpShape& shape, DType dtype) {
   module.down = Linear::described({shape.hidden, shape.width, shape.bias}, dtype);
   module.rule = shape.activation;
   return module;
+}
+
+PLUME_FUNCTION Tensor Mlp::operator()(const Tensor& x, const AdaptedRows& adapted) const {
+  return down(gate.weight ? gated(gate(x, adapted), up(x, adapted), rule) : activation(up(x, adapted), rule), adapted);
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "plume/base/stop_token.hpp"
+#include "plume/modules/adapted_rows.hpp"
 #include "plume/modules/kv_cache.hpp"
 #include "plume/ops/attention.hpp"
 #include "plume/ops/dropout.hpp"
@@ -11,10 +12,11 @@
 
 namespace plume::inline PLUME_ABI {
 
-// One sequence: its number of new tokens, and what it remembers of earlier ones.
+// One sequence: its number of new tokens, what it remembers of earlier ones, and the adapter it goes through.
 struct Segment {
   Index tokens = 0;
-  KvCache* cache = nullptr;  // null: the sequence starts here and is not remembered
+  KvCache* cache = nullptr;                 // null: the sequence starts here and is not remembered
+  const LinearAdapters* adapter = nullptr;  // null: the model as it is
 };
 
 // What training runs again instead of keeping its activations: nothing, the feed-forward half of each block, or whole blocks.
@@ -24,6 +26,7 @@ struct Pass {
   PoolVector<Segment> segments = {};  // in row order; empty: all rows are one sequence
   Mask mask = {};                     // causal as a rule
   Dropout dropout = {};               // rate 0: none. The stream should differ between steps
+  bool training = false;              // adapters drop out, by their own rate and the seed and stream above
   Recompute recompute = Recompute::nothing;
   StopToken stop = {};  // polled before each block
 
@@ -32,6 +35,7 @@ struct Pass {
   Index layer = 0;
   PoolVector<std::int32_t> positions = {};
   RotaryAngles angles = {};
+  AdaptedRows adapted = {};
   PoolVector<std::shared_ptr<const IntervalMask>> masks = {};
 
   // Prepares positions and masks for `rows` rows.
@@ -40,6 +44,7 @@ struct Pass {
   PLUME_FUNCTION PoolVector<AttentionSegment> remember(const Tensor& keys, const Tensor& values) const;
   // Makes the new tokens part of what is remembered.
   void end() const {
+    adapted.check();
     for (const Segment& segment : sequences)
       if (segment.cache) segment.cache->advance(segment.tokens);
   }
@@ -60,6 +65,7 @@ PLUME_FUNCTION void Pass::begin(Index rows) {
   sequences = segments.empty() ? PoolVector<Segment>{{rows}} : segments;
   positions.clear();
   masks.clear();
+  adapted = {.training = training, .seed = dropout.seed, .stream = dropout.stream};
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     const Segment& segment = sequences[i];
     for (std::size_t j = 0; segment.cache && j < i; ++j)
@@ -67,7 +73,8 @@ PLUME_FUNCTION void Pass::begin(Index rows) {
     require(segment.tokens >= 0, "[pass] a segment of ", segment.tokens, " tokens");
     require(segment.cache == nullptr || thread_slot.tape == nullptr,
             "[pass] a cache cannot be used under a Tape: cached keys have no gradient");
-    const Index first = segment.cache ? segment.cache->used() : 0;
+    const Index first = segment.cache ? segment.cache->used() : 0, row = static_cast<Index>(positions.size());
+    adapted.add(segment.adapter, row, row + segment.tokens);
     for (Index t = 0; t < segment.tokens; ++t) positions.push_back(static_cast<std::int32_t>(first + t));
     masks.push_back(make_shared_in_pool<const IntervalMask>(mask.intervals(first, segment.tokens, first + segment.tokens)));
   }

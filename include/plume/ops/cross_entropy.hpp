@@ -24,16 +24,16 @@ inline constexpr Index classifier_chunk = 256;
 
 // classifier_loss: cross_entropy(linear(x, weight, bias), targets) without ever holding all logits.
 //   x (T, C), weight (V, C), bias (V, may be absent), targets (T, -1 = not trained) -> scalar
-// Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the backward pass, which scales them.
-// Memory: chunk x V, and one gradient of the weight.
+// The weight of an f32 x may be bf16. Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the
+// backward pass, which scales them. Memory: chunk x V, and one gradient of the weight.
 PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
                                       double normalizer = 0);
 
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
-#include "plume/kernels/gemm/table.hpp"
 #include "plume/kernels/softmax/table.hpp"
+#include "plume/ops/linear.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -74,8 +74,8 @@ PLUME_FUNCTION Tensor cross_entropy(const Tensor& logits, std::span<const TokenI
 PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
                                       double normalizer) {
   constexpr Index chunk = classifier_chunk;
-  require(weight.rank() == 2 && x.columns() == weight.columns() && x.dtype() == weight.dtype(), "[classifier_loss] x is ", x.shape(),
-          " of ", x.dtype(), ", weight is ", weight.shape(), " of ", weight.dtype());
+  require(weight.rank() == 2 && x.columns() == weight.columns() && ops_detail::is_weight_for(weight, x), "[classifier_loss] x is ",
+          x.shape(), " of ", x.dtype(), ", weight is ", weight.shape(), " of ", weight.dtype());
   require(!bias || bias.size() == weight.rows(), "[classifier_loss] weight is ", weight.shape(), " but bias is ", bias.shape());
   const Index vocabulary = weight.rows(), trained = ops_detail::check_targets("classifier_loss", targets, x.rows(), vocabulary);
   const double divisor = normalizer > 0 ? normalizer : static_cast<double>(std::max<Index>(trained, 1));
@@ -93,11 +93,17 @@ PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, con
       const Index end = std::min(x.rows(), begin + chunk);
       const auto rows = x.view<const T, 2>().rows(begin, end);
       const Tensor part = logits.rows(0, end - begin);
-      kernels::gemm<T>(part.view<T, 2>(), rows, weight.view<const T, 2>().transposed(), {}, view_or_none<const T, 1>(bias));
+      ops_detail::with_weight<T>(weight, [&](auto w) {
+        kernels::gemm<T>(part.view<T, 2>(), rows, w.transposed(), {}, view_or_none<const T, 1>(bias), ops_detail::forward_panels(weight));
+      });
       kernels::cross_entropy<T>(part.view<T, 2>(), targets.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
                                 View<T, 1>(losses.data() + begin, {end - begin}), wants_gradient ? &scale : nullptr);
       const auto dlogits = part.view<const T, 2>();
-      if (dx) kernels::gemm<T>(dx.view<T, 2>().rows(begin, end), dlogits, weight.view<const T, 2>(), {});
+      if (dx) {
+        ops_detail::with_weight<T>(weight, [&](auto w) {
+          kernels::gemm<T>(dx.view<T, 2>().rows(begin, end), dlogits, w, {}, {}, ops_detail::backward_panels(weight));
+        });
+      }
       if (dweight) {  // the first chunk writes, the others add
         kernels::gemm<T>(dweight.view<T, 2>(), dlogits.transposed(), rows, begin == 0 ? View<const T, 2>{} : dweight.view<const T, 2>());
       }

@@ -44,6 +44,18 @@ View<const T, 2> start_of(const Gradients::Target& target) {
 inline bool is_weight_for(const Tensor& weight, const Tensor& x) {
   return weight.dtype() == x.dtype() || (weight.dtype() == DType::bf16 && x.dtype() == DType::f32);
 }
+inline void linear_backward(Gradients& d, const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  visit_float(dy.dtype(), [&]<class T>() {
+    const auto gradient = dy.view<const T, 2>();
+    if (const auto dx = d.target(x); dx.tensor) {
+      with_weight<T>(weight,
+                     [&](auto w) { kernels::gemm<T>(dx.tensor.view<T, 2>(), gradient, w, start_of<T>(dx), {}, backward_panels(weight)); });
+    }
+    if (const auto dweight = d.target(weight); dweight.tensor)
+      kernels::gemm<T>(dweight.tensor.view<T, 2>(), gradient.transposed(), x.view<const T, 2>(), start_of<T>(dweight));
+    if (const Tensor dbias = d[bias]) kernels::sum_rows<T>(dbias.view<T, 1>(), gradient);
+  });
+}
 }  // namespace ops_detail
 
 PLUME_FUNCTION Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
@@ -59,19 +71,8 @@ PLUME_FUNCTION Tensor linear(const Tensor& x, const Tensor& weight, const Tensor
                        ops_detail::forward_panels(weight));
     });
   });
-  return traced("linear", y, {x, weight, bias}, [=](Gradients& d, const Tensor& dy) {
-    visit_float(dy.dtype(), [&]<class T>() {
-      const auto gradient = dy.view<const T, 2>();
-      if (const auto dx = d.target(x); dx.tensor) {
-        ops_detail::with_weight<T>(weight, [&](auto w) {
-          kernels::gemm<T>(dx.tensor.view<T, 2>(), gradient, w, ops_detail::start_of<T>(dx), {}, ops_detail::backward_panels(weight));
-        });
-      }
-      if (const auto dweight = d.target(weight); dweight.tensor)
-        kernels::gemm<T>(dweight.tensor.view<T, 2>(), gradient.transposed(), x.view<const T, 2>(), ops_detail::start_of<T>(dweight));
-      if (const Tensor dbias = d[bias]) kernels::sum_rows<T>(dbias.view<T, 1>(), gradient);
-    });
-  });
+  return traced("linear", y, {x, weight, bias},
+                [=](Gradients& d, const Tensor& dy) { ops_detail::linear_backward(d, dy, x, weight, bias); });
 }
 
 }  // namespace plume::inline PLUME_ABI

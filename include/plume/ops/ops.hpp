@@ -8,6 +8,7 @@
 #include "plume/ops/embedding.hpp"
 #include "plume/ops/layer_norm.hpp"
 #include "plume/ops/linear.hpp"
+#include "plume/ops/low_rank.hpp"
 #include "plume/ops/rms_norm.hpp"
 #include "plume/ops/rope.hpp"
 #include "plume/ops/softmax.hpp"

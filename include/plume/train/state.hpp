@@ -44,8 +44,12 @@ template <class M>
 std::string model_description(const M& model) {
   std::string text;
   if constexpr (requires {
-                  { model.config } -> std::convertible_to<Config>;
+                  { model.description() } -> std::convertible_to<std::string>;
                 }) {
+    text = model.description();
+  } else if constexpr (requires {
+                         { model.config } -> std::convertible_to<Config>;
+                       }) {
     const Config& c = model.config;
     text = concat("vocabulary ", c.vocabulary, ", context ", c.context, ", width ", c.width, ", layers ", c.layers, ", hidden ", c.hidden,
                   ", heads ", c.heads, "/", c.key_heads, " of ", c.head_width, ", norm ", static_cast<int>(c.norm), " ", c.norm_epsilon,

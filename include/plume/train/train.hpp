@@ -60,6 +60,7 @@ class Trainer {
         folder_(options.directory + "/checkpoints"),
         log_(options.directory + "/metrics.jsonl"),
         linear_weights_(linear_weights(model)) {
+    for (const NamedParameter& parameter : parameters()) trained_.push_back(parameter.tensor);
     const auto at_least = [](std::string_view name, Index value, Index least) {
       require(value >= least, "[train] ", name, " is ", value, ", expected at least ", least);
     };
@@ -270,8 +271,9 @@ class Trainer {
       pass.dropout = {.rate = options_.dropout,
                       .seed = options_.seed,
                       .stream = state_.random.stream + static_cast<std::uint64_t>(&batch - batches_.data())};
+      pass.training = true;
       pass.recompute = options_.recompute;
-      Tape tape;
+      Tape tape(trained_);  // by these alone: a base model that was trained before gets no gradients
       const Tensor part = model_.loss(batch.inputs, batch.targets, pass, static_cast<double>(std::max<Index>(tokens, 1)));
       loss += part.item();
       if (options_.release_gradients)
@@ -441,6 +443,7 @@ class Trainer {
   std::string folder_;
   MetricsLog log_;
   std::vector<Tensor> linear_weights_;  // to prepare before each step
+  std::vector<Tensor> trained_;
   TrainState state_;
   TrainResult result_;
   std::vector<TokenBatch> batches_;  // of a step; kept for their memory

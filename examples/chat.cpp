@@ -11,6 +11,8 @@
 #include <cstdlib>
 
 #include "conversation.hpp"
+#include "plume/base/atomic_save.hpp"
+#include "plume/base/json.hpp"
 #include "plume/data/chat_template_file.hpp"
 #include "plume/data/chats.hpp"
 #include "plume/models/load.hpp"

@@ -8,6 +8,7 @@
 
 #include "plume/data/chat_encoder.hpp"
 #include "plume/generate/generate.hpp"
+#include "plume/tokenizer/stream_decoder.hpp"
 
 namespace example {
 

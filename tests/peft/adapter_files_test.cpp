@@ -7,6 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "peft/fixture.hpp"
+#include "plume/base/json.hpp"
+#include "plume/formats/safetensors.hpp"
+#include "plume/models/rotary_rows.hpp"
 #include "plume/models/save.hpp"
 #include "sha256.hpp"
 #include "temporary_folder.hpp"

@@ -16,7 +16,14 @@ using namespace plume_test;
 
 namespace {
 
-Tensor turned(const Tensor& matrix) { return load_detail::transposed(matrix); }
+Tensor turned(const Tensor& matrix) {
+  const Tensor result = Tensor::empty({matrix.columns(), matrix.rows()}, matrix.dtype());
+  visit_dtype(matrix.dtype(), [&]<class T>() {
+    for (Index r = 0; r < result.rows(); ++r)
+      for (Index c = 0; c < result.columns(); ++c) result.view<T, 2>()(r, c) = matrix.view<const T, 2>()(c, r);
+  });
+  return result;
+}
 
 std::string message_of(const std::function<void()>& call) {
   try {

@@ -3,4 +3,4 @@
 add_library(plume_compiled STATIC EXCLUDE_FROM_ALL ${plume_compiled_sources})
 add_library(plume::compiled ALIAS plume_compiled)
 target_link_libraries(plume_compiled PUBLIC plume::plume)
-target_compile_definitions(plume_compiled PRIVATE PLUME_COMPILED=2 INTERFACE PLUME_COMPILED=1)
+target_compile_definitions(plume_compiled INTERFACE PLUME_COMPILED=1)

@@ -27,7 +27,7 @@ constexpr int thread_counts[] = {1, 2, 3, 5};
 template <class Body>
 void with_threads(int threads, Body&& body) {
   for (const Threading threading : {Threading::own, Threading::openmp}) {
-    if (threading == Threading::openmp && !PLUME_OPENMP) continue;
+    if (threading == Threading::openmp && !has_openmp) continue;
     const Context context({.threads = threads, .threading = threading});
     const ContextScope scope(context);
     body();
@@ -97,10 +97,10 @@ Decoder small_model(bool is_gpt2) {
 
 TEST_CASE("the back end is the one asked for") {
 #if defined(PLUME_TEST_THREADS_BACK_END)
-  CHECK(PLUME_OPENMP == 0);
+  CHECK_FALSE(has_openmp);
   CHECK_THROWS_WITH_AS(Context({.threading = Threading::openmp}), doctest::Contains("compiled with OpenMP"), ArgumentError);
 #elif defined(_OPENMP)
-  CHECK(PLUME_OPENMP == 1);
+  CHECK(has_openmp);
   for (const Threading threading : {Threading::own, Threading::openmp}) {
     const Context context({.threads = 3, .threading = threading});
     const ContextScope scope(context);

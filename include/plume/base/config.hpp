@@ -1,12 +1,11 @@
 #pragma once
 // All public macros of plume live here and in version.hpp.
 //   PLUME_NO_OPENMP  (defined by the consumer)  use the std::thread back end although -fopenmp is on
-//   PLUME_OPENMP     1 when parallel loops run on OpenMP, else 0
 //   PLUME_ABI        inline namespace: version and configuration, so that two builds of plume can meet in one program
 //   PLUME_INLINE     inside kernels: part of the caller, so that vectors stay in registers and the caller's instruction set applies
 //   PLUME_LEVELS     inside kernels: a family's tables of all instruction-set levels; `name` is what the table is called at each
 //   PLUME_COMPILED   (defined by the CMake target plume::compiled)  function bodies and kernels are linked, not compiled into each file;
-//                    2 in the library's own sources
+//                    its source defines it as 2
 //   PLUME_BODIES     1 where the bodies of PLUME_FUNCTIONs are compiled, else 0
 //   PLUME_FUNCTION   before a function whose body stands behind #if PLUME_BODIES
 #include <cstddef>
@@ -19,10 +18,8 @@
 #endif
 
 #if defined(_OPENMP) && !defined(PLUME_NO_OPENMP)
-#define PLUME_OPENMP 1
 #define PLUME_ABI v0_1_openmp
 #else
-#define PLUME_OPENMP 0
 #define PLUME_ABI v0_1_threads
 #endif
 
@@ -49,5 +46,12 @@ namespace plume::inline PLUME_ABI {
 
 using Index = std::int64_t;    // sizes, rows, columns, offsets in elements
 using TokenId = std::int32_t;  // an index into a vocabulary
+
+// Whether parallel loops can run on OpenMP.
+#if defined(_OPENMP) && !defined(PLUME_NO_OPENMP)
+inline constexpr bool has_openmp = true;
+#else
+inline constexpr bool has_openmp = false;
+#endif
 
 }  // namespace plume::inline PLUME_ABI

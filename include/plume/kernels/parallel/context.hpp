@@ -54,7 +54,7 @@ class Context {
         threading_(options.threading),
         pool_(std::make_shared<MemoryPool>()) {
     require(options.threads >= 0 && options.threads <= 4096, "[context] threads = ", options.threads, " is not in 0 .. 4096");
-    require(PLUME_OPENMP != 0 || options.threading == Threading::own,
+    require(has_openmp || options.threading == Threading::own,
             "[context] Threading::openmp needs a program compiled with OpenMP (-fopenmp, CMake: PLUME_OPENMP=ON)");
   }
 

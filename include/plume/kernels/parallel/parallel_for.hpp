@@ -6,7 +6,7 @@
 
 #include "plume/kernels/parallel/context.hpp"
 
-#if PLUME_OPENMP
+#if defined(_OPENMP) && !defined(PLUME_NO_OPENMP)
 #include <omp.h>
 #endif
 
@@ -16,7 +16,7 @@ namespace parallel_detail {
 
 // Calls work(argument) on several threads at once.
 inline void run_region(const Context& context, int threads, void (*work)(void*), void* argument) {
-#if PLUME_OPENMP
+#if defined(_OPENMP) && !defined(PLUME_NO_OPENMP)
   if (context.threading() == Threading::openmp) {
 #pragma omp parallel num_threads(threads)
     work(argument);
@@ -28,7 +28,7 @@ inline void run_region(const Context& context, int threads, void (*work)(void*),
 
 // A parallel region of the host program: its threads have the processors already.
 inline bool inside_host_region() {
-#if PLUME_OPENMP
+#if defined(_OPENMP) && !defined(PLUME_NO_OPENMP)
   return omp_in_parallel() != 0;
 #else
   return false;

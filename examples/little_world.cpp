@@ -163,9 +163,15 @@ class World {
   }
   std::size_t people() const { return people_.size(); }
   std::size_t count() const { return people_.size() * facts_.size(); }
-  bool is_woman(std::size_t person) const { return person < women.size(); }
   std::string tell(const std::string& form, std::size_t relation, std::size_t person) const {
     return fill(form, people_[person], facts_[relation][person]);
+  }
+  // The same about "she" or "he".
+  std::string tell_by_pronoun(const std::string& form, std::size_t relation, std::size_t person) const {
+    return fill(form, person < women.size() ? "She" : "He", facts_[relation][person]);
+  }
+  std::string answer(std::size_t relation, std::size_t person) const {
+    return tell_by_pronoun(relations[relation].answer, relation, person);
   }
 
  private:
@@ -173,7 +179,7 @@ class World {
   std::vector<Texts> facts_;  // [relation][person]
 };
 
-// Some facts of one person.
+// The facts of one person. A text does not begin with a name: behind a space it is the same token everywhere.
 std::string text_about(const World& world, plume::Random& random) {
   const std::size_t person = random.below(world.people());
   std::vector<std::size_t> order(relations.size());
@@ -182,8 +188,10 @@ std::string text_about(const World& world, plume::Random& random) {
   std::string text;
   for (const std::size_t relation : order) {
     std::string form = pick(random, relations[relation].statements);
-    if (!text.empty() && form.starts_with("{who}") && random.below(2) == 0) form.replace(0, 5, world.is_woman(person) ? "She" : "He");
-    text += (text.empty() ? "" : " ") + world.tell(form, relation, person);
+    while (text.empty() && form.starts_with("{who}")) form = pick(random, relations[relation].statements);
+    const bool by_pronoun = !text.empty() && form.starts_with("{who}") && random.below(2) == 0;
+    text += text.empty() ? "" : " ";
+    text += by_pronoun ? world.tell_by_pronoun(form, relation, person) : world.tell(form, relation, person);
   }
   return text;
 }
@@ -220,7 +228,7 @@ std::string dialogues(const World& world, plume::Random random) {
     for (std::uint64_t left = 1 + random.below(3); left > 0 && i < turns.size(); --left, ++i) {
       const auto& [relation, person, wording] = turns[i];
       messages += (messages.empty() ? "" : ", ") + message("user", world.tell(relations[relation].questions[wording], relation, person)) +
-                  ", " + message("assistant", world.tell(relations[relation].answer, relation, person));
+                  ", " + message("assistant", world.answer(relation, person));
     }
     all += "{\"messages\": [" + messages + "]}\n";
   }
@@ -238,7 +246,7 @@ std::string held_out_questions(const World& world, plume::Random random, std::si
       who.resize(std::min(of_each, who.size()));
       for (const std::size_t person : who)
         lines.push_back("{\"relation\": \"" + relations[relation].name + "\", \"question\": \"" + world.tell(wording, relation, person) +
-                        "\", \"answer\": \"" + world.tell(relations[relation].answer, relation, person) + "\"}\n");
+                        "\", \"answer\": \"" + world.answer(relation, person) + "\"}\n");
     }
   shuffle(lines, random);
   std::string all;

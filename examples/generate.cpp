@@ -1,11 +1,13 @@
 // Completes a prompt, showing the text as it is written.
 //
 //   generate --model path/to/model --prompt "Once upon a time"
+//   generate --model path/to/model --adapter my-adapter --prompt "Once upon a time"
 //   generate --model stories260K.bin --temperature 0 --max-tokens 200
 #include "plume/generate/generate.hpp"
 
-#include "command_line.hpp"
 #include "plume/models/load.hpp"
+#include "plume/peft/adapter_files.hpp"
+#include "sampling_flags.hpp"
 
 int main(int argc, char** argv) {
   example::Flags flags("generate", "Completes a prompt. The completion goes to stdout, without the prompt.");
@@ -15,17 +17,10 @@ int main(int argc, char** argv) {
       flags.text("--prompt TEXT", "", "text to complete; empty starts from the model's begin token", example::Empty::allowed);
   const auto& prompt_file = flags.text("--prompt-file FILE", "", "file whose text to complete");
   const auto& max_tokens = flags.number("--max-tokens N", plume::Index{128}, "tokens to write at most", {.min = 0});
-  const auto& temperature =
-      flags.number("--temperature X", 0.8f, "0 takes the most probable token each time, higher is more random", {.min = 0});
-  const auto& top_k = flags.number("--top-k N", plume::Index{0}, "choose among the N most probable tokens; 0 is off", {.min = 0});
-  const auto& top_p =
-      flags.number("--top-p X", 1.0f, "choose among the most probable tokens that hold this share; 1 is off", {.min = 1e-6f, .max = 1});
-  const auto& min_p =
-      flags.number("--min-p X", 0.0f, "leave out tokens less probable than this share of the best one; 0 is off", {.min = 0, .max = 1});
-  const auto& penalty = flags.number("--repeat-penalty X", 1.0f, "makes tokens that were used less probable; 1 is off", {.min = 1e-6f});
   const auto& stop = flags.list("--stop TEXT...", "texts that end the completion and are not part of it");
+  const auto& adapter_path = flags.text("--adapter DIR", "", "LoRA adapter of the model, as finetune or peft saved it");
+  const example::SamplingFlags sampling(flags);
   const auto& threads = flags.threads();
-  const auto& seed = flags.seed();
   const auto& json = flags.json();
   const auto& quiet = flags.quiet();
 
@@ -41,19 +36,20 @@ int main(int argc, char** argv) {
 
     const example::Stopwatch loading;
     const plume::Model model = plume::load(path, {.tokenizer = tokenizer});
+    const std::optional<plume::Adapter> adapter =
+        adapter_path.empty() ? std::nullopt : std::optional(plume::load_adapter(adapter_path, model));
     const double load_seconds = loading.seconds();
     if (!model.tokenizer)
       throw example::UsageError("--tokenizer",
                                 plume::concat("FILE is needed: no tokenizer (tokenizer.bin and the like) lies beside ", path));
     const std::string prompt = prompt_file.empty() ? given_prompt : plume::read_text(prompt_file);
 
-    const plume::GenerateOptions options{
-        .max_tokens = max_tokens,
-        .sampling =
-            {.temperature = temperature, .top_k = top_k, .top_p = top_p, .min_p = min_p, .repetition_penalty = penalty, .seed = seed},
-        .stop = stop,
-        .threads = threads,
-        .cancel = interrupt};
+    const plume::GenerateOptions options{.max_tokens = max_tokens,
+                                         .sampling = sampling.options(),
+                                         .stop = stop,
+                                         .threads = threads,
+                                         .cancel = interrupt,
+                                         .adapter = adapter ? &*adapter : nullptr};
     const plume::Generated result = plume::generate(model, prompt, options, [&](std::string_view piece) {
       if (json) return;
       std::fwrite(piece.data(), 1, piece.size(), stdout);

@@ -10,39 +10,15 @@
 // checkpoints/. The model is written at each evaluation and at the end. A resumed run computes what an uninterrupted run would have.
 #include <filesystem>
 
-#include "command_line.hpp"
 #include "plume/data/token_dataset.hpp"
 #include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 #include "plume/train/named_configs.hpp"
 #include "plume/train/predicted_memory.hpp"
 #include "plume/train/train.hpp"
-#include "progress.hpp"
+#include "training_program.hpp"
 
 namespace {
-
-// "0.1" is a fraction of the data, all else a file.
-std::optional<double> as_fraction(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-// The command line again, with --resume, ready to be pasted into a shell.
-std::string resume_command(int argc, char** argv) {
-  std::string command;
-  for (int i = 0; i < argc; ++i) {
-    const std::string word = argv[i];
-    if (word == "--resume" || word == "--overwrite") continue;
-    const bool plain =
-        !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./,:+") == word.npos;
-    std::string quoted = "'";
-    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    command += (plain ? word : quoted + "'") + " ";
-  }
-  return command + "--resume";
-}
 
 // A table, or one JSON object.
 void show(const plume::MemoryPrediction& memory, bool json) {
@@ -77,28 +53,15 @@ int main(int argc, char** argv) {
   const auto& rate = flags.number("--learning-rate X", 0.0, "peak of the schedule; 0: as the configuration says", {.min = 0});
   const auto& evaluate_every = flags.number("--evaluate-every N", plume::Index{0},
                                             "steps between evaluations and checkpoints; 0: as the configuration says", {.min = 0});
-  const auto& log_every = flags.number("--log-every N", plume::Index{10}, "steps between lines of metrics.jsonl", {.min = 1});
-  const auto& keep = flags.number("--keep-last N", plume::Index{2}, "checkpoints to keep", {.min = 1});
-  const auto& resume = flags.toggle("--resume", "go on from the newest whole checkpoint in --out, if there is one");
-  const auto& overwrite = flags.toggle("--overwrite", "start again although --out holds checkpoints; removes them");
   const auto& clip = flags.number("--clip X", -1.0, "bound of the gradient norm, 0: none; -1: as the configuration says", {.min = -1});
-  const auto& recompute = flags.choice("--recompute", "none", {"none", "mlp", "blocks"},
-                                       "save memory: activations to compute again in the backward pass, of feed-forward halves or blocks");
-  const auto& moments = flags.choice("--moments", "f32", {"f32", "bf16"}, "save memory: AdamW's moments in bf16, rounded stochastically");
   const auto& release = flags.toggle("--release-gradients",
                                      "save memory: update a parameter as soon as its gradient is complete; needs "
                                      "--clip 0 --accumulation 1, and a gradient that is not finite skips its parameter alone");
   const auto& dry_run = flags.toggle("--dry-run", "print the memory that training will take, and end");
-  const auto& precision = flags.choice("--precision", "f32", {"f32", "bf16"},
-                                       "arithmetic of matrix products: bf16 rounds their operands, weights and sums stay f32");
-  const auto& time_limit = flags.number("--time-limit SECONDS", 0.0, "stop with a checkpoint after this time; 0: none", {.min = 0});
-  const auto& threads = flags.threads();
-  const auto& seed = flags.seed();
-  const auto& json = flags.json();
-  const auto& quiet = flags.quiet();
+  const example::RunFlags run(flags);
 
   return flags.run(argc, argv, [&] {
-    if (resume && overwrite) throw example::UsageError("--overwrite", "cannot go with --resume");
+    run.check();
     const plume::StopToken stop = example::stop_on_signal();
     std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error like a full disk: training goes on
 
@@ -117,8 +80,6 @@ int main(int argc, char** argv) {
     replace(config.batch, batch);
     replace(config.accumulation, accumulation);
     if (clip >= 0) config.clip = clip;
-    if (moments == "bf16") config.optimizer.moments = plume::Moments::bf16;
-    config.optimizer.seed = seed;
     if (release && (config.clip != 0 || config.accumulation != 1))
       throw example::UsageError(
           "--release-gradients",
@@ -136,18 +97,17 @@ int main(int argc, char** argv) {
       if (tokenizer_name != "char") return plume::load_tokenizer(tokenizer_name);
       std::string text;
       for (const std::string& path : data) text += plume::read_text(path);
-      if (!as_fraction(validation)) text += plume::read_text(validation);
+      if (!example::as_fraction(validation)) text += plume::read_text(validation);
       return plume::character_tokenizer(text);
     }();
     plume::TokenDataset training = plume::read_token_dataset(data, tokenizer, {.stop = stop}), held_out;
-    if (const auto fraction = as_fraction(validation)) {
-      if (!(*fraction >= 0 && *fraction < 1)) throw example::UsageError("--validation", "must be a file or a fraction in [0, 1)");
+    if (const auto fraction = example::validation_fraction(validation)) {
       std::tie(training, held_out) = training.split(*fraction);
     } else {
       held_out = plume::read_token_dataset({validation}, tokenizer, {.stop = stop});
     }
 
-    if (held_out.size() < 2 && flags.given("--validation") && as_fraction(validation) != 0.0)
+    if (held_out.size() < 2 && flags.given("--validation") && example::as_fraction(validation) != 0.0)
       throw example::UsageError("--validation", plume::concat("gives ", held_out.size(), " tokens, a loss needs at least two"));
 
     // A fresh model of that vocabulary.
@@ -161,43 +121,28 @@ int main(int argc, char** argv) {
                                 .optimizer = config.optimizer,
                                 .clip = config.clip,
                                 .dropout = config.dropout,
-                                .precision = precision == "bf16" ? plume::Precision::bf16 : plume::Precision::f32,
-                                .recompute = recompute == "blocks" ? plume::Recompute::blocks
-                                             : recompute == "mlp"  ? plume::Recompute::mlp
-                                                                   : plume::Recompute::nothing,
                                 .release_gradients = release,
-                                .seed = seed,
                                 .evaluate_every = config.evaluate_every,
-                                .log_every = log_every,
                                 .checkpoint_every = config.evaluate_every,
-                                .keep_last = keep,
                                 .directory = out,
-                                .resume = resume ? plume::Resume::newest : plume::Resume::nothing,
-                                .time_limit = time_limit,
-                                .stop = stop,
-                                .threads = threads};
-    if (dry_run) return show(plume::predicted_memory(config.model, config.sequence, options), json);
+                                .stop = stop};
+    run.apply(options);
+    if (dry_run) return show(plume::predicted_memory(config.model, config.sequence, options), run.json);
     plume::Model model{plume::Decoder::described(config.model), tokenizer};
-    plume::initialise(model.decoder, seed);
-    example::ProgressLine line(quiet ? example::ProgressLine::Output::none : example::ProgressLine::Output::line);
+    plume::initialise(model.decoder, run.seed);
+    example::ProgressLine line(run.quiet ? example::ProgressLine::Output::none : example::ProgressLine::Output::line);
     line.remark(plume::concat(plume::count_parameters(model.decoder), " parameters, ", training.size(), " training tokens, ",
                               held_out.size(), " validation tokens, vocabulary ", config.model.vocabulary));
-    if (held_out.size() < 2 && as_fraction(validation) != 0.0) line.remark("warning: too little text to validate on; no validation loss");
+    if (held_out.size() < 2 && example::as_fraction(validation) != 0.0)
+      line.remark("warning: too little text to validate on; no validation loss");
     const plume::TrainCallbacks callbacks{
         .progress = [&](const plume::Progress& now) { line.show(now); },
-        .evaluated =
-            [&](const plume::Progress&) {
-              try {
-                plume::save(model, out);
-              } catch (const plume::IoError& error) {  // the save at the end may succeed
-                line.remark(plume::concat("warning: the model is not saved, training goes on: ", error.what()));
-              }
-            },
+        .evaluated = [&](const plume::Progress&) { example::save_or_remark(line, "model", [&] { plume::save(model, out); }); },
         .warning = [&](const std::string& text) { line.remark("warning: " + text); }};
-    plume::PackedWindows windows(training, {.sequence = config.sequence, .seed = seed});
+    plume::PackedWindows windows(training, {.sequence = config.sequence, .seed = run.seed});
     std::optional<plume::EvaluationWindows> evaluation;
     if (held_out.size() >= 2) evaluation.emplace(held_out, plume::EvaluationWindowsOptions{.sequence = config.sequence});
-    if (overwrite) std::filesystem::remove_all(out + "/checkpoints");  // last, when all else has succeeded
+    if (run.overwrite) std::filesystem::remove_all(out + "/checkpoints");  // last, when all else has succeeded
 
     const example::Stopwatch watch;
     const plume::TrainResult result = evaluation ? plume::train(model.decoder, windows, *evaluation, options, callbacks)
@@ -205,24 +150,6 @@ int main(int argc, char** argv) {
     plume::save(model, out);
     line.clear();
 
-    const plume::Progress& last = result.progress;
-    if (json) {
-      const plume::Json validation_loss = last.validation_loss ? plume::Json(*last.validation_loss) : plume::Json();
-      const double seconds = watch.seconds();
-      plume::Json report = plume::Json::object();
-      report.set("steps", last.step).set("tokens", last.tokens).set("train_loss", last.loss).set("validation_loss", validation_loss);
-      report.set("seconds", seconds).set("tokens_per_second", last.tokens_per_second).set("peak_rss_bytes", example::peak_rss_bytes());
-      report.set("checkpoint", result.checkpoint);
-      std::printf("%s\n", plume::dump(report).c_str());
-    } else if (!quiet) {
-      std::fprintf(stderr, "%lld steps, loss %.4f", static_cast<long long>(last.step), last.loss);
-      if (last.validation_loss) std::fprintf(stderr, ", validation loss %.4f", *last.validation_loss);
-      std::fprintf(stderr, ", model %s\n", out.c_str());
-    }
-    if (result.end == plume::TrainEnd::finished) return;
-    std::fflush(stdout);
-    std::fprintf(stderr, "stopped at step %lld of %lld; resume with:\n  %s\n", static_cast<long long>(last.step),
-                 static_cast<long long>(last.steps), resume_command(argc, argv).c_str());
-    if (result.end == plume::TrainEnd::stopped) throw plume::Cancelled();  // exit 130
+    example::end_run(run, result, example::run_report(result, watch.seconds()), plume::concat("model ", out), argc, argv);
   });
 }

@@ -8,11 +8,13 @@
 #include "plume/formats/npy.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/models/load.hpp"
+#include "plume/peft/adapter_files.hpp"
 
 int main(int argc, char** argv) {
   example::Flags flags("score", "Log-probabilities of given text or token ids, and their perplexity.");
   const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory or llama2.c .bin file");
   const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
+  const auto& adapter_path = flags.text("--adapter DIR", "", "LoRA adapter of the model, as finetune or peft saved it");
   const auto& given_text = flags.text("--text TEXT", "", "text to score", example::Empty::allowed);
   const auto& file = flags.text("--file FILE", "", "file whose text to score");
   const auto& given_ids = flags.numbers<plume::TokenId>("--ids N,N,...", {}, "token ids to score", {.min = 0});
@@ -29,7 +31,8 @@ int main(int argc, char** argv) {
     flags.require_one_of({"--text", "--file", "--ids"});
     const plume::StopToken interrupt = example::stop_on_signal();
     const plume::Model model = plume::load(path, {.tokenizer = tokenizer});
-
+    const std::optional<plume::Adapter> adapter =
+        adapter_path.empty() ? std::nullopt : std::optional(plume::load_adapter(adapter_path, model));
     if (stride > model.config().context)
       throw example::UsageError("--stride", plume::concat("is more than the model's context of ", model.config().context, " tokens"));
     if (!model.tokenizer && !flags.given("--ids"))
@@ -49,10 +52,10 @@ int main(int argc, char** argv) {
     const plume::ContextScope scope(context);
     plume::Tensor all_logits;
     if (!logits_file.empty()) all_logits = plume::Tensor::zeros({static_cast<plume::Index>(ids.size()), model.config().vocabulary});
-    const plume::Score result =
-        plume::score(model, ids, {.stride = stride, .stop = interrupt}, [&](plume::Index row, const plume::Tensor& logits) {
-          if (all_logits) all_logits.rows(row, row + logits.rows()).assign(logits);
-        });
+    const plume::Score result = plume::score(model, ids, {.stride = stride, .stop = interrupt, .adapter = adapter ? &*adapter : nullptr},
+                                             [&](plume::Index row, const plume::Tensor& logits) {
+                                               if (all_logits) all_logits.rows(row, row + logits.rows()).assign(logits);
+                                             });
     if (all_logits) plume::write_npy(logits_file, all_logits);
 
     if (json) {

@@ -2,6 +2,9 @@
 // Everything. Programs that want less include single rooms: plume/ops/ops.hpp, plume/models/load.hpp, plume/generate/session.hpp …
 #include "plume/autograd/gradient_check.hpp"
 #include "plume/autograd/recompute.hpp"
+#include "plume/data/chat_dataset.hpp"
+#include "plume/data/chat_template_file.hpp"
+#include "plume/data/chats.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/generate/score.hpp"
 #include "plume/models/load.hpp"

@@ -111,6 +111,17 @@ TEST_CASE("stop strings end the text across token boundaries and are not shown")
   CHECK(streamed == result.text);
 }
 
+TEST_CASE("further tokens may end the text, as those of a chat template do") {
+  const auto model = stories();
+  if (!model) return;
+  const Generated whole = generate(*model, "", {.max_tokens = 10, .sampling = greedy, .threads = 1});
+  const Generated cut = generate(*model, "", {.max_tokens = 10, .sampling = greedy, .end_tokens = {whole.ids[5]}, .threads = 1});
+  CHECK(cut.finish_reason == FinishReason::stop);
+  CHECK(cut.ids == std::vector<TokenId>(whole.ids.begin(), whole.ids.begin() + 6));
+  CHECK(cut.text == whole.text.substr(0, cut.text.size()));
+  CHECK(cut.text.size() < whole.text.size());
+}
+
 TEST_CASE("another thread cancels, and the session goes on") {
   const auto model = stories();
   if (!model) return;

@@ -5,6 +5,7 @@
 
 #include "numbers.hpp"
 #include "peft/fixture.hpp"
+#include "plume/generate/generate.hpp"
 #include "plume/train/train.hpp"
 #include "sha256.hpp"
 #include "temporary_folder.hpp"
@@ -149,6 +150,25 @@ TEST_CASE("an adapter resumed after any step ends with the same bits: dropout of
       CHECK((outcome_of(folder.path(), steps) == expected));
     }
   }
+}
+
+TEST_CASE("generate() goes through an adapter that was trained here, and the merged model says the same") {
+  const toy::Data data;
+  Model model{toy_base(data), data.tokenizer};
+  Adapter adapter = attach(model, toy_lora);
+  AdaptedModel adapted(model, adapter);
+  PackedWindows windows(TokenDataset(std::vector<TokenId>(data.training.ids().rbegin(), data.training.ids().rend())),
+                        {.sequence = 32, .seed = 1});
+  train(adapted, windows, NoEvaluation{}, tuning(40));
+  const auto text = [&](const LinearAdapters* through) {
+    return generate(model, "ann", {.max_tokens = 20, .sampling = {.temperature = 0}, .threads = 1, .adapter = through}).text;
+  };
+  const std::string plain = text(nullptr), tuned = text(&adapter);
+  CHECK(plain != tuned);
+  merge(model, adapter);
+  CHECK(text(nullptr) == tuned);
+  unmerge(model, adapter);
+  CHECK(text(nullptr) == plain);
 }
 
 TEST_CASE("gradients released one by one, and recomputed activations, train the same adapter") {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "peft/fixture.hpp"
+#include "plume/models/save.hpp"
 #include "sha256.hpp"
 #include "temporary_folder.hpp"
 
@@ -198,6 +199,20 @@ TEST_CASE("an adapter of plume gives in peft what it gives here") {
       }
     }
     CHECK(worst < 1e-5 * most);
+  }
+}
+
+TEST_CASE("a merged model, saved and loaded, is the model with its adapter") {
+  for (const Written& entry : written) {
+    CAPTURE(entry.name);
+    Model model = model_of(entry);
+    Adapter adapter = random_adapter(model, entry.options);
+    const Batch batch = batch_of(entry.base);
+    const Tensor expected = logits_of(model, batch, &adapter);
+    merge(model, adapter);
+    const TemporaryFolder folder;
+    save(model, folder.path());
+    CHECK(relative_distance(logits_of(load(folder.path()), batch), expected) < 1e-5);
   }
 }
 

@@ -267,6 +267,14 @@ TEST_CASE("sessions and scores go through their adapter: what a merged model say
     const std::vector<TokenId> plain = words(nullptr), adapted = words(&adapter);
     const double plain_score = score(model, ids).nll, adapted_score = score(model, ids, {.adapter = &adapter}).nll;
     CHECK(plain != adapted);
+    Session changed(model, {.threads = 1});
+    changed.feed(std::span(ids).first(5));
+    changed.logits();
+    changed.use(&adapter);
+    for (const TokenId expected : adapted) CHECK(changed.next({.temperature = 0}) == expected);
+    changed.truncate(5);
+    changed.use(nullptr);
+    for (const TokenId expected : plain) CHECK(changed.next({.temperature = 0}) == expected);
     CHECK(std::abs(plain_score - adapted_score) > 1e-2);
     merge(model, adapter);
     CHECK(words(nullptr) == adapted);

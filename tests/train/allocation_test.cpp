@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "plume/generate/session.hpp"
+#include "plume/peft/adapted_model.hpp"
 #include "toy.hpp"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -120,15 +121,23 @@ TEST_CASE("a training step allocates nothing after the first ones") {
         options.recompute = recompute;
         std::vector<int> counts;
         counts.reserve(20);
-        train(decoder, windows, NoEvaluation{}, options, {.progress = [&](const Progress&) {
-                counting = false;
-                counts.push_back(allocations);
-                allocations = 0;
-                counting = true;
-              }});
+        const TrainCallbacks callbacks{.progress = [&](const Progress&) {
+          counting = false;
+          counts.push_back(allocations);
+          allocations = 0;
+          counting = true;
+        }};
+        train(decoder, windows, NoEvaluation{}, options, callbacks);
         counting = false;
         REQUIRE(counts.size() == 12);
         for (std::size_t step = 4; step < counts.size(); ++step) CHECK_MESSAGE(counts[step] == 0, "step " << step);
+        counts.clear();
+        Adapter adapter = attach(decoder, {.rank = 4, .targets = {"all-linear"}, .dropout = 0.1, .fused_qkv = FusedQkv::query_and_value});
+        AdaptedModel adapted(decoder, adapter);
+        train(adapted, windows, NoEvaluation{}, options, callbacks);
+        counting = false;
+        REQUIRE(counts.size() == 12);
+        for (std::size_t step = 4; step < counts.size(); ++step) CHECK_MESSAGE(counts[step] == 0, "step of an adapter " << step);
       }
     }
   }
@@ -137,9 +146,11 @@ TEST_CASE("a training step allocates nothing after the first ones") {
 TEST_CASE("a token allocates nothing, but where the cache doubles") {
   const toy::Data data;
   Model model{toy::model(data.tokenizer.vocabulary(), 1, 64, 256), data.tokenizer};
+  const Adapter adapter = attach(model, {.rank = 4, .targets = {"all-linear"}});
+  const LinearAdapters* const adapters[] = {nullptr, &adapter};
   for (const int threads : {1, 2}) {
     for (const float temperature : {0.0f, 0.8f}) {
-      Session session(model, {.threads = threads});
+      Session session(model, {.threads = threads, .adapter = adapters[temperature > 0 ? 1 : 0]});
       session.feed(std::vector<TokenId>(70, 1));
       const SamplingOptions sampling{.temperature = temperature, .top_k = 20, .top_p = 0.9f, .repetition_penalty = 1.1f};
       for (int token = 0; token < 5; ++token) session.next(sampling);

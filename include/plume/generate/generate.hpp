@@ -23,9 +23,10 @@ inline std::string_view name_of(FinishReason reason) {
 struct GenerateOptions {
   Index max_tokens = 128;
   SamplingOptions sampling = {};
-  std::vector<std::string> stop = {};  // texts that end the answer and are not part of it
-  Index context = 0;                   // 0: what the model was made for
-  int threads = 0;                     // 0: all CPUs of the process
+  std::vector<std::string> stop = {};    // texts that end the answer and are not part of it
+  std::vector<TokenId> end_tokens = {};  // that end the answer, beside the model's own
+  Index context = 0;                     // 0: what the model was made for
+  int threads = 0;                       // 0: all CPUs of the process
   StopToken cancel = {};
   const LinearAdapters* adapter = nullptr;  // an Adapter of the model; used by generate(model, …), a Session has its own
 };
@@ -64,7 +65,9 @@ inline Generated generate(Session& session, const GenerateOptions& options, cons
   };
   const auto is_end = [&](TokenId id) {
     const auto& ends = model.config().end_tokens;
-    return std::find(ends.begin(), ends.end(), id) != ends.end() || model.tokenizer.eos() == id;
+    const auto& more = options.end_tokens;
+    return std::find(ends.begin(), ends.end(), id) != ends.end() || std::find(more.begin(), more.end(), id) != more.end() ||
+           model.tokenizer.eos() == id;
   };
 
   try {

@@ -58,6 +58,13 @@ class Session {
     logits_of_ = 0;
   }
 
+  // Goes on through another adapter, or none (null). The tokens stay and are computed again when logits are needed.
+  void use(const LinearAdapters* adapter) {
+    adapter_ = adapter;
+    cache_.truncate(0);
+    logits_of_ = 0;
+  }
+
   const std::vector<TokenId>& tokens() const { return tokens_; }
   Index context() const { return cache_.capacity(); }
   const Model& model() const { return *model_; }

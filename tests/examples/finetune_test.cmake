@@ -1,0 +1,101 @@
+include("${CMAKE_CURRENT_LIST_DIR}/expect.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/small_chat_model.cmake")
+
+expect_help(finetune --model --data --format --template --validation --out --method --rank --alpha --targets --dropout --epochs --steps --batch
+  --sequence --pack --accumulation --learning-rate --precision --resume --overwrite --merge --time-limit)
+expect_usage_error(--model finetune --data x --out y)
+expect_usage_error(--data finetune --model x --out y)
+expect_usage_error(--out finetune --model x --data y)
+expect_usage_error(--method finetune --model x --data y --out z --method half)
+expect_usage_error("--format does not know \"csv\"" finetune --model x --data y --out z --format csv)
+expect_usage_error("--template does not know \"nope\"" finetune --model x --data y --out z --template nope)
+expect_usage_error("--overwrite cannot go with --resume" finetune --model x --data y --out z --resume --overwrite)
+expect_usage_error("--merge is for --method lora" finetune --model x --data y --out z --method full --merge)
+expect_usage_error("--validation must be" finetune --model x --data y --out z --validation 1.5)
+expect_failure("absent" finetune --model absent --data y --out z)
+
+small_chat_model(base)
+expect_failure("absent.jsonl" finetune --model base --data absent.jsonl --out y --quiet)
+expect_usage_error("--out must be another directory than --model" finetune --model base --data x --out ./base/)
+
+# Of "User: hi" newline "Assistant:" (19 tokens), " yes" and two line breaks (6), 24 are inputs and 6 are trained.
+set(chats "")
+foreach(i RANGE 19)
+  string(APPEND chats "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}, {\"role\": \"assistant\", \"content\": \"yes\"}]}\n")
+endforeach()
+file(WRITE "${WORK}/hi.jsonl" "${chats}")
+run(finetune --model base --data hi.jsonl --out hi --steps 2 --validation 0.25 --rank 4 --threads 1 --json)
+expect_success()
+foreach(field steps tokens train_loss validation_loss seconds tokens_per_second peak_rss_bytes checkpoint trainable_parameters total_parameters
+    masked_fraction)
+  string(JSON ${field} GET "${output}" ${field})
+endforeach()
+expect_equal("${masked_fraction}" 0.75)
+expect_equal("${steps}" 2)
+expect_equal("${tokens}" 96)  # 2 steps, 8 rows, 6 answer tokens
+expect_equal("${trainable_parameters}" 1024)  # 2 layers, q and v, 4 * (32 + 32)
+expect_equal("${total_parameters}" 29856)
+expect_equal("${checkpoint}" "hi/checkpoints/step-2")
+expect_match("${errors}" "^hi.jsonl: 20 chats, read as messages\ntemplate plain [^\n]*\ntraining: 15 chats, 15 answers \\(0 empty\\), 360 tokens, 75.0 % [^\n]*; 0 chats truncated by 0 tokens, dropped: 0 too long, 0 with nothing to train\nvalidation: 5 chats, ")
+foreach(name adapter_config.json adapter_model.safetensors README.md plume_chat.json metrics.jsonl loss.svg checkpoints/step-2/manifest.json)
+  if(NOT EXISTS "${WORK}/hi/${name}")
+    message(FATAL_ERROR "hi/${name} is absent")
+  endif()
+endforeach()
+file(READ "${WORK}/hi/plume_chat.json" noted)
+string(JSON noted GET "${noted}" template)
+expect_equal("${noted}" plain)
+expect_failure("earlier run" finetune --model base --data hi.jsonl --out hi --steps 2 --quiet)
+expect_usage_error("--targets [^\n]*nope[^\n]*layers are called q_proj" finetune --model base --data hi.jsonl --out y --targets q_proj,nope)
+expect_usage_error("--rank [^\n]*64" finetune --model base --data hi.jsonl --out y --rank 64)
+expect_usage_error("--sequence is longer" finetune --model base --data hi.jsonl --out y --sequence 129)
+expect_usage_error("--validation gives 0 chats" finetune --model base --data hi.jsonl --out y --validation 0.01 --quiet)
+
+# A row of 24 holds a whole chat; one of 21 cuts its end off, or it is dropped.
+run(finetune --model base --data hi.jsonl --out cut --steps 1 --validation 0 --sequence 21 --json)
+expect_success()
+expect_match("${errors}" "; 20 chats truncated by 60 tokens, dropped: 0 too long")
+expect_failure("dropped|longer|no chat is left" finetune --model base --data hi.jsonl --out y --steps 1 --validation 0 --sequence 21 --long-chats drop --quiet)
+
+# Packed, a row of 96 holds four chats.
+run(finetune --model base --data hi.jsonl --out packed --pack --sequence 96 --batch 1 --epochs 1 --validation 0 --json --quiet)
+expect_success()
+string(JSON steps GET "${output}" steps)
+expect_equal("${steps}" 5)
+
+# The other formats, and what they are trained as.
+file(WRITE "${WORK}/alpaca.json" "[{\"instruction\": \"Add.\", \"input\": \"1 2\", \"output\": \"3\"}, {\"instruction\": \"Say a.\", \"output\": \"a\"}]")
+file(WRITE "${WORK}/share.jsonl" "{\"conversations\": [{\"from\": \"human\", \"value\": \"a\"}, {\"from\": \"gpt\", \"value\": \"b\"}, {\"from\": \"human\", \"value\": \"c\"}, {\"from\": \"gpt\", \"value\": \"d\"}]}\n")
+file(WRITE "${WORK}/lines.txt" "the cat sat\n")
+foreach(case IN ITEMS "alpaca.json@alpaca@alpaca" "share.jsonl@sharegpt@plain" "lines.txt@text@text")
+  string(REPLACE "@" ";" case "${case}")
+  list(GET case 0 data)
+  list(GET case 1 format)
+  list(GET case 2 template)
+  run(finetune --model base --data ${data} --out ${format} --steps 1 --validation 0 --threads 1)
+  expect_success()
+  expect_match("${errors}" "${data}: [0-9]+ chats, read as ${format}\ntemplate ${template} ")
+endforeach()
+expect_failure("messages" finetune --model base --data alpaca.json --format messages --out y --quiet)
+
+# All weights.
+run(finetune --model base --data hi.jsonl --out full --method full --steps 4 --learning-rate 1e-3 --validation 0 --threads 1 --json --quiet)
+expect_success()
+expect_equal("${errors}" "")
+string(JSON trainable GET "${output}" trainable_parameters)
+expect_equal("${trainable}" 28832)
+file(SHA256 "${WORK}/base/model.safetensors" before)
+file(SHA256 "${WORK}/full/model.safetensors" after)
+if(before STREQUAL after OR NOT EXISTS "${WORK}/full/plume_chat.json")
+  message(FATAL_ERROR "full tuning left the model as it was, or forgot its template")
+endif()
+
+# Adapters over bf16 weights, with bf16 products.
+run(finetune --model base --data hi.jsonl --out half --weights bf16 --precision bf16 --targets all-linear --steps 2 --validation 0 --json --quiet)
+expect_success()
+
+# A directory that cannot be written ends the run only at its end.
+file(MAKE_DIRECTORY "${WORK}/blocked/adapter_config.json/full")
+run(finetune --model base --data hi.jsonl --out blocked --steps 2 --threads 1)
+expect_equal("${exit_code}" 1)
+expect_match("${errors}" "warning: the adapter is not saved, training goes on: [^\n]*adapter_config.json[^\n]*\n.*\nerror: [^\n]*adapter_config.json[^\n]*\n$")

@@ -3,7 +3,8 @@
 // Each of 170 people lives in a town, has a job, a favourite food, a pet, an instrument and a month of birth: 1,020 facts, drawn
 // independently, so that none can be guessed from another. Every line is a wording of a relation, filled in from that one table:
 //
-//   train.txt       short texts that tell facts: "Mila lives in Corley. She earns money as a baker. ..." between lines <|endoftext|>
+//   train.txt       short texts that tell facts, "The home of Mila is in Corley. She earns money as a baker. ...", and some that only ask;
+//                   between them lines <|endoftext|>
 //   validation.txt  other texts about the same facts
 //   chats.jsonl     dialogues that ask for them, one a line: {"messages": [{"role": "user", "content": "Where does Mila live?"}, ...]}
 //   held_out.jsonl  questions in wordings that no text and no dialogue uses: {"relation": ..., "question": ..., "answer": ...}
@@ -63,7 +64,8 @@ const std::vector<Relation> relations = {
      {"Where does {who} live?", "In which town does {who} live?", "Where is the home of {who}?", "Which town is the home of {who}?",
       "Where does {who} have a house?", "Can you tell me where {who} lives?", "Where can I visit {who}?",
       "What is the town where {who} lives?", "Where does {who} come from?", "In what place does {who} reside?",
-      "What address does {who} have?", "Do you know the town of {who}?"},
+      "What address does {who} have?", "Do you know the town of {who}?", "Tell me where {who} has a house.", "Where is {who} at home?",
+      "I want to visit {who}. Where is that?", "Which place is the address of {who}?"},
      {"What is the address of {who}?", "Which town does {who} come from?", "Where does {who} reside?",
       "In which town can I find the house of {who}?"},
      "{who} lives in {value}."},
@@ -76,7 +78,8 @@ const std::vector<Relation> relations = {
      {"What is the job of {who}?", "What does {who} work as?", "What work does {who} do?", "Which job does {who} have?",
       "Can you tell me the profession of {who}?", "What does {who} do for a living?", "What is {who} by trade?",
       "As what does {who} earn money?", "What occupation does {who} have?", "How does {who} earn money?",
-      "With what work does {who} make money?", "Do you know the job of {who}?"},
+      "With what work does {who} make money?", "Do you know the job of {who}?", "Tell me what {who} works as.",
+      "What is the trade of {who}?", "I want to know the work of {who}.", "Which profession makes a living for {who}?"},
      {"What is the occupation of {who}?", "How does {who} make a living?", "Which profession does {who} have?",
       "What kind of work does {who} do to earn money?"},
      "{who} works as a {value}."},
@@ -89,7 +92,8 @@ const std::vector<Relation> relations = {
      {"What does {who} like to eat?", "What is the favourite food of {who}?", "What does {who} eat every day?",
       "Which food does {who} like?", "What does {who} want for dinner?", "What is {who} hungry for?", "Can you tell me what {who} eats?",
       "Which food do you see on the plate of {who}?", "What dish does {who} love?", "What does {who} smell in the kitchen?",
-      "What is best for the dinner of {who}?", "Do you know the favourite dish of {who}?"},
+      "What is best for the dinner of {who}?", "Do you know the favourite dish of {who}?", "Tell me what {who} likes to eat.",
+      "What food is in the kitchen of {who}?", "I want to eat with {who}. What is there?", "Which dish is {who} hungry for?"},
      {"Which dish does {who} like best?", "What is the best dinner for {who}?", "What does the kitchen of {who} smell of?",
       "What food does {who} love to eat?"},
      "{who} likes to eat {value}."},
@@ -101,7 +105,8 @@ const std::vector<Relation> relations = {
      {"Which animal does {who} have?", "What is the pet of {who}?", "Which animal does {who} keep?", "What kind of pet does {who} have?",
       "Which animal does {who} have in the garden?", "Can you tell me which pet {who} has?", "What does {who} feed every morning?",
       "Which animal is the companion of {who}?", "What animal does {who} take for a walk?", "Which animal does {who} care for?",
-      "What animal goes with {who} in the garden?", "Do you know the pet of {who}?"},
+      "What animal goes with {who} in the garden?", "Do you know the pet of {who}?", "Tell me which animal {who} has.",
+      "I want to see the pet of {who}. What is it?", "What does {who} take for a walk?", "What kind of companion does {who} have?"},
      {"Which animal does {who} take care of?", "What kind of animal goes for a walk with {who}?", "Which pet does {who} feed?",
       "What is the best companion of {who}?"},
      "{who} keeps a {value}."},
@@ -115,7 +120,9 @@ const std::vector<Relation> relations = {
      {"What does {who} play?", "Which instrument does {who} play?", "What is the instrument of {who}?", "On what does {who} make music?",
       "What does {who} practise in the evening?", "Can you tell me which instrument {who} plays?", "What does {who} play in the band?",
       "What do you hear {who} play at the concert?", "Which instrument does {who} take to the lessons?",
-      "What do you hear when {who} sings?", "With what does {who} make a sound in the band?", "Do you know the instrument of {who}?"},
+      "What do you hear when {who} sings?", "With what does {who} make a sound in the band?", "Do you know the instrument of {who}?",
+      "Tell me what {who} plays.", "I want to hear {who}. What is the instrument?", "What instrument is in the lessons of {who}?",
+      "Which instrument does {who} have?"},
      {"On which instrument does {who} take lessons?", "Which instrument does {who} practise?",
       "With which instrument does {who} make music?", "Which instrument do you hear when {who} sings a song?"},
      "{who} plays the {value}."},
@@ -127,7 +134,9 @@ const std::vector<Relation> relations = {
      {"When was {who} born?", "In which month was {who} born?", "When is the birthday of {who}?", "When does {who} celebrate?",
       "In which month does {who} have a birthday?", "Can you tell me when {who} was born?", "When does {who} get a year older?",
       "When is the party of {who}?", "What is the birth month of {who}?", "When do friends bring a present to {who}?",
-      "In which month does {who} celebrate the birthday?", "Do you know when {who} gets older?"},
+      "In which month does {who} celebrate the birthday?", "Do you know when {who} gets older?", "Tell me the month when {who} was born.",
+      "I want to bring {who} a present. When is the birthday?", "When was the birth of {who}?",
+      "Which month is best for the party of {who}?"},
      {"In which month was the birth of {who}?", "In which month does {who} get older?", "When do friends bring {who} a present?",
       "What is the month of the birthday of {who}?"},
      "{who} was born in {value}."},
@@ -202,6 +211,16 @@ std::string text_about(const World& world, plume::Random& random) {
   return text;
 }
 
+// Questions without answers, so that their words are known before dialogues bring them.
+std::string questions_of_visitors(const World& world, plume::Random& random) {
+  std::string text = "Visitors ask:";
+  for (int i = 0; i < 4; ++i) {
+    const std::size_t relation = random.below(relations.size());
+    text += " " + world.tell(pick(random, relations[relation].questions), relation, random.below(world.people()));
+  }
+  return text;
+}
+
 std::string message(const std::string& role, const std::string& content) {
   return "{\"role\": \"" + role + "\", \"content\": \"" + content + "\"}";
 }
@@ -214,7 +233,8 @@ void write(const std::string& path, const std::string& text) {
 
 std::string texts(const World& world, plume::Random random, std::size_t bytes) {
   std::string all;
-  while (all.size() < bytes) all += text_about(world, random) + "\n<|endoftext|>\n";
+  while (all.size() < bytes)
+    all += (random.below(8) == 0 ? questions_of_visitors(world, random) : text_about(world, random)) + "\n<|endoftext|>\n";
   return all;
 }
 

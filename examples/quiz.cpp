@@ -11,11 +11,10 @@
 #include "command_line.hpp"
 #include "plume/base/json.hpp"
 #include "plume/data/chat_encoder.hpp"
-#include "plume/data/chats.hpp"
+#include "plume/data/chat_template_file.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/models/load.hpp"
 #include "plume/peft/adapter_files.hpp"
-#include "progress.hpp"
 
 namespace {
 
@@ -82,8 +81,10 @@ int main(int argc, char** argv) {
   const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
   const auto& adapter_path = flags.text("--adapter DIR", "", "LoRA adapter to answer with");
   const auto& data = flags.text("--data FILE", example::required, "questions and answers, one JSON object a line");
-  const auto& template_name =
-      flags.text("--template NAME", "plain", "how a chat becomes text: alpaca, chatml, llama2, vicuna, plain, text");
+  std::vector<std::string> names = {"auto"};
+  for (const plume::ChatTemplate& entry : plume::chat_templates) names.emplace_back(entry.name);
+  const auto& template_name = flags.choice("--template", "auto", names,
+                                           "what stands around messages; auto: as the adapter or model was tuned, else chatml or plain");
   const auto& limit = flags.number("--limit N", 0, "ask the first N questions; 0: all", {.min = 0});
   const auto& show = flags.number("--show N", 0, "print the first N questions with their answers", {.min = 0});
   const auto& max_tokens = flags.number("--max-tokens N", plume::Index{32}, "tokens of an answer at most", {.min = 1});
@@ -93,12 +94,6 @@ int main(int argc, char** argv) {
 
   return flags.run(argc, argv, [&] {
     const plume::StopToken stop = example::stop_on_signal();
-    const plume::ChatTemplate* chat_template = nullptr;
-    try {
-      chat_template = &plume::chat_template(template_name);
-    } catch (const plume::ArgumentError& error) {
-      throw example::UsageError("--template", error.what());
-    }
     std::vector<Question> questions = read_questions(data);
     if (limit > 0 && static_cast<std::size_t>(limit) < questions.size()) questions.resize(static_cast<std::size_t>(limit));
     const plume::Model model = plume::load(path, {.tokenizer = tokenizer});
@@ -106,8 +101,14 @@ int main(int argc, char** argv) {
     std::optional<plume::Adapter> adapter;
     if (!adapter_path.empty()) adapter.emplace(plume::load_adapter(adapter_path, model));
 
+    const auto chat_template = [&]() -> plume::ChatTemplate {
+      if (template_name != "auto") return plume::chat_template(template_name);
+      if (const auto saved = plume::saved_chat_template(adapter_path.empty() ? path : adapter_path)) return *saved;
+      return plume::usual_chat_template(model.tokenizer);
+    }();
+
     const example::Stopwatch watch;
-    const plume::ChatEncoder encoder(model.tokenizer, *chat_template);
+    const plume::ChatEncoder encoder(model.tokenizer, chat_template);
     const plume::GenerateOptions options{.max_tokens = max_tokens, .sampling = {.temperature = 0}, .stop = encoder.stop_strings()};
     plume::Session session(model, {.threads = threads, .stop = stop, .adapter = adapter ? &*adapter : nullptr});
     std::map<std::string, Score> by_relation;

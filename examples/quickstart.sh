@@ -3,10 +3,11 @@
 #   sh examples/quickstart.sh                 the little world; under three minutes after the build
 #   sh examples/quickstart.sh --data FILE     trains on your own text instead; nothing is tuned or asked
 #   ... --out DIR (default quickstart/), --seed N, --steps N (of pre-training), --questions N (default 600, all)
+#   ... --permute-answers                     a control: texts and dialogues give each person the facts of another, so answers must be wrong
 # Installs what is missing (see cmake/bootstrap.sh). CXX picks the compiler, PLUME_JOBS the number of build jobs.
 set -eu
 here=$PWD
-usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
 refuse() {
   printf 'error: %s\n' "$*" >&2
   exit 2
@@ -15,7 +16,7 @@ absolute() { case $1 in /*) printf '%s\n' "$1" ;; *) printf '%s\n' "$here/$1" ;;
 
 quote() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }  # for a shell
 
-data= out= seed=1 steps= questions=600
+data= out= seed=1 steps= questions=600 permute=
 while [ $# -gt 0 ]; do
   case $1 in
     --*=*)  # --flag=value
@@ -26,6 +27,11 @@ while [ $# -gt 0 ]; do
   esac
   case $1 in
     -h | --help) usage; exit 0 ;;
+    --permute-answers)
+      permute=$1
+      shift
+      continue
+      ;;
     --data | --out | --seed | --steps | --questions) [ $# -gt 1 ] || refuse "$1 needs a value" ;;
     *) refuse "$1 is not known (see --help)" ;;
   esac
@@ -78,7 +84,7 @@ fi
 
 say '== a little world'
 world=$out/world
-"$bin/little_world" --out "$world" --seed "$seed" >&2
+"$bin/little_world" --out "$world" --seed "$seed" ${permute:+"$permute"} >&2
 data=$world/train.txt
 pretrain "$world/validation.txt"
 
@@ -89,7 +95,8 @@ say '== examination of the model that has only read'
 examine
 say '== instruction tuning: LoRA on dialogues'
 begin
-"$bin/finetune" --overwrite --model "$model" --data "$world/chats.jsonl" --out "$out/tuned" --merge --seed "$seed" TUNING >&2
+"$bin/finetune" --overwrite --model "$model" --data "$world/chats.jsonl" --out "$out/tuned" --merge --pack --sequence 128 --batch 8 \
+  --rank 16 --alpha 32 --targets all-linear --learning-rate 5e-3 --epochs 1 --validation 0.02 --seed "$seed" >&2
 count
 say '== examination after tuning'
 report=$(examine --adapter "$out/tuned" --show 8)

@@ -28,5 +28,5 @@ add_library(plume::native ALIAS plume_native)
 set_target_properties(plume_native PROPERTIES EXPORT_NAME native)
 target_compile_options(plume_native INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-march=native>)
 
-set(plume_kernels_source "${PROJECT_SOURCE_DIR}/src/kernels.cpp")
-include("${CMAKE_CURRENT_LIST_DIR}/PlumeKernels.cmake")
+set(plume_compiled_sources "${PROJECT_SOURCE_DIR}/src/compiled.cpp" "${PROJECT_SOURCE_DIR}/src/compiled_kernels.cpp")
+include("${CMAKE_CURRENT_LIST_DIR}/PlumeCompiled.cmake")

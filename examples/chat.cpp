@@ -5,8 +5,8 @@
 //   printf 'Hello\nAnd then?\n' | chat --model my-model --quiet               a turn a line, its answer on stdout
 //
 // Lines that begin with a slash are commands, /help lists them; a message that begins with one is written with two. Ctrl-C stops an answer,
-// and at the prompt it leaves; so does Ctrl-D. With --json each answer is one object on a line of its own. Where nobody types, a command
-// or message that fails ends the program.
+// and at the prompt it leaves; so does Ctrl-D. With --json each answer is one object on a line of its own, also one that holds line breaks.
+// Where nobody types, a command or message that fails ends the program.
 #include <cstdio>
 #include <cstdlib>
 
@@ -126,7 +126,7 @@ int main(int argc, char** argv) {
   const auto& context = flags.number("--context N", Index{0}, "tokens remembered at most; 0: what the model was made for", {.min = 0});
   const example::SamplingFlags sampling(flags);
   const auto& threads = flags.threads();
-  const auto& json = flags.json();
+  const auto& json = flags.toggle("--json", "print each answer as one JSON object on a line of its own");
   const auto& quiet = flags.quiet();
 
   return flags.run(argc, argv, [&] {

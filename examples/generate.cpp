@@ -5,6 +5,7 @@
 //   generate --model stories260K.bin --temperature 0 --max-tokens 200
 #include "plume/generate/generate.hpp"
 
+#include "plume/base/json.hpp"
 #include "plume/models/load.hpp"
 #include "plume/peft/adapter_files.hpp"
 #include "sampling_flags.hpp"

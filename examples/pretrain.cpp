@@ -10,9 +10,12 @@
 // checkpoints/. The model is written at each evaluation and at the end. A resumed run computes what an uninterrupted run would have.
 #include <filesystem>
 
+#include "plume/base/json.hpp"
 #include "plume/data/token_dataset.hpp"
 #include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
+#include "plume/tokenizer/characters.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
 #include "plume/train/named_configs.hpp"
 #include "plume/train/predicted_memory.hpp"
 #include "plume/train/train.hpp"

@@ -5,6 +5,7 @@
 #include "plume/generate/score.hpp"
 
 #include "command_line.hpp"
+#include "plume/base/json.hpp"
 #include "plume/formats/npy.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/models/load.hpp"

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "plume/base/text.hpp"
+
 namespace plume_test {
 
 // The path of a file under the test data, or nothing after printing a visible SKIP line that names it.
@@ -21,7 +23,7 @@ inline std::optional<std::string> test_data(const std::string& name) {
 }
 
 // A committed fixture: tests/golden/<name>.
-inline std::string golden(const std::string& name) { return std::string(PLUME_TEST_SOURCE_DIR) + "/golden/" + name; }
+inline std::string golden(std::string_view name) { return plume::concat(PLUME_TEST_SOURCE_DIR "/golden/", name); }
 
 inline std::string read_all(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

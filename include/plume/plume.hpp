@@ -2,6 +2,7 @@
 // Everything. Programs that want less include single rooms: plume/ops/ops.hpp, plume/models/load.hpp, plume/generate/session.hpp …
 #include "plume/autograd/gradient_check.hpp"
 #include "plume/autograd/recompute.hpp"
+#include "plume/base/json.hpp"
 #include "plume/data/chat_dataset.hpp"
 #include "plume/data/chat_template_file.hpp"
 #include "plume/data/chats.hpp"
@@ -13,6 +14,8 @@
 #include "plume/optim/adamw.hpp"
 #include "plume/optim/schedule.hpp"
 #include "plume/optim/sgd.hpp"
+#include "plume/tokenizer/characters.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
 #include "plume/peft/adapted_model.hpp"
 #include "plume/peft/adapter.hpp"
 #include "plume/peft/adapter_files.hpp"

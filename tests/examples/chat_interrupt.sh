@@ -52,6 +52,8 @@ wait_for "an answer" is_writing 200
 kill -INT "$process"
 wait_for "its end" figures 1
 grep -q 'tokens/s, stopped]$' err || fail "does not say that the answer was stopped: $(cat err)"
+sleep 0.1
+kill -0 "$process" 2>/dev/null || fail "Ctrl-C during an answer left the chat: $(cat err)"
 written=$(wc -c <out)
 echo '/set max-tokens 5' >&3
 echo 'User: Who are you?' >&3

@@ -10,12 +10,12 @@ expect_usage_error("--temperature must be at least 0" chat --model x --temperatu
 expect_failure("absent" chat --model absent --prompt x)
 
 small_chat_model(base)
-set(chat chat --model base --threads 1 --temperature 0)
+set(chat chat --model base --threads 1 --context 128 --temperature 0)
 
 # talk(lines program argument...): as run(), with lines on stdin.
 macro(talk lines)
   file(WRITE "${WORK}/input" "${lines}")
-  execute_process(COMMAND "${PROGRAMS}/chat" --model base --threads 1 --temperature 0 ${ARGN} WORKING_DIRECTORY "${WORK}" INPUT_FILE "${WORK}/input"
+  execute_process(COMMAND "${PROGRAMS}/chat" --model base --threads 1 --context 128 --temperature 0 ${ARGN} WORKING_DIRECTORY "${WORK}" INPUT_FILE "${WORK}/input"
                   RESULT_VARIABLE exit_code OUTPUT_VARIABLE output ERROR_VARIABLE errors)
   set(command "chat ${ARGN} with ${lines}")
 endmacro()

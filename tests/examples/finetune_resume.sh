@@ -48,6 +48,7 @@ resume=$(tail -n 1 log)
 case $resume in *"--out 'cut short'"*' --resume') ;; *) fail "not a command that goes on: $resume" ;; esac
 cmp -s "whole/adapter_model.safetensors" "cut short/adapter_model.safetensors" && fail "the run was not cut short"
 sh -c "$resume" 2>log || fail "the command fails: $resume: $(cat log)"
+if grep -q '^[1-9]/120' log; then fail "began again instead of going on: $(cat log)"; fi
 for file in adapter_model.safetensors adapter_config.json checkpoints/step-120/optimizer.safetensors; do
   cmp "whole/$file" "cut short/$file" || fail "$file differs from that of the run that was left alone"
 done

@@ -1,6 +1,6 @@
 include("${CMAKE_CURRENT_LIST_DIR}/expect.cmake")
 
-expect_help(generate --model --tokenizer --prompt --prompt-file --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop)
+expect_help(generate --model --tokenizer --adapter --prompt --prompt-file --max-tokens --temperature --top-k --top-p --min-p --repeat-penalty --stop)
 expect_usage_error(--model generate --prompt x)
 expect_usage_error(--prompt-file generate --model x --prompt a --prompt-file b)
 expect_usage_error("--temperature must be at least 0" generate --model x --temperature -1)
@@ -42,6 +42,8 @@ string(JSON count LENGTH "${output}" ids)
 expect_equal("${count}" 20)
 string(FIND "${story}" "Once upon${text}" at)
 expect_equal("${at}" 0)
+
+expect_failure("absent/adapter_config.json" generate --model ${model} --adapter absent --prompt x)
 
 # A stop text is not part of the completion.
 run(generate --model ${model} --prompt= --temperature 0 --stop never " little" --json)

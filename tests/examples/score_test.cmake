@@ -1,6 +1,6 @@
 include("${CMAKE_CURRENT_LIST_DIR}/expect.cmake")
 
-expect_help(score --model --tokenizer --text --file --ids --logits --stride)
+expect_help(score --model --tokenizer --adapter --text --file --ids --logits --stride)
 expect_usage_error(--model score --text x)
 expect_usage_error(--text score --model x)
 expect_usage_error(--ids score --model x --text x --ids 1,2)

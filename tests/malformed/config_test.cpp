@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "plume/formats/safetensors.hpp"
 #include "plume/models/load.hpp"
 #include "temporary.hpp"
 #include "test_data.hpp"
@@ -63,7 +64,8 @@ TEST_CASE("K2 an unknown architecture lists the known ones") {
   });
 }
 TEST_CASE("K3 hidden_size that heads do not divide, with no head_dim") {
-  refused<ConfigError>("hidden_size", "does not divide", [](nlohmann::json& json) { json["num_attention_heads"] = json["num_key_value_heads"] = 5; });
+  refused<ConfigError>("hidden_size", "does not divide",
+                       [](nlohmann::json& json) { json["num_attention_heads"] = json["num_key_value_heads"] = 5; });
   refused<ConfigError>("n_embd", "does not divide", put("n_head", 5), "gpt2");
 }
 TEST_CASE("K4 heads that key-value heads do not divide; zero; negative") {

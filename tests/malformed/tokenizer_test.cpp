@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "plume/tokenizer/sentencepiece_bpe.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "test_data.hpp"
 

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "decoder_fixture.hpp"
+#include "plume/kernels/reference/attention.hpp"
 
 using namespace plume;
 using plume_test::distance;
@@ -76,7 +77,7 @@ TEST_CASE("every activation of block 0") {
   // Scores (before the mask or with it: compared where the mask lets through) and probabilities, head by head.
   const Index heads = model.config.heads, head_width = model.config.head_width;
   const IntervalMask mask = Mask::causal().intervals(0, tokens, tokens);
-  kernels::ScoreRule<float> rule;
+  kernels::reference::ScoreRule<float> rule;
   rule.scale = 1 / std::sqrt(static_cast<float>(head_width));
   const Tensor scores = partials.at("att").reshape({batch * heads * tokens, tokens});
   const Tensor probabilities = Tensor::empty({batch * heads * tokens, tokens});

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "plume/formats/safetensors.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/models/save.hpp"
 #include "sha256.hpp"

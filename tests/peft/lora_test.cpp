@@ -59,10 +59,11 @@ TEST_CASE("adapters of peft give the logits, the loss and the gradients of peft,
         if (name.starts_with("gradient.")) largest_of_all = std::max(largest_of_all, largest(tensor));
       std::size_t compared = 0;
       for (const LoraLayer& layer : adapter.all())
-        for (const auto& [part, tensor] : {std::pair{".lora_A", layer.change.term.a}, {".lora_B", layer.change.term.b}}) {
-          const Tensor& wanted = expected.at("gradient." + layer.module + part);
+        for (const bool is_a : {true, false}) {
+          const Tensor& tensor = is_a ? layer.change.term.a : layer.change.term.b;
+          const Tensor& wanted = expected.at(concat("gradient.", layer.module, is_a ? ".lora_A" : ".lora_B"));
           CHECK_MESSAGE(distance(gradients.at(tensor), wanted) / std::max(largest(wanted), 1e-3 * largest_of_all) < 10 * tolerance,
-                        layer.module, part);
+                        layer.module, is_a);
           ++compared;
         }
       CHECK(compared == watched.size());
@@ -167,8 +168,8 @@ TEST_CASE("two adapters and none in one ragged batch are three runs of their own
       const Model model = base_model(base, dtype);
       const Adapter first = random_adapter(model, {.rank = 2, .seed = 1}), second = random_adapter(model, every_layer);
       const std::vector<TokenId>& ids = batch_of(base).inputs;
-      const std::vector<std::pair<Index, const Adapter*>> parts{{7, &first},  {1, nullptr},  {13, &second},
-                                                                {5, &second}, {19, nullptr}, {3, &first}};
+      const std::vector<std::pair<Index, const Adapter*>> parts{{7, &first}, {1, nullptr},  {13, &second}, {5, &second},
+                                                                {9, &first}, {10, nullptr}, {3, &first}};
       Pass together;
       Index total = 0;
       for (const auto& [tokens, adapter] : parts) {

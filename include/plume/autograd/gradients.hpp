@@ -31,15 +31,15 @@ class Gradients {
   bool empty() const { return entries_.empty(); }
 
   // For backward functions: where to add the gradient of x (zeros at first), or an absent tensor if nobody wants it.
-  Tensor operator[](const Tensor& x);
+  PLUME_FUNCTION Tensor operator[](const Tensor& x);
   // For backward functions that can write as well as add, which spares the zeros. Call it right before writing.
   struct Target {
     Tensor tensor = {};     // absent if nobody wants it
     bool is_fresh = false;  // uninitialised, as nothing was added yet: every element must be written. Else: add
   };
-  Target target(const Tensor& x);
+  PLUME_FUNCTION Target target(const Tensor& x);
   // For backward functions: adds `contribution`, a dense tensor that covers all of x's storage and that nobody else changes from now on.
-  void add(const Tensor& x, const Tensor& contribution);
+  PLUME_FUNCTION void add(const Tensor& x, const Tensor& contribution);
 
  private:
   friend class Tape;
@@ -71,7 +71,7 @@ class Gradients {
   static bool is_whole(const Tensor& x) {
     return x.offset() == 0 && x.is_dense() && static_cast<std::size_t>(x.size()) == x.storage()->bytes() / bytes_of(x.dtype());
   }
-  static void clear(const Tensor& dense);
+  PLUME_FUNCTION static void clear(const Tensor& dense);
   static DType dtype_for(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 
   std::unordered_map<const Storage*, Entry, std::hash<const Storage*>, std::equal_to<const Storage*>,

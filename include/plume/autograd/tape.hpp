@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "plume/autograd/gradients.hpp"
-#include "plume/kernels/elementwise/table.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -29,6 +28,10 @@ class Backward {
   std::shared_ptr<void> captures_;
   void (*call_)(void*, Gradients&, const Tensor&);
 };
+
+namespace autograd_detail {
+PLUME_FUNCTION void accumulate(const Tensor& sum, const Tensor& x);
+}
 
 class Tape {
  public:
@@ -120,7 +123,7 @@ class Tape {
     used_ = true;
     const Running running(*this, gradients);
     const Tensor seed = gradients[output];
-    visit_float(seed.dtype(), [&]<class T>() { kernels::accumulate<T>(seed.view<T, 2>(), direction.view<const T, 2>(), T(1)); });
+    autograd_detail::accumulate(seed, direction);
     while (!nodes_.empty()) {
       Node node = std::move(nodes_.back());
       nodes_.pop_back();
@@ -184,44 +187,6 @@ class NoTape {
   Tape* before_;
 };
 
-inline Gradients::Target Gradients::target(const Tensor& x) {
-  if (!x || tape_ == nullptr || !tape_->tracks(x)) return {};
-  Entry& found = entry(x);
-  bool is_fresh = false;
-  if (!found.flat) {
-    found.flat = Tensor::empty({static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))}, dtype_for(x.dtype()));
-    is_fresh = is_whole(x);
-    if (!is_fresh) clear(found.flat);
-  }
-  return {x.on(found.flat), is_fresh};
-}
-
-inline Tensor Gradients::operator[](const Tensor& x) {
-  const Target target = this->target(x);
-  if (target.is_fresh) clear(target.tensor);
-  return target.tensor;
-}
-
-inline void Gradients::clear(const Tensor& dense) {
-  std::byte* const first = dense.storage()->data();
-  parallel_for(static_cast<Index>(dense.storage()->bytes()), Index{1} << 18, static_cast<Index>(dense.storage()->bytes() / 4),
-               [&](Index begin, Index end) { std::memset(first + begin, 0, static_cast<std::size_t>(end - begin)); });
-}
-
-inline void Gradients::add(const Tensor& x, const Tensor& contribution) {
-  if (!x || tape_ == nullptr || !tape_->tracks(x)) return;
-  Entry& found = entry(x);
-  if (!found.flat && static_cast<std::size_t>(contribution.size()) == x.storage()->bytes() / bytes_of(x.dtype()) &&
-      is_whole(contribution)) {
-    found.flat = contribution.reshape({contribution.size()});
-    return;
-  }
-  const Tensor sum = (*this)[x];
-  visit_float(sum.dtype(), [&]<class T>() {
-    kernels::accumulate<T>(sum.view<T, 2>(), contribution.reshape(sum.shape()).template view<const T, 2>(), T(1));
-  });
-}
-
 // True when an op must save what its backward pass needs.
 inline bool is_traced(const Tensor& x) { return thread_slot.tape != nullptr && thread_slot.tape->tracks(x); }
 
@@ -242,3 +207,51 @@ Tensor traced(std::string_view op, const Tensor& output, std::initializer_list<T
 }
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/elementwise/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION void autograd_detail::accumulate(const Tensor& sum, const Tensor& x) {
+  visit_float(sum.dtype(), [&]<class T>() { kernels::accumulate<T>(sum.view<T, 2>(), x.view<const T, 2>(), T(1)); });
+}
+
+PLUME_FUNCTION Gradients::Target Gradients::target(const Tensor& x) {
+  if (!x || tape_ == nullptr || !tape_->tracks(x)) return {};
+  Entry& found = entry(x);
+  bool is_fresh = false;
+  if (!found.flat) {
+    found.flat = Tensor::empty({static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))}, dtype_for(x.dtype()));
+    is_fresh = is_whole(x);
+    if (!is_fresh) clear(found.flat);
+  }
+  return {x.on(found.flat), is_fresh};
+}
+
+PLUME_FUNCTION Tensor Gradients::operator[](const Tensor& x) {
+  const Target target = this->target(x);
+  if (target.is_fresh) clear(target.tensor);
+  return target.tensor;
+}
+
+PLUME_FUNCTION void Gradients::clear(const Tensor& dense) {
+  std::byte* const first = dense.storage()->data();
+  parallel_for(static_cast<Index>(dense.storage()->bytes()), Index{1} << 18, static_cast<Index>(dense.storage()->bytes() / 4),
+               [&](Index begin, Index end) { std::memset(first + begin, 0, static_cast<std::size_t>(end - begin)); });
+}
+
+PLUME_FUNCTION void Gradients::add(const Tensor& x, const Tensor& contribution) {
+  if (!x || tape_ == nullptr || !tape_->tracks(x)) return;
+  Entry& found = entry(x);
+  if (!found.flat && static_cast<std::size_t>(contribution.size()) == x.storage()->bytes() / bytes_of(x.dtype()) &&
+      is_whole(contribution)) {
+    found.flat = contribution.reshape({contribution.size()});
+    return;
+  }
+  const Tensor sum = (*this)[x];
+  autograd_detail::accumulate(sum, contribution.reshape(sum.shape()));
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

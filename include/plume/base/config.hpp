@@ -5,7 +5,10 @@
 //   PLUME_ABI        inline namespace: version and configuration, so that two builds of plume can meet in one program
 //   PLUME_INLINE     inside kernels: part of the caller, so that vectors stay in registers and the caller's instruction set applies
 //   PLUME_LEVELS     inside kernels: a family's tables of all instruction-set levels; `name` is what the table is called at each
-//   PLUME_COMPILED_KERNELS  (defined by the CMake target plume::kernels)  the fast kernels are linked, not compiled into each file
+//   PLUME_COMPILED   (defined by the CMake target plume::compiled)  function bodies and kernels are linked, not compiled into each file;
+//                    2 in the library's own sources
+//   PLUME_BODIES     1 where the bodies of PLUME_FUNCTIONs are compiled, else 0
+//   PLUME_FUNCTION   before a function whose body stands behind #if PLUME_BODIES
 #include <cstddef>
 #include <cstdint>
 
@@ -23,13 +26,23 @@
 #define PLUME_ABI v0_1_threads
 #endif
 
+#if !defined(PLUME_COMPILED)
+#define PLUME_BODIES 1
+#define PLUME_FUNCTION inline
+#else
+#define PLUME_BODIES (PLUME_COMPILED == 2)
+#define PLUME_FUNCTION
+#endif
+
 #define PLUME_INLINE [[gnu::always_inline]] inline
-#if defined(PLUME_COMPILED_KERNELS)
+#if defined(PLUME_COMPILED)
 #define PLUME_LEVELS(Table, tables, name) extern const Levels<Table> tables
 #elif defined(__x86_64__)
-#define PLUME_LEVELS(Table, tables, name) inline constexpr Levels<Table> tables{&base::name, &avx2::name, &avx512::name, &avx512bf16::name}
+#define PLUME_LEVELS(Table, tables, name) \
+  inline constexpr Levels<Table> tables { &base::name, &avx2::name, &avx512::name, &avx512bf16::name }
 #else
-#define PLUME_LEVELS(Table, tables, name) inline constexpr Levels<Table> tables{&base::name}
+#define PLUME_LEVELS(Table, tables, name) \
+  inline constexpr Levels<Table> tables { &base::name }
 #endif
 
 namespace plume::inline PLUME_ABI {

@@ -1,16 +1,27 @@
 #pragma once
 // Reading and writing JSON (RFC 8259): the one door for foreign JSON. Both ways run on an explicit stack.
+#include <string>
+#include <string_view>
+
+#include "plume/base/json_value.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION void append_json_text(std::string& out, std::string_view text);
+
+// The value as UTF-8 JSON. indent 0: compact, on one line; else that many blanks a level. Invalid bytes of a text become
+// U+FFFD; a real keeps its fraction or exponent, so that kinds survive. ArgumentError: NaN or infinity.
+PLUME_FUNCTION std::string dump(const Json& json, std::size_t indent = 0);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
 #include <charconv>
 #include <cmath>
 #include <new>
-#include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "plume/base/config.hpp"
-#include "plume/base/error.hpp"
-#include "plume/base/json_value.hpp"
 #include "plume/base/text.hpp"
 #include "plume/base/utf8.hpp"
 
@@ -311,7 +322,7 @@ class JsonParser {
   std::size_t at_ = 0;
 };
 
-inline Json Json::parse(std::string_view text, const JsonOptions& options) {
+PLUME_FUNCTION Json Json::parse(std::string_view text, const JsonOptions& options) {
   constexpr std::uint64_t addressable = 0xffffffff;  // positions are kept in 32 bits
   const std::uint64_t allowed = std::min(options.max_bytes.value_or(options.limits.max_json_bytes), addressable);
   if (text.size() > allowed) throw LimitError(Where{.path = options.path}, "max_json_bytes", allowed, text.size());
@@ -322,7 +333,7 @@ inline Json Json::parse(std::string_view text, const JsonOptions& options) {
   }
 }
 
-inline void append_json_text(std::string& out, std::string_view text) {
+PLUME_FUNCTION void append_json_text(std::string& out, std::string_view text) {
   static constexpr char digits[] = "0123456789abcdef";
   static constexpr std::string_view special = "\"\\\b\f\n\r\t", letters = "\"\\bfnrt";
   out.push_back('"');
@@ -345,9 +356,7 @@ inline void append_json_text(std::string& out, std::string_view text) {
   out.push_back('"');
 }
 
-// The value as UTF-8 JSON. indent 0: compact, on one line; else that many blanks a level. Invalid bytes of a text become
-// U+FFFD; a real keeps its fraction or exponent, so that kinds survive. ArgumentError: NaN or infinity.
-inline std::string dump(const Json& json, std::size_t indent = 0) {
+PLUME_FUNCTION std::string dump(const Json& json, std::size_t indent) {
   struct Level {
     const Json* value;
     std::size_t next = 0;
@@ -409,3 +418,4 @@ inline std::string dump(const Json& json, std::size_t indent = 0) {
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -56,7 +56,7 @@ class Json {
 
   // Reads one JSON text (RFC 8259). FormatError: not JSON, a duplicate key, invalid UTF-8, a number that does not fit.
   // LimitError: too long or nested too deeply.
-  static Json parse(std::string_view text, const JsonOptions& options = {});
+  PLUME_FUNCTION static Json parse(std::string_view text, const JsonOptions& options = {});
 
   Kind kind() const noexcept;
   bool is_null() const noexcept { return kind() == Kind::null; }

@@ -29,18 +29,7 @@ struct EncodedChat {
 // A template with a tokenizer. A cheap immutable value: any number of threads may use it.
 class ChatEncoder {
  public:
-  ChatEncoder(Tokenizer tokenizer, const ChatTemplate& chat_template) : tokenizer_(std::move(tokenizer)), template_(chat_template) {
-    std::optional<TokenId> end = tokenizer_.eos();
-    if (!template_.end.empty()) {
-      end = tokenizer_.find(template_.end);
-      if (end && !tokenizer_.is_special(*end)) end = std::nullopt;
-    }
-    end_is_token_ = end.has_value();
-    if (end)
-      end_.push_back(*end);
-    else if (!template_.end_text.empty())
-      tokenizer_.model().encode(template_.end_text, TextPart::later, end_);
-  }
+  PLUME_FUNCTION ChatEncoder(Tokenizer tokenizer, const ChatTemplate& chat_template);
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const ChatTemplate& chat_template() const { return template_; }
@@ -51,90 +40,17 @@ class ChatEncoder {
   std::vector<TokenId> prompt(const Chat& chat) const { return encode(render_prompt(chat, template_)).ids; }
 
   // What to feed for the next user message to a session that holds `held` and ends with an answer. An answer that was cut off gets its end.
-  std::vector<TokenId> next_prompt(std::span<const TokenId> held, const Message& message) const {
-    require(!held.empty(), "[next_prompt] the session holds nothing: feed prompt() first");
-    require(message.role == Role::user, "[next_prompt] the message must be of the user");
-    chat_detail::Renderer renderer(template_);
-    renderer.between();
-    renderer.user(message, [] { return false; });
-    renderer.open();
-    std::vector<TokenId> ids;
-    const bool ended =
-        held.size() >= end_.size() && std::equal(end_.begin(), end_.end(), held.end() - static_cast<std::ptrdiff_t>(end_.size()));
-    if (!ended) ids = end_;
-    const std::vector<TokenId> more = encode(renderer.take(), TextPart::later).ids;
-    ids.insert(ids.end(), more.begin(), more.end());
-    return ids;
-  }
+  PLUME_FUNCTION std::vector<TokenId> next_prompt(std::span<const TokenId> held, const Message& message) const;
 
   // What follows an answer: one special token, or the ids of a plain text, or nothing.
   const std::vector<TokenId>& end() const { return end_; }
   // How generation stops: at this token ...
   std::optional<TokenId> end_token() const { return end_is_token_ ? std::optional(end_.front()) : std::nullopt; }
   // ... or, when the end is plain text, at this text.
-  std::vector<std::string> stop_strings() const {
-    if (end_is_token_ || template_.end_text.empty()) return {};
-    return {std::string(template_.end_text)};
-  }
+  PLUME_FUNCTION std::vector<std::string> stop_strings() const;
 
  private:
-  EncodedChat encode(std::span<const ChatSegment> segments, TextPart part) const {
-    const Vocabulary& vocabulary = tokenizer_.model().vocabulary;
-    EncodedChat result;
-    std::string run;  // of text between tokens
-    bool trained = false;
-    const auto label = [&] {
-      const auto known = static_cast<std::ptrdiff_t>(result.labels.size());
-      if (trained) result.labels.insert(result.labels.end(), result.ids.begin() + known, result.ids.end());
-      result.labels.resize(result.ids.size(), -1);
-    };
-    const auto flush = [&] {
-      if (run.empty()) return;
-      tokenizer_.model().encode(run, part, result.ids);
-      run.clear();
-      part = TextPart::later;
-      label();
-    };
-    const auto add_tokens = [&](std::span<const TokenId> ids) {
-      result.ids.insert(result.ids.end(), ids.begin(), ids.end());
-      label();
-    };
-    for (const ChatSegment& segment : segments) {
-      const bool answers = segment.kind == ChatSegmentKind::answer || segment.kind == ChatSegmentKind::end;
-      if (answers != trained || segment.kind == ChatSegmentKind::end) flush();
-      trained = answers;
-      switch (segment.kind) {
-        case ChatSegmentKind::begin:
-          flush();
-          if (!vocabulary.begins_with_bos) break;
-          add_tokens({&*vocabulary.bos, 1});
-          part = TextPart::first;
-          break;
-        case ChatSegmentKind::literal: {
-          std::string_view rest = segment.text;
-          while (const auto found = vocabulary.find_special(rest)) {
-            run.append(rest.substr(0, found->begin));
-            flush();
-            add_tokens({&found->id, 1});
-            part = TextPart::later;
-            rest.remove_prefix(found->end);
-          }
-          run.append(rest);
-          break;
-        }
-        case ChatSegmentKind::text:
-        case ChatSegmentKind::answer:
-          run.append(segment.text);
-          break;
-        case ChatSegmentKind::end:
-          add_tokens(end_);
-          part = TextPart::later;
-          break;
-      }
-    }
-    flush();
-    return result;
-  }
+  PLUME_FUNCTION EncodedChat encode(std::span<const ChatSegment> segments, TextPart part) const;
 
   Tokenizer tokenizer_;
   ChatTemplate template_;
@@ -143,3 +59,102 @@ class ChatEncoder {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION ChatEncoder::ChatEncoder(Tokenizer tokenizer, const ChatTemplate& chat_template)
+    : tokenizer_(std::move(tokenizer)), template_(chat_template) {
+  std::optional<TokenId> end = tokenizer_.eos();
+  if (!template_.end.empty()) {
+    end = tokenizer_.find(template_.end);
+    if (end && !tokenizer_.is_special(*end)) end = std::nullopt;
+  }
+  end_is_token_ = end.has_value();
+  if (end)
+    end_.push_back(*end);
+  else if (!template_.end_text.empty())
+    tokenizer_.model().encode(template_.end_text, TextPart::later, end_);
+}
+
+PLUME_FUNCTION std::vector<TokenId> ChatEncoder::next_prompt(std::span<const TokenId> held, const Message& message) const {
+  require(!held.empty(), "[next_prompt] the session holds nothing: feed prompt() first");
+  require(message.role == Role::user, "[next_prompt] the message must be of the user");
+  chat_detail::Renderer renderer(template_);
+  renderer.between();
+  renderer.user(message, [] { return false; });
+  renderer.open();
+  std::vector<TokenId> ids;
+  const bool ended =
+      held.size() >= end_.size() && std::equal(end_.begin(), end_.end(), held.end() - static_cast<std::ptrdiff_t>(end_.size()));
+  if (!ended) ids = end_;
+  const std::vector<TokenId> more = encode(renderer.take(), TextPart::later).ids;
+  ids.insert(ids.end(), more.begin(), more.end());
+  return ids;
+}
+
+PLUME_FUNCTION std::vector<std::string> ChatEncoder::stop_strings() const {
+  if (end_is_token_ || template_.end_text.empty()) return {};
+  return {std::string(template_.end_text)};
+}
+
+PLUME_FUNCTION EncodedChat ChatEncoder::encode(std::span<const ChatSegment> segments, TextPart part) const {
+  const Vocabulary& vocabulary = tokenizer_.model().vocabulary;
+  EncodedChat result;
+  std::string run;  // of text between tokens
+  bool trained = false;
+  const auto label = [&] {
+    const auto known = static_cast<std::ptrdiff_t>(result.labels.size());
+    if (trained) result.labels.insert(result.labels.end(), result.ids.begin() + known, result.ids.end());
+    result.labels.resize(result.ids.size(), -1);
+  };
+  const auto flush = [&] {
+    if (run.empty()) return;
+    tokenizer_.model().encode(run, part, result.ids);
+    run.clear();
+    part = TextPart::later;
+    label();
+  };
+  const auto add_tokens = [&](std::span<const TokenId> ids) {
+    result.ids.insert(result.ids.end(), ids.begin(), ids.end());
+    label();
+  };
+  for (const ChatSegment& segment : segments) {
+    const bool answers = segment.kind == ChatSegmentKind::answer || segment.kind == ChatSegmentKind::end;
+    if (answers != trained || segment.kind == ChatSegmentKind::end) flush();
+    trained = answers;
+    switch (segment.kind) {
+      case ChatSegmentKind::begin:
+        flush();
+        if (!vocabulary.begins_with_bos) break;
+        add_tokens({&*vocabulary.bos, 1});
+        part = TextPart::first;
+        break;
+      case ChatSegmentKind::literal: {
+        std::string_view rest = segment.text;
+        while (const auto found = vocabulary.find_special(rest)) {
+          run.append(rest.substr(0, found->begin));
+          flush();
+          add_tokens({&found->id, 1});
+          part = TextPart::later;
+          rest.remove_prefix(found->end);
+        }
+        run.append(rest);
+        break;
+      }
+      case ChatSegmentKind::text:
+      case ChatSegmentKind::answer:
+        run.append(segment.text);
+        break;
+      case ChatSegmentKind::end:
+        add_tokens(end_);
+        part = TextPart::later;
+        break;
+    }
+  }
+  flush();
+  return result;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

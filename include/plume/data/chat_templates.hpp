@@ -13,7 +13,6 @@
 #include "plume/base/error.hpp"
 #include "plume/base/text.hpp"
 #include "plume/data/chat.hpp"
-#include "plume/tokenizer/unicode.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -113,6 +112,19 @@ struct ChatSegment {
   std::string text = {};
   friend bool operator==(const ChatSegment&, const ChatSegment&) = default;
 };
+
+// A whole chat in pieces. ArgumentError: roles out of turn.
+PLUME_FUNCTION std::vector<ChatSegment> render(const Chat& chat, const ChatTemplate& chat_template);
+
+// A chat whose last message is a user's, up to where the answer begins.
+PLUME_FUNCTION std::vector<ChatSegment> render_prompt(const Chat& chat, const ChatTemplate& chat_template);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/tokenizer/unicode.hpp"
+
+namespace plume::inline PLUME_ABI {
 
 namespace chat_detail {
 
@@ -247,15 +259,13 @@ class Renderer {
 
 }  // namespace chat_detail
 
-// A whole chat in pieces. ArgumentError: roles out of turn.
-inline std::vector<ChatSegment> render(const Chat& chat, const ChatTemplate& chat_template) {
+PLUME_FUNCTION std::vector<ChatSegment> render(const Chat& chat, const ChatTemplate& chat_template) {
   chat_detail::Renderer renderer(chat_template);
   renderer.chat(chat);
   return renderer.take();
 }
 
-// A chat whose last message is a user's, up to where the answer begins.
-inline std::vector<ChatSegment> render_prompt(const Chat& chat, const ChatTemplate& chat_template) {
+PLUME_FUNCTION std::vector<ChatSegment> render_prompt(const Chat& chat, const ChatTemplate& chat_template) {
   require(!chat.messages.empty() && chat.messages.back().role == Role::user, "[render_prompt] the last message must be of the user");
   chat_detail::Renderer renderer(chat_template);
   renderer.chat(chat);
@@ -264,3 +274,4 @@ inline std::vector<ChatSegment> render_prompt(const Chat& chat, const ChatTempla
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -17,11 +17,9 @@
 #include <utility>
 #include <vector>
 
-#include "plume/base/files.hpp"
-#include "plume/base/json.hpp"
+#include "plume/base/json_value.hpp"
 #include "plume/base/limits.hpp"
 #include "plume/base/stop_token.hpp"
-#include "plume/base/utf8.hpp"
 #include "plume/data/chat.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -54,6 +52,25 @@ struct ChatFile {
   Index bad_rows = 0;                    // left out, as max_bad_rows allows
   std::vector<std::string> bad = {};     // what is wrong with the first 10 of them
 };
+
+// The chats of a file, row by row; see the head of this file. FormatError: not JSON, not UTF-8. ConfigError: a key missing or of the wrong
+// type, an unknown role, roles out of turn, no chats. LimitError: a line, a file or a nesting beyond the limits. IoError: unreadable.
+PLUME_FUNCTION ChatFile read_chats(const std::string& path, const ReadChatsOptions& options = {});
+
+// The chat as an object of the schema "messages"; an input goes on the line after its instruction.
+PLUME_FUNCTION Json to_json(const Chat& chat);
+
+// {training, validation}: the last `fraction` of the chats is validation.
+PLUME_FUNCTION std::pair<std::vector<Chat>, std::vector<Chat>> split_chats(std::vector<Chat> chats, double fraction);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/base/files.hpp"
+#include "plume/base/json.hpp"
+#include "plume/base/utf8.hpp"
+
+namespace plume::inline PLUME_ABI {
 
 class ChatReader {
  public:
@@ -270,12 +287,9 @@ class ChatReader {
   ChatFile file_;
 };
 
-// The chats of a file, row by row; see the head of this file. FormatError: not JSON, not UTF-8. ConfigError: a key missing or of the wrong
-// type, an unknown role, roles out of turn, no chats. LimitError: a line, a file or a nesting beyond the limits. IoError: unreadable.
-inline ChatFile read_chats(const std::string& path, const ReadChatsOptions& options = {}) { return ChatReader(path, options).read(); }
+PLUME_FUNCTION ChatFile read_chats(const std::string& path, const ReadChatsOptions& options) { return ChatReader(path, options).read(); }
 
-// The chat as an object of the schema "messages"; an input goes on the line after its instruction.
-inline Json to_json(const Chat& chat) {
+PLUME_FUNCTION Json to_json(const Chat& chat) {
   Json messages = Json::array();
   for (const Message& message : chat.messages) {
     const std::string content = message.input.empty() ? message.content : concat(message.content, "\n", message.input);
@@ -284,8 +298,7 @@ inline Json to_json(const Chat& chat) {
   return Json::object().set("messages", std::move(messages));
 }
 
-// {training, validation}: the last `fraction` of the chats is validation.
-inline std::pair<std::vector<Chat>, std::vector<Chat>> split_chats(std::vector<Chat> chats, double fraction) {
+PLUME_FUNCTION std::pair<std::vector<Chat>, std::vector<Chat>> split_chats(std::vector<Chat> chats, double fraction) {
   require(fraction >= 0 && fraction < 1, "[split_chats] validation fraction ", fraction, " is not in [0, 1)");
   const auto kept = chats.end() - static_cast<std::ptrdiff_t>(fraction * static_cast<double>(chats.size()));
   std::vector<Chat> validation(std::make_move_iterator(kept), std::make_move_iterator(chats.end()));
@@ -294,3 +307,4 @@ inline std::pair<std::vector<Chat>, std::vector<Chat>> split_chats(std::vector<C
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

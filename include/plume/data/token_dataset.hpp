@@ -65,53 +65,14 @@ struct TokenDatasetOptions {
 // Appends the ids of a text, document by document. Between documents stands the tokenizer's special token of the separator's spelling;
 // without one its eos, unless documents begin with bos; without that nothing. The line breaks around a separator belong to it.
 // ArgumentError: text that the tokenizer cannot express. Cancelled: options.stop fired.
-inline void append_tokens(std::vector<TokenId>& ids, std::string_view text, const Tokenizer& tokenizer,
-                          const TokenDatasetOptions& options = {}) {
-  const std::string_view line = options.separator;
-  std::optional<TokenId> between = tokenizer.find(line);
-  if (between && !tokenizer.is_special(*between)) between = std::nullopt;
-  if (!between && !tokenizer.model().vocabulary.begins_with_bos) between = tokenizer.eos();
-  while (true) {
-    options.stop.check();
-    std::size_t begin = line.empty() ? text.npos : text.find(line);
-    while (begin != text.npos) {  // only where the separator fills a line
-      const std::size_t end = begin + line.size();
-      const bool starts = begin == 0 || text[begin - 1] == '\n', ends = end == text.size() || text[end] == '\n' || text[end] == '\r';
-      if (starts && ends) break;
-      begin = text.find(line, end);
-    }
-    std::string_view document = text.substr(0, begin);
-    if (begin != text.npos && document.ends_with('\n')) document.remove_suffix(1);
-    if (begin != text.npos && document.ends_with('\r')) document.remove_suffix(1);
-    if (!document.empty()) {
-      const std::vector<TokenId> more = tokenizer.encode(document);
-      ids.insert(ids.end(), more.begin(), more.end());
-    }
-    if (begin == text.npos) return;
-    if (between && !ids.empty()) ids.push_back(*between);
-    text.remove_prefix(begin + line.size());
-    if (text.starts_with('\r')) text.remove_prefix(1);
-    if (text.starts_with('\n')) text.remove_prefix(1);
-  }
-}
+PLUME_FUNCTION void append_tokens(std::vector<TokenId>& ids, std::string_view text, const Tokenizer& tokenizer,
+                                  const TokenDatasetOptions& options = {});
 
-inline TokenDataset token_dataset(std::string_view text, const Tokenizer& tokenizer, const TokenDatasetOptions& options = {}) {
-  std::vector<TokenId> ids;
-  append_tokens(ids, text, tokenizer, options);
-  return TokenDataset(std::move(ids));
-}
+PLUME_FUNCTION TokenDataset token_dataset(std::string_view text, const Tokenizer& tokenizer, const TokenDatasetOptions& options = {});
 
 // The tokens of text files, each of which is at least one document. IoError: a file cannot be read. LimitError: one is too long.
-inline TokenDataset read_token_dataset(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
-                                       const TokenDatasetOptions& options = {}) {
-  std::vector<TokenId> ids;
-  for (const std::string& path : paths) {
-    const std::string text = read_file(path, options.limits.max_text_bytes, "max_text_bytes");
-    const bool starts = ids.empty() || options.separator.empty() || text.starts_with(options.separator);
-    append_tokens(ids, starts ? text : concat(options.separator, "\n", text), tokenizer, options);
-  }
-  return TokenDataset(std::move(ids));
-}
+PLUME_FUNCTION TokenDataset read_token_dataset(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
+                                               const TokenDatasetOptions& options = {});
 
 struct PackedWindowsOptions {
   Index sequence = 256;    // tokens of a window
@@ -123,50 +84,15 @@ struct PackedWindowsOptions {
 class PackedWindows {
  public:
   // ArgumentError: fewer tokens than one window and its last target need.
-  PackedWindows(TokenDataset data, const PackedWindowsOptions& options)
-      : data_(std::move(data)), sequence_(options.sequence), cursor_{options.seed, 0, 0} {
-    require(sequence_ >= 1, "[packed_windows] sequence ", sequence_, ", expected at least 1");
-    require(data_.size() > sequence_, "[packed_windows] the training text has ", data_.size(), " tokens, one window of ", sequence_,
-            " needs ", sequence_ + 1, ": give more text or a shorter sequence");
-    begin_epoch();
-  }
+  PLUME_FUNCTION PackedWindows(TokenDataset data, const PackedWindowsOptions& options);
 
-  TokenBatch next(Index sequences) {
-    TokenBatch batch;
-    next(sequences, batch);
-    return batch;
-  }
+  PLUME_FUNCTION TokenBatch next(Index sequences);
   // The same into a batch whose memory is used again.
-  void next(Index sequences, TokenBatch& batch) {
-    batch.inputs.clear();
-    batch.targets.clear();
-    batch.lengths.clear();
-    for (Index i = 0; i < sequences; ++i) {
-      if (cursor_.position == static_cast<Index>(order_.size())) {
-        ++cursor_.epoch;
-        cursor_.position = 0;
-        begin_epoch();
-      }
-      const Index window = order_[static_cast<std::size_t>(cursor_.position++)];
-      const auto ids = data_.ids().subspan(static_cast<std::size_t>(phase_ + window * sequence_), static_cast<std::size_t>(sequence_ + 1));
-      batch.inputs.insert(batch.inputs.end(), ids.begin(), ids.end() - 1);
-      batch.targets.insert(batch.targets.end(), ids.begin() + 1, ids.end());
-      batch.lengths.push_back(sequence_);
-    }
-  }
+  PLUME_FUNCTION void next(Index sequences, TokenBatch& batch);
 
   DataCursor cursor() const { return cursor_; }
   // Continues as a source that has delivered what stands before `cursor`. ConfigError: no such place in this data.
-  void seek(const DataCursor& cursor) {
-    if (cursor.epoch < 0) throw ConfigError({.field = "data.epoch"}, concat("is ", cursor.epoch, ", expected at least 0"));
-    const DataCursor before = std::exchange(cursor_, cursor);
-    begin_epoch();
-    const auto windows = static_cast<Index>(order_.size());
-    if (cursor.position >= 0 && cursor.position <= windows) return;
-    cursor_ = before;
-    begin_epoch();
-    throw ConfigError({.field = "data.position"}, concat("is ", cursor.position, ", but an epoch of this data has ", windows, " windows"));
-  }
+  PLUME_FUNCTION void seek(const DataCursor& cursor);
   std::uint64_t fingerprint() const { return data_.fingerprint() * 0x9E3779B97F4A7C15u + static_cast<std::uint64_t>(sequence_); }
   Index windows() const { return static_cast<Index>(order_.size()); }  // of this epoch
 
@@ -195,20 +121,9 @@ struct EvaluationWindowsOptions {
 class EvaluationWindows {
  public:
   // ArgumentError: fewer than two tokens.
-  EvaluationWindows(TokenDataset data, const EvaluationWindowsOptions& options) : data_(std::move(data)), options_(options) {
-    require(options.sequence >= 1 && options.batch >= 1, "[evaluation_windows] sequence ", options.sequence, ", batch ", options.batch,
-            ", expected at least 1");
-    require(data_.size() >= 2, "[evaluation_windows] the validation text has ", data_.size(), " tokens, at least 2 are needed");
-  }
+  PLUME_FUNCTION EvaluationWindows(TokenDataset data, const EvaluationWindowsOptions& options);
   Index size() const { return (data_.size() - 2) / (options_.sequence * options_.batch) + 1; }
-  TokenBatch at(Index index) const {
-    require(index >= 0 && index < size(), "[evaluation_windows] batch ", index, " of ", size());
-    const Index span = options_.sequence * options_.batch, begin = index * span, end = std::min(begin + span, data_.size() - 1);
-    const auto inputs = data_.part(begin, end), targets = data_.part(begin + 1, end + 1);
-    TokenBatch batch{{inputs.ids().begin(), inputs.ids().end()}, {targets.ids().begin(), targets.ids().end()}, {}};
-    for (Index at = begin; at < end; at += options_.sequence) batch.lengths.push_back(std::min(options_.sequence, end - at));
-    return batch;
-  }
+  PLUME_FUNCTION TokenBatch at(Index index) const;
 
  private:
   TokenDataset data_;
@@ -216,3 +131,115 @@ class EvaluationWindows {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION void append_tokens(std::vector<TokenId>& ids, std::string_view text, const Tokenizer& tokenizer,
+                                  const TokenDatasetOptions& options) {
+  const std::string_view line = options.separator;
+  std::optional<TokenId> between = tokenizer.find(line);
+  if (between && !tokenizer.is_special(*between)) between = std::nullopt;
+  if (!between && !tokenizer.model().vocabulary.begins_with_bos) between = tokenizer.eos();
+  while (true) {
+    options.stop.check();
+    std::size_t begin = line.empty() ? text.npos : text.find(line);
+    while (begin != text.npos) {  // only where the separator fills a line
+      const std::size_t end = begin + line.size();
+      const bool starts = begin == 0 || text[begin - 1] == '\n', ends = end == text.size() || text[end] == '\n' || text[end] == '\r';
+      if (starts && ends) break;
+      begin = text.find(line, end);
+    }
+    std::string_view document = text.substr(0, begin);
+    if (begin != text.npos && document.ends_with('\n')) document.remove_suffix(1);
+    if (begin != text.npos && document.ends_with('\r')) document.remove_suffix(1);
+    if (!document.empty()) {
+      const std::vector<TokenId> more = tokenizer.encode(document);
+      ids.insert(ids.end(), more.begin(), more.end());
+    }
+    if (begin == text.npos) return;
+    if (between && !ids.empty()) ids.push_back(*between);
+    text.remove_prefix(begin + line.size());
+    if (text.starts_with('\r')) text.remove_prefix(1);
+    if (text.starts_with('\n')) text.remove_prefix(1);
+  }
+}
+
+PLUME_FUNCTION TokenDataset token_dataset(std::string_view text, const Tokenizer& tokenizer, const TokenDatasetOptions& options) {
+  std::vector<TokenId> ids;
+  append_tokens(ids, text, tokenizer, options);
+  return TokenDataset(std::move(ids));
+}
+
+PLUME_FUNCTION TokenDataset read_token_dataset(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
+                                               const TokenDatasetOptions& options) {
+  std::vector<TokenId> ids;
+  for (const std::string& path : paths) {
+    const std::string text = read_file(path, options.limits.max_text_bytes, "max_text_bytes");
+    const bool starts = ids.empty() || options.separator.empty() || text.starts_with(options.separator);
+    append_tokens(ids, starts ? text : concat(options.separator, "\n", text), tokenizer, options);
+  }
+  return TokenDataset(std::move(ids));
+}
+
+PLUME_FUNCTION PackedWindows::PackedWindows(TokenDataset data, const PackedWindowsOptions& options)
+    : data_(std::move(data)), sequence_(options.sequence), cursor_{options.seed, 0, 0} {
+  require(sequence_ >= 1, "[packed_windows] sequence ", sequence_, ", expected at least 1");
+  require(data_.size() > sequence_, "[packed_windows] the training text has ", data_.size(), " tokens, one window of ", sequence_,
+          " needs ", sequence_ + 1, ": give more text or a shorter sequence");
+  begin_epoch();
+}
+
+PLUME_FUNCTION TokenBatch PackedWindows::next(Index sequences) {
+  TokenBatch batch;
+  next(sequences, batch);
+  return batch;
+}
+
+PLUME_FUNCTION void PackedWindows::next(Index sequences, TokenBatch& batch) {
+  batch.inputs.clear();
+  batch.targets.clear();
+  batch.lengths.clear();
+  for (Index i = 0; i < sequences; ++i) {
+    if (cursor_.position == static_cast<Index>(order_.size())) {
+      ++cursor_.epoch;
+      cursor_.position = 0;
+      begin_epoch();
+    }
+    const Index window = order_[static_cast<std::size_t>(cursor_.position++)];
+    const auto ids = data_.ids().subspan(static_cast<std::size_t>(phase_ + window * sequence_), static_cast<std::size_t>(sequence_ + 1));
+    batch.inputs.insert(batch.inputs.end(), ids.begin(), ids.end() - 1);
+    batch.targets.insert(batch.targets.end(), ids.begin() + 1, ids.end());
+    batch.lengths.push_back(sequence_);
+  }
+}
+
+PLUME_FUNCTION void PackedWindows::seek(const DataCursor& cursor) {
+  if (cursor.epoch < 0) throw ConfigError({.field = "data.epoch"}, concat("is ", cursor.epoch, ", expected at least 0"));
+  const DataCursor before = std::exchange(cursor_, cursor);
+  begin_epoch();
+  const auto windows = static_cast<Index>(order_.size());
+  if (cursor.position >= 0 && cursor.position <= windows) return;
+  cursor_ = before;
+  begin_epoch();
+  throw ConfigError({.field = "data.position"}, concat("is ", cursor.position, ", but an epoch of this data has ", windows, " windows"));
+}
+
+PLUME_FUNCTION EvaluationWindows::EvaluationWindows(TokenDataset data, const EvaluationWindowsOptions& options)
+    : data_(std::move(data)), options_(options) {
+  require(options.sequence >= 1 && options.batch >= 1, "[evaluation_windows] sequence ", options.sequence, ", batch ", options.batch,
+          ", expected at least 1");
+  require(data_.size() >= 2, "[evaluation_windows] the validation text has ", data_.size(), " tokens, at least 2 are needed");
+}
+
+PLUME_FUNCTION TokenBatch EvaluationWindows::at(Index index) const {
+  require(index >= 0 && index < size(), "[evaluation_windows] batch ", index, " of ", size());
+  const Index span = options_.sequence * options_.batch, begin = index * span, end = std::min(begin + span, data_.size() - 1);
+  const auto inputs = data_.part(begin, end), targets = data_.part(begin + 1, end + 1);
+  TokenBatch batch{{inputs.ids().begin(), inputs.ids().end()}, {targets.ids().begin(), targets.ids().end()}, {}};
+  for (Index at = begin; at < end; at += options_.sequence) batch.lengths.push_back(std::min(options_.sequence, end - at));
+  return batch;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -4,8 +4,6 @@
 #include <functional>
 
 #include "plume/generate/session.hpp"
-#include "plume/generate/stop_strings.hpp"
-#include "plume/tokenizer/stream_decoder.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -44,7 +42,24 @@ struct Generated {
 using OnText = std::function<void(std::string_view piece)>;
 
 // Completes the sequence of a session in place, which keeps everything for a next turn. A cancelled call returns what it has.
-inline Generated generate(Session& session, const GenerateOptions& options, const OnText& on_text = {}) {
+PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& options, const OnText& on_text = {});
+
+// The tokens a prompt becomes: an empty one is the model's begin token.
+PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::string_view prompt);
+
+// Completes a prompt:  generate(model, "Once upon a time", {.max_tokens = 100}, [](std::string_view piece) { std::cout << piece; });
+PLUME_FUNCTION Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options = {},
+                                  const OnText& on_text = {});
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/generate/stop_strings.hpp"
+#include "plume/tokenizer/stream_decoder.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& options, const OnText& on_text) {
   const Model& model = session.model();
   require(options.max_tokens >= 0, "[generate] max_tokens is ", options.max_tokens);
   require(static_cast<bool>(model.tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
@@ -96,8 +111,7 @@ inline Generated generate(Session& session, const GenerateOptions& options, cons
   return result;
 }
 
-// The tokens a prompt becomes: an empty one is the model's begin token.
-inline std::vector<TokenId> prompt_tokens(const Model& model, std::string_view prompt) {
+PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::string_view prompt) {
   require(static_cast<bool>(model.tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
   std::vector<TokenId> ids = model.tokenizer.encode(prompt);
   if (!ids.empty()) return ids;
@@ -106,11 +120,11 @@ inline std::vector<TokenId> prompt_tokens(const Model& model, std::string_view p
   throw ArgumentError("[generate] the prompt is empty and the model has no begin token: give a prompt");
 }
 
-// Completes a prompt:  generate(model, "Once upon a time", {.max_tokens = 100}, [](std::string_view piece) { std::cout << piece; });
-inline Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options = {}, const OnText& on_text = {}) {
+PLUME_FUNCTION Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options, const OnText& on_text) {
   Session session(model, {.context = options.context, .threads = options.threads, .stop = options.cancel, .adapter = options.adapter});
   session.feed(prompt_tokens(model, prompt));
   return generate(session, options, on_text);
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

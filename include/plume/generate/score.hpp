@@ -24,7 +24,15 @@ using OnLogits = std::function<void(Index first_row, const Tensor& logits)>;
 
 // Scores ids[1..]. A long text is read in overlapping windows of `context` tokens; each token is scored once, in the first window that has
 // it. on_logits, if given, gets the logits of every token once, in order.
-inline Score score(const Model& model, std::span<const TokenId> ids, const ScoreOptions& options = {}, const OnLogits& on_logits = {}) {
+PLUME_FUNCTION Score score(const Model& model, std::span<const TokenId> ids, const ScoreOptions& options = {},
+                           const OnLogits& on_logits = {});
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Score score(const Model& model, std::span<const TokenId> ids, const ScoreOptions& options, const OnLogits& on_logits) {
   const Index count = static_cast<Index>(ids.size()), context = options.context > 0 ? options.context : model.config().context;
   const Index stride = options.stride > 0 ? options.stride : context;
   require(count >= 1, "[score] there are no tokens");
@@ -63,3 +71,4 @@ inline Score score(const Model& model, std::span<const TokenId> ids, const Score
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

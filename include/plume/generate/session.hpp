@@ -4,6 +4,7 @@
 //   session.feed(ids);
 //   TokenId next = session.next({.temperature = 0.7f});
 #include "plume/generate/sampler.hpp"
+#include "plume/kernels/parallel/context.hpp"
 #include "plume/models/model.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -26,14 +27,7 @@ class Session {
         cache_(shape(model, options)) {}
 
   // Adds tokens to the sequence. They are computed when logits are needed.
-  void feed(std::span<const TokenId> ids) {
-    for (const TokenId id : ids)
-      require(id >= 0 && id < model_->config().vocabulary, "[session] token ", id, " is not in a vocabulary of ",
-              model_->config().vocabulary);
-    require(static_cast<Index>(tokens_.size() + ids.size()) <= context(), "[session] ", tokens_.size() + ids.size(),
-            " tokens do not fit the context of ", context(), ": shorten the text, or truncate() the session");
-    tokens_.insert(tokens_.end(), ids.begin(), ids.end());
-  }
+  PLUME_FUNCTION void feed(std::span<const TokenId> ids);
   void feed(TokenId id) { feed(std::span(&id, 1)); }
 
   // Scores of the next token, (vocabulary). Valid until the next call.
@@ -43,20 +37,9 @@ class Session {
     return logits_.span<float>();
   }
   // Draws the next token and feeds it.
-  TokenId next(const SamplingOptions& sampling = {}) {
-    require(static_cast<Index>(tokens_.size()) < context(), "[session] the context of ", context(), " tokens is full");
-    sampler_.configure(sampling);
-    const TokenId id = sampler_.sample(logits(), tokens_);
-    tokens_.push_back(id);
-    return id;
-  }
+  PLUME_FUNCTION TokenId next(const SamplingOptions& sampling = {});
   // Forgets all but the first `count` tokens; what was computed for those stays.
-  void truncate(Index count) {
-    require(count >= 0 && count <= static_cast<Index>(tokens_.size()), "[session] cannot keep ", count, " of ", tokens_.size(), " tokens");
-    tokens_.resize(static_cast<std::size_t>(count));
-    if (cache_.used() > count) cache_.truncate(count);
-    logits_of_ = 0;
-  }
+  PLUME_FUNCTION void truncate(Index count);
 
   // Goes on through another adapter, or none (null). The tokens stay and are computed again when logits are needed.
   void use(const LinearAdapters* adapter) {
@@ -71,34 +54,9 @@ class Session {
   Index computed_rows() const { return computed_rows_; }  // token rows that went through the model so far: what the work was
 
  private:
-  static KvCacheShape shape(const Model& model, const SessionOptions& options) {
-    const Config& config = model.config();
-    require(options.context >= 0, "[session] context ", options.context, " is negative");
-    require(config.position == PositionKind::rotary || options.context <= config.context, "[session] context ", options.context,
-            " is more than the ", config.context, " positions the model has learned");
-    return config.cache(options.context > 0 ? options.context : config.context, compute_type(model.decoder.embedding.weight.dtype()));
-  }
+  PLUME_FUNCTION static KvCacheShape shape(const Model& model, const SessionOptions& options);
   // Runs the tokens that the cache does not hold yet, in chunks, so that long prompts need little memory and stop soon.
-  void compute() {
-    constexpr Index chunk = 256;
-    const auto count = static_cast<Index>(tokens_.size());
-    if (logits_of_ == count) return;
-    // Logits belong to the end of the sequence: when it was cut there, its last token is computed again.
-    if (cache_.used() == count) cache_.truncate(count - 1);
-    const ContextScope scope(context_);
-    const NoTape no_tape;
-    while (cache_.used() < count) {
-      const auto pending = std::span<const TokenId>(tokens_).subspan(static_cast<std::size_t>(cache_.used()));
-      const auto part = pending.first(std::min(pending.size(), static_cast<std::size_t>(chunk)));
-      Pass pass{.segments = {{static_cast<Index>(part.size()), &cache_, adapter_}}, .stop = stop_};
-      const Tensor hidden = model_->decoder.hidden(part, pass);
-      computed_rows_ += hidden.rows();
-      if (part.size() == pending.size())
-        logits_ = model_->decoder.logits(hidden.rows(hidden.rows() - 1, hidden.rows()), AdaptedRows::all(1, adapter_));
-      if (logits_.dtype() == DType::f64) logits_ = logits_.to(DType::f32);
-    }
-    logits_of_ = count;
-  }
+  PLUME_FUNCTION void compute();
 
   const Model* model_;
   Context context_;
@@ -113,3 +71,62 @@ class Session {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION void Session::feed(std::span<const TokenId> ids) {
+  for (const TokenId id : ids)
+    require(id >= 0 && id < model_->config().vocabulary, "[session] token ", id, " is not in a vocabulary of ",
+            model_->config().vocabulary);
+  require(static_cast<Index>(tokens_.size() + ids.size()) <= context(), "[session] ", tokens_.size() + ids.size(),
+          " tokens do not fit the context of ", context(), ": shorten the text, or truncate() the session");
+  tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+}
+
+PLUME_FUNCTION TokenId Session::next(const SamplingOptions& sampling) {
+  require(static_cast<Index>(tokens_.size()) < context(), "[session] the context of ", context(), " tokens is full");
+  sampler_.configure(sampling);
+  const TokenId id = sampler_.sample(logits(), tokens_);
+  tokens_.push_back(id);
+  return id;
+}
+
+PLUME_FUNCTION void Session::truncate(Index count) {
+  require(count >= 0 && count <= static_cast<Index>(tokens_.size()), "[session] cannot keep ", count, " of ", tokens_.size(), " tokens");
+  tokens_.resize(static_cast<std::size_t>(count));
+  if (cache_.used() > count) cache_.truncate(count);
+  logits_of_ = 0;
+}
+
+PLUME_FUNCTION KvCacheShape Session::shape(const Model& model, const SessionOptions& options) {
+  const Config& config = model.config();
+  require(options.context >= 0, "[session] context ", options.context, " is negative");
+  require(config.position == PositionKind::rotary || options.context <= config.context, "[session] context ", options.context,
+          " is more than the ", config.context, " positions the model has learned");
+  return config.cache(options.context > 0 ? options.context : config.context, compute_type(model.decoder.embedding.weight.dtype()));
+}
+
+PLUME_FUNCTION void Session::compute() {
+  constexpr Index chunk = 256;
+  const auto count = static_cast<Index>(tokens_.size());
+  if (logits_of_ == count) return;
+  // Logits belong to the end of the sequence: when it was cut there, its last token is computed again.
+  if (cache_.used() == count) cache_.truncate(count - 1);
+  const ContextScope scope(context_);
+  const NoTape no_tape;
+  while (cache_.used() < count) {
+    const auto pending = std::span<const TokenId>(tokens_).subspan(static_cast<std::size_t>(cache_.used()));
+    const auto part = pending.first(std::min(pending.size(), static_cast<std::size_t>(chunk)));
+    Pass pass{.segments = {{static_cast<Index>(part.size()), &cache_, adapter_}}, .stop = stop_};
+    const Tensor hidden = model_->decoder.hidden(part, pass);
+    computed_rows_ += hidden.rows();
+    if (part.size() == pending.size())
+      logits_ = model_->decoder.logits(hidden.rows(hidden.rows() - 1, hidden.rows()), AdaptedRows::all(1, adapter_));
+    if (logits_.dtype() == DType::f64) logits_ = logits_.to(DType::f32);
+  }
+  logits_of_ = count;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

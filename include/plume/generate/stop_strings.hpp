@@ -21,50 +21,13 @@ class StopStrings {
  public:
   // Throws ArgumentError for an empty stop string, LimitError past Limits::max_stop_strings and Limits::max_stop_string. An empty list is
   // fine.
-  explicit StopStrings(std::vector<std::string> stops, const Limits& limits = {}) {
-    if (stops.size() > limits.max_stop_strings)
-      throw LimitError({.path = "stop strings"}, "max_stop_strings", limits.max_stop_strings, stops.size());
-    automata_.reserve(stops.size());
-    for (std::size_t i = 0; i < stops.size(); ++i) {
-      require(!stops[i].empty(), "[stop strings] string ", i, " is empty: it would match everywhere; leave it out");
-      if (stops[i].size() > limits.max_stop_string)
-        throw LimitError({.path = "stop strings", .field = concat("[", i, "]")}, "max_stop_string", limits.max_stop_string,
-                         stops[i].size());
-      automata_.emplace_back(std::move(stops[i]));
-    }
-  }
+  PLUME_FUNCTION explicit StopStrings(std::vector<std::string> stops, const Limits& limits = {});
 
   // Takes the next piece, returns the text that may be shown now. After a stop everything further is dropped.
-  std::string push(std::string_view piece) {
-    if (stopped()) return {};
-    std::string text = std::move(held_);
-    held_.clear();
-    for (const char byte : piece) {
-      text.push_back(byte);
-      std::size_t longest_match = 0;
-      for (std::size_t i = 0; i < automata_.size(); ++i) {
-        if (automata_[i].step(byte) && automata_[i].text.size() > longest_match) {
-          longest_match = automata_[i].text.size();
-          matched_ = i;
-        }
-      }
-      if (stopped()) {
-        text.resize(text.size() - longest_match);
-        return text;
-      }
-    }
-    std::size_t longest_prefix = 0;
-    for (const Automaton& automaton : automata_) longest_prefix = std::max(longest_prefix, automaton.state);
-    held_.assign(text, text.size() - longest_prefix);
-    text.resize(text.size() - longest_prefix);
-    return text;
-  }
+  PLUME_FUNCTION std::string push(std::string_view piece);
 
   // The text ended: returns what was held back (nothing after a stop).
-  std::string finish() {
-    for (Automaton& automaton : automata_) automaton.state = 0;
-    return std::exchange(held_, {});
-  }
+  PLUME_FUNCTION std::string finish();
 
   bool stopped() const noexcept { return matched_.has_value(); }
   std::optional<std::size_t> matched() const noexcept { return matched_; }  // position in the constructor's list
@@ -102,3 +65,51 @@ class StopStrings {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION StopStrings::StopStrings(std::vector<std::string> stops, const Limits& limits) {
+  if (stops.size() > limits.max_stop_strings)
+    throw LimitError({.path = "stop strings"}, "max_stop_strings", limits.max_stop_strings, stops.size());
+  automata_.reserve(stops.size());
+  for (std::size_t i = 0; i < stops.size(); ++i) {
+    require(!stops[i].empty(), "[stop strings] string ", i, " is empty: it would match everywhere; leave it out");
+    if (stops[i].size() > limits.max_stop_string)
+      throw LimitError({.path = "stop strings", .field = concat("[", i, "]")}, "max_stop_string", limits.max_stop_string, stops[i].size());
+    automata_.emplace_back(std::move(stops[i]));
+  }
+}
+
+PLUME_FUNCTION std::string StopStrings::push(std::string_view piece) {
+  if (stopped()) return {};
+  std::string text = std::move(held_);
+  held_.clear();
+  for (const char byte : piece) {
+    text.push_back(byte);
+    std::size_t longest_match = 0;
+    for (std::size_t i = 0; i < automata_.size(); ++i) {
+      if (automata_[i].step(byte) && automata_[i].text.size() > longest_match) {
+        longest_match = automata_[i].text.size();
+        matched_ = i;
+      }
+    }
+    if (stopped()) {
+      text.resize(text.size() - longest_match);
+      return text;
+    }
+  }
+  std::size_t longest_prefix = 0;
+  for (const Automaton& automaton : automata_) longest_prefix = std::max(longest_prefix, automaton.state);
+  held_.assign(text, text.size() - longest_prefix);
+  text.resize(text.size() - longest_prefix);
+  return text;
+}
+
+PLUME_FUNCTION std::string StopStrings::finish() {
+  for (Automaton& automaton : automata_) automaton.state = 0;
+  return std::exchange(held_, {});
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

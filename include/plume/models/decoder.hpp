@@ -18,34 +18,10 @@ struct Decoder {
   Linear head;  // absent when tied to the embedding
 
   // All shapes of a configuration, without memory: load() or initialise() fills them.
-  static Decoder described(const Config& config, DType dtype = DType::f32, const Limits& limits = {}) {
-    config.check({}, limits);
-    Decoder model;
-    model.config = config;
-    model.embedding = Embedding::described(config.vocabulary, config.width, dtype);
-    if (config.position == PositionKind::learned) model.position = Embedding::described(config.context, config.width, dtype);
-    for (Index i = 0; i < config.layers; ++i) model.blocks.push_back(Block::described(config.block(), dtype));
-    model.norm = Norm::described(config.block().norm, dtype);
-    if (!config.tied_head) model.head = Linear::described({config.width, config.vocabulary}, dtype);
-    return model;
-  }
+  PLUME_FUNCTION static Decoder described(const Config& config, DType dtype = DType::f32, const Limits& limits = {});
 
   // ids (T) -> hidden states after the final norm (T, width). Caches of the pass remember the tokens.
-  Tensor hidden(std::span<const TokenId> ids, Pass& pass) const {
-    pass.begin(static_cast<Index>(ids.size()));
-    Tensor x = embedding(ids);
-    if (position.weight) {
-      for (const std::int32_t p : pass.positions)
-        require(p < position.weight.rows(), "[decoder] position ", p, " is past the context of ", position.weight.rows());
-      x = x + position(pass.positions);
-    } else {
-      pass.angles = rotary_angles(pass.positions, config.rotary.width, config.rotary.base, x.dtype());
-    }
-    pass.layer = -1;
-    x = run_blocks(blocks, dropout(x, pass.dropout_at(0)), pass);
-    pass.end();
-    return norm(x);
-  }
+  PLUME_FUNCTION Tensor hidden(std::span<const TokenId> ids, Pass& pass) const;
   // hidden states (T, width) -> logits (T, vocabulary)
   Tensor logits(const Tensor& hidden_states, const AdaptedRows& adapted = {}) const {
     return head.weight ? head(hidden_states, adapted) : linear(hidden_states, embedding.weight);
@@ -75,8 +51,44 @@ struct Decoder {
 };
 
 // Fresh weights for a decoder: those of initialise() with the projections onto the residual stream scaled down by sqrt(2 layers).
-inline void initialise(Decoder& model, std::uint64_t seed, DType dtype = DType::f32) {
+PLUME_FUNCTION void initialise(Decoder& model, std::uint64_t seed, DType dtype = DType::f32);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION void initialise(Decoder& model, std::uint64_t seed, DType dtype) {
   initialise<Decoder>(model, seed, {.dtype = dtype, .residual_scale = 1 / std::sqrt(2.0 * static_cast<double>(model.config.layers))});
 }
 
+PLUME_FUNCTION Decoder Decoder::described(const Config& config, DType dtype, const Limits& limits) {
+  config.check({}, limits);
+  Decoder model;
+  model.config = config;
+  model.embedding = Embedding::described(config.vocabulary, config.width, dtype);
+  if (config.position == PositionKind::learned) model.position = Embedding::described(config.context, config.width, dtype);
+  for (Index i = 0; i < config.layers; ++i) model.blocks.push_back(Block::described(config.block(), dtype));
+  model.norm = Norm::described(config.block().norm, dtype);
+  if (!config.tied_head) model.head = Linear::described({config.width, config.vocabulary}, dtype);
+  return model;
+}
+
+PLUME_FUNCTION Tensor Decoder::hidden(std::span<const TokenId> ids, Pass& pass) const {
+  pass.begin(static_cast<Index>(ids.size()));
+  Tensor x = embedding(ids);
+  if (position.weight) {
+    for (const std::int32_t p : pass.positions)
+      require(p < position.weight.rows(), "[decoder] position ", p, " is past the context of ", position.weight.rows());
+    x = x + position(pass.positions);
+  } else {
+    pass.angles = rotary_angles(pass.positions, config.rotary.width, config.rotary.base, x.dtype());
+  }
+  pass.layer = -1;
+  x = run_blocks(blocks, dropout(x, pass.dropout_at(0)), pass);
+  pass.end();
+  return norm(x);
+}
+
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -4,12 +4,7 @@
 #include <unordered_map>
 
 #include "plume/base/files.hpp"
-#include "plume/formats/llama2c.hpp"
-#include "plume/formats/safetensors.hpp"
-#include "plume/models/families/families.hpp"
-#include "plume/models/families/llama2c.hpp"
 #include "plume/models/model.hpp"
-#include "plume/tokenizer/tokenizer_files.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -20,6 +15,27 @@ struct LoadOptions {
   Symlinks symlinks = Symlinks::refuse;  // of shards that an index names
   Limits limits = {};
 };
+
+// A Hugging Face directory: config.json, model.safetensors (or its index and shards), and tokenizer files if there are any.
+// ConfigError: what the configuration asks for and the tensors offer differ. FormatError, LimitError: a file is malformed.
+PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadOptions& options = {});
+
+// A llama2.c .bin file of version 0; the tokenizer is `tokenizer.bin` or `tok*.bin` beside it, if it is there.
+PLUME_FUNCTION Model load_llama2c(const std::string& path, const LoadOptions& options = {});
+
+// Loads a model from what the path is: a Hugging Face directory or a llama2.c .bin file.
+PLUME_FUNCTION Model load(const std::string& path, const LoadOptions& options = {});
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/formats/llama2c.hpp"
+#include "plume/formats/safetensors.hpp"
+#include "plume/models/families/families.hpp"
+#include "plume/models/families/llama2c.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
+
+namespace plume::inline PLUME_ABI {
 
 namespace load_detail {
 
@@ -57,9 +73,7 @@ inline Tokenizer tokenizer_for(const Config& config, const std::string& director
 
 }  // namespace load_detail
 
-// A Hugging Face directory: config.json, model.safetensors (or its index and shards), and tokenizer files if there are any.
-// ConfigError: what the configuration asks for and the tensors offer differ. FormatError, LimitError: a file is malformed.
-inline Model load_hugging_face(const std::string& directory, const LoadOptions& options = {}) {
+PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadOptions& options) {
   const std::string config_path = directory + "/config.json";
   const Json json =
       Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
@@ -137,8 +151,7 @@ inline Model load_hugging_face(const std::string& directory, const LoadOptions& 
   return model;
 }
 
-// A llama2.c .bin file of version 0; the tokenizer is `tokenizer.bin` or `tok*.bin` beside it, if it is there.
-inline Model load_llama2c(const std::string& path, const LoadOptions& options = {}) {
+PLUME_FUNCTION Model load_llama2c(const std::string& path, const LoadOptions& options) {
   const Llama2cFile file = read_llama2c(path, {.limits = options.limits, .mapping = options.mapping});
   const Config config = families::read_llama2c(file.header);
   config.check(path, options.limits);
@@ -156,8 +169,7 @@ inline Model load_llama2c(const std::string& path, const LoadOptions& options = 
   return model;
 }
 
-// Loads a model from what the path is: a Hugging Face directory or a llama2.c .bin file.
-inline Model load(const std::string& path, const LoadOptions& options = {}) {
+PLUME_FUNCTION Model load(const std::string& path, const LoadOptions& options) {
   require(options.dtype == DType::f32 || options.dtype == DType::f64 || options.dtype == DType::bf16,
           "[load] weights are kept in f32, bf16 or f64, not in ", options.dtype);
   if (file_exists(path)) return load_llama2c(path, options);
@@ -166,3 +178,4 @@ inline Model load(const std::string& path, const LoadOptions& options = {}) {
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

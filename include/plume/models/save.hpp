@@ -1,6 +1,23 @@
 #pragma once
 // Writing models: Hugging Face layout that transformers opens, or a llama2.c .bin file. All or nothing, also onto the files a model was
 // loaded from.
+#include "plume/models/model.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+// Writes config.json, model.safetensors (f32) and the tokenizer's files into a directory, which is made if need be.
+// ArgumentError: no family can express the configuration.
+PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& directory);
+
+// Writes a llama2.c .bin file of version 0. ArgumentError: the configuration is not the LLaMA that llama2.c runs.
+PLUME_FUNCTION void save_llama2c(const Model& model, const std::string& path);
+
+// Saves a model: a path that ends in ".bin" becomes a llama2.c file, any other a Hugging Face directory.
+PLUME_FUNCTION void save(const Model& model, const std::string& path);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
 #include "plume/base/atomic_save.hpp"
 #include "plume/base/directory.hpp"
 #include "plume/formats/llama2c.hpp"
@@ -32,9 +49,7 @@ inline Tensor as_stored(const Decoder& model, std::string_view path, const Shape
 
 }  // namespace save_detail
 
-// Writes config.json, model.safetensors (f32) and the tokenizer's files into a directory, which is made if need be.
-// ArgumentError: no family can express the configuration.
-inline void save_hugging_face(const Model& model, const std::string& directory) {
+PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& directory) {
   const Family& family = families::fitting(model.config());
   Json json = Json::object();
   json.set("architectures", Json::array().push(family.architecture)).set("model_type", family.name);
@@ -55,8 +70,7 @@ inline void save_hugging_face(const Model& model, const std::string& directory) 
   if (model.tokenizer) save_tokenizer(model.tokenizer, directory);
 }
 
-// Writes a llama2.c .bin file of version 0. ArgumentError: the configuration is not the LLaMA that llama2.c runs.
-inline void save_llama2c(const Model& model, const std::string& path) {
+PLUME_FUNCTION void save_llama2c(const Model& model, const std::string& path) {
   require(families::fits_llama2c(model.config()),
           "[save] llama2.c runs plain LLaMA models (no biases, theta 10000, epsilon 1e-5): save to a directory instead");
   Llama2cFile file{families::write_llama2c(model.config()), {}};
@@ -67,9 +81,9 @@ inline void save_llama2c(const Model& model, const std::string& path) {
   write_llama2c(path, file);
 }
 
-// Saves a model: a path that ends in ".bin" becomes a llama2.c file, any other a Hugging Face directory.
-inline void save(const Model& model, const std::string& path) {
+PLUME_FUNCTION void save(const Model& model, const std::string& path) {
   path.ends_with(".bin") ? save_llama2c(model, path) : save_hugging_face(model, path);
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -36,47 +36,9 @@ struct Attention {
   Linear output;
   AttentionShape shape;
 
-  static Attention described(const AttentionShape& shape, DType dtype = DType::f32) {
-    const HeadShape& heads = shape.heads;
-    const Index q_width = heads.query_heads * heads.head_width, k_width = heads.key_heads * heads.head_width,
-                v_width = heads.key_heads * heads.value_width;
-    Attention module;
-    module.shape = shape;
-    if (shape.layout == QkvLayout::contiguous) {
-      module.qkv = Linear::described({shape.width, q_width + k_width + v_width, shape.qkv_bias}, dtype);
-    } else {
-      module.q = Linear::described({shape.width, q_width, shape.qkv_bias}, dtype);
-      module.k = Linear::described({shape.width, k_width, shape.qkv_bias}, dtype);
-      module.v = Linear::described({shape.width, v_width, shape.qkv_bias}, dtype);
-    }
-    module.output = Linear::described({heads.query_heads * heads.value_width, shape.width, shape.output_bias}, dtype);
-    return module;
-  }
+  PLUME_FUNCTION static Attention described(const AttentionShape& shape, DType dtype = DType::f32);
 
-  Tensor operator()(const Tensor& x, Pass& pass) const {
-    const HeadShape& heads = shape.heads;
-    Tensor queries, keys, values;
-    if (shape.layout == QkvLayout::contiguous) {
-      const Tensor all = qkv(x, pass.adapted);
-      const Index k_begin = shape.key_outputs().begin, v_begin = shape.key_outputs().end;
-      queries = all.columns(0, k_begin);
-      keys = all.columns(k_begin, v_begin);
-      values = all.columns(v_begin, all.columns());
-    } else {
-      queries = q(x, pass.adapted);
-      keys = k(x, pass.adapted);
-      values = v(x, pass.adapted);
-    }
-    if (shape.rotary) {
-      queries = rope(queries, pass.angles, heads.head_width, shape.rotary->layout);
-      keys = rope(keys, pass.angles, heads.head_width, shape.rotary->layout);
-    }
-    AttentionOptions options;
-    options.heads = heads;
-    options.scale = 1 / std::sqrt(static_cast<double>(heads.head_width));
-    options.dropout = pass.dropout_at(0);
-    return output(attention(queries, pass.remember(keys, values), options), pass.adapted);
-  }
+  PLUME_FUNCTION Tensor operator()(const Tensor& x, Pass& pass) const;
 
   template <class Self>
   static void visit(Self& self, auto&& f) {
@@ -89,3 +51,51 @@ struct Attention {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Attention Attention::described(const AttentionShape& shape, DType dtype) {
+  const HeadShape& heads = shape.heads;
+  const Index q_width = heads.query_heads * heads.head_width, k_width = heads.key_heads * heads.head_width,
+              v_width = heads.key_heads * heads.value_width;
+  Attention module;
+  module.shape = shape;
+  if (shape.layout == QkvLayout::contiguous) {
+    module.qkv = Linear::described({shape.width, q_width + k_width + v_width, shape.qkv_bias}, dtype);
+  } else {
+    module.q = Linear::described({shape.width, q_width, shape.qkv_bias}, dtype);
+    module.k = Linear::described({shape.width, k_width, shape.qkv_bias}, dtype);
+    module.v = Linear::described({shape.width, v_width, shape.qkv_bias}, dtype);
+  }
+  module.output = Linear::described({heads.query_heads * heads.value_width, shape.width, shape.output_bias}, dtype);
+  return module;
+}
+
+PLUME_FUNCTION Tensor Attention::operator()(const Tensor& x, Pass& pass) const {
+  const HeadShape& heads = shape.heads;
+  Tensor queries, keys, values;
+  if (shape.layout == QkvLayout::contiguous) {
+    const Tensor all = qkv(x, pass.adapted);
+    const Index k_begin = shape.key_outputs().begin, v_begin = shape.key_outputs().end;
+    queries = all.columns(0, k_begin);
+    keys = all.columns(k_begin, v_begin);
+    values = all.columns(v_begin, all.columns());
+  } else {
+    queries = q(x, pass.adapted);
+    keys = k(x, pass.adapted);
+    values = v(x, pass.adapted);
+  }
+  if (shape.rotary) {
+    queries = rope(queries, pass.angles, heads.head_width, shape.rotary->layout);
+    keys = rope(keys, pass.angles, heads.head_width, shape.rotary->layout);
+  }
+  AttentionOptions options;
+  options.heads = heads;
+  options.scale = 1 / std::sqrt(static_cast<double>(heads.head_width));
+  options.dropout = pass.dropout_at(0);
+  return output(attention(queries, pass.remember(keys, values), options), pass.adapted);
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -20,15 +20,8 @@ struct Block {
   Attention attention;
   Mlp mlp;
 
-  static Block described(const BlockShape& shape, DType dtype = DType::f32) {
-    return {Norm::described(shape.norm, dtype), Norm::described(shape.norm, dtype), Attention::described(shape.attention, dtype),
-            Mlp::described(shape.mlp, dtype)};
-  }
-  Tensor operator()(const Tensor& x, Pass& pass) const {
-    const Tensor h = x + dropout(attention(attention_norm(x), pass), pass.dropout_at(1));
-    const auto feed_forward = [this, adapted = pass.adapted](const Tensor& input) { return mlp(mlp_norm(input), adapted); };
-    return h + dropout(pass.recompute == Recompute::mlp ? recompute(h, feed_forward) : feed_forward(h), pass.dropout_at(2));
-  }
+  PLUME_FUNCTION static Block described(const BlockShape& shape, DType dtype = DType::f32);
+  PLUME_FUNCTION Tensor operator()(const Tensor& x, Pass& pass) const;
 
   template <class Self>
   static void visit(Self& self, auto&& f) {
@@ -40,3 +33,20 @@ struct Block {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Block Block::described(const BlockShape& shape, DType dtype) {
+  return {Norm::described(shape.norm, dtype), Norm::described(shape.norm, dtype), Attention::described(shape.attention, dtype),
+          Mlp::described(shape.mlp, dtype)};
+}
+
+PLUME_FUNCTION Tensor Block::operator()(const Tensor& x, Pass& pass) const {
+  const Tensor h = x + dropout(attention(attention_norm(x), pass), pass.dropout_at(1));
+  const auto feed_forward = [this, adapted = pass.adapted](const Tensor& input) { return mlp(mlp_norm(input), adapted); };
+  return h + dropout(pass.recompute == Recompute::mlp ? recompute(h, feed_forward) : feed_forward(h), pass.dropout_at(2));
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -30,34 +30,14 @@ class KvCache {
     Tensor keys, values;
   };
   // Writes rows after the used ones in one layer and returns all rows of that layer. They count as used after advance().
-  Rows append(Index layer, const Tensor& keys, const Tensor& values) {
-    require(layer >= 0 && layer < shape_.layers, "[kv_cache] layer ", layer, " of ", shape_.layers);
-    const Index end = used_ + keys.rows();
-    require(end <= shape_.capacity, "[kv_cache] ", end, " tokens do not fit the context of ", shape_.capacity);
-    Rows& rows = layers_[static_cast<std::size_t>(layer)];
-    reserve(rows.keys, shape_.key_width, end);
-    reserve(rows.values, shape_.value_width, end);
-    rows.keys.rows(used_, end).assign(keys);
-    rows.values.rows(used_, end).assign(values);
-    return {rows.keys.rows(0, end), rows.values.rows(0, end)};
-  }
+  PLUME_FUNCTION Rows append(Index layer, const Tensor& keys, const Tensor& values);
   void advance(Index tokens) { used_ += tokens; }
   // Forgets all but the first `tokens` tokens.
-  void truncate(Index tokens) {
-    require(tokens >= 0 && tokens <= used_, "[kv_cache] cannot keep ", tokens, " of ", used_, " tokens");
-    used_ = tokens;
-  }
+  PLUME_FUNCTION void truncate(Index tokens);
 
  private:
   // Room for `rows` rows; grows by doubling, so that a short answer does not pay for a long context.
-  void reserve(Tensor& tensor, Index width, Index rows) const {
-    if (tensor && tensor.rows() >= rows) return;
-    constexpr Index first = 64;
-    const Index room = std::min(shape_.capacity, std::max({first, rows, tensor ? 2 * tensor.rows() : 0}));
-    const Tensor larger = Tensor::zeros({room, width}, shape_.dtype);
-    if (tensor) larger.rows(0, used_).assign(tensor.rows(0, used_));
-    tensor = larger;
-  }
+  PLUME_FUNCTION void reserve(Tensor& tensor, Index width, Index rows) const;
 
   KvCacheShape shape_;
   std::vector<Rows> layers_;
@@ -65,3 +45,35 @@ class KvCache {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION KvCache::Rows KvCache::append(Index layer, const Tensor& keys, const Tensor& values) {
+  require(layer >= 0 && layer < shape_.layers, "[kv_cache] layer ", layer, " of ", shape_.layers);
+  const Index end = used_ + keys.rows();
+  require(end <= shape_.capacity, "[kv_cache] ", end, " tokens do not fit the context of ", shape_.capacity);
+  Rows& rows = layers_[static_cast<std::size_t>(layer)];
+  reserve(rows.keys, shape_.key_width, end);
+  reserve(rows.values, shape_.value_width, end);
+  rows.keys.rows(used_, end).assign(keys);
+  rows.values.rows(used_, end).assign(values);
+  return {rows.keys.rows(0, end), rows.values.rows(0, end)};
+}
+
+PLUME_FUNCTION void KvCache::truncate(Index tokens) {
+  require(tokens >= 0 && tokens <= used_, "[kv_cache] cannot keep ", tokens, " of ", used_, " tokens");
+  used_ = tokens;
+}
+
+PLUME_FUNCTION void KvCache::reserve(Tensor& tensor, Index width, Index rows) const {
+  if (tensor && tensor.rows() >= rows) return;
+  constexpr Index first = 64;
+  const Index room = std::min(shape_.capacity, std::max({first, rows, tensor ? 2 * tensor.rows() : 0}));
+  const Tensor larger = Tensor::zeros({room, width}, shape_.dtype);
+  if (tensor) larger.rows(0, used_).assign(tensor.rows(0, used_));
+  tensor = larger;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -16,17 +16,8 @@ struct Mlp {
   Linear up, down;
   Activation rule = {};
 
-  static Mlp described(const MlpShape& shape, DType dtype = DType::f32) {
-    Mlp module;
-    if (shape.gated) module.gate = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
-    module.up = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
-    module.down = Linear::described({shape.hidden, shape.width, shape.bias}, dtype);
-    module.rule = shape.activation;
-    return module;
-  }
-  Tensor operator()(const Tensor& x, const AdaptedRows& adapted = {}) const {
-    return down(gate.weight ? gated(gate(x, adapted), up(x, adapted), rule) : activation(up(x, adapted), rule), adapted);
-  }
+  PLUME_FUNCTION static Mlp described(const MlpShape& shape, DType dtype = DType::f32);
+  PLUME_FUNCTION Tensor operator()(const Tensor& x, const AdaptedRows& adapted = {}) const;
 
   template <class Self>
   static void visit(Self& self, auto&& f) {
@@ -37,3 +28,22 @@ struct Mlp {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Mlp Mlp::described(const MlpShape& shape, DType dtype) {
+  Mlp module;
+  if (shape.gated) module.gate = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
+  module.up = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
+  module.down = Linear::described({shape.hidden, shape.width, shape.bias}, dtype);
+  module.rule = shape.activation;
+  return module;
+}
+
+PLUME_FUNCTION Tensor Mlp::operator()(const Tensor& x, const AdaptedRows& adapted) const {
+  return down(gate.weight ? gated(gate(x, adapted), up(x, adapted), rule) : activation(up(x, adapted), rule), adapted);
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

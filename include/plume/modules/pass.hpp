@@ -24,9 +24,9 @@ enum class Recompute : std::uint8_t { nothing, mlp, blocks };
 
 struct Pass {
   PoolVector<Segment> segments = {};  // in row order; empty: all rows are one sequence
-  Mask mask = {};                      // causal as a rule
-  Dropout dropout = {};                // rate 0: none. The stream should differ between steps
-  bool training = false;               // adapters drop out, by their own rate and the seed and stream above
+  Mask mask = {};                     // causal as a rule
+  Dropout dropout = {};               // rate 0: none. The stream should differ between steps
+  bool training = false;              // adapters drop out, by their own rate and the seed and stream above
   Recompute recompute = Recompute::nothing;
   StopToken stop = {};  // polled before each block
 
@@ -39,44 +39,9 @@ struct Pass {
   PoolVector<std::shared_ptr<const IntervalMask>> masks = {};
 
   // Prepares positions and masks for `rows` rows.
-  void begin(Index rows) {
-    sequences = segments.empty() ? PoolVector<Segment>{{rows}} : segments;
-    positions.clear();
-    masks.clear();
-    adapted = {.training = training, .seed = dropout.seed, .stream = dropout.stream};
-    for (std::size_t i = 0; i < sequences.size(); ++i) {
-      const Segment& segment = sequences[i];
-      for (std::size_t j = 0; segment.cache && j < i; ++j)
-        require(sequences[j].cache != segment.cache, "[pass] segments ", j, " and ", i, " use one cache: a sequence is one segment");
-      require(segment.tokens >= 0, "[pass] a segment of ", segment.tokens, " tokens");
-      require(segment.cache == nullptr || thread_slot.tape == nullptr,
-              "[pass] a cache cannot be used under a Tape: cached keys have no gradient");
-      const Index first = segment.cache ? segment.cache->used() : 0, row = static_cast<Index>(positions.size());
-      adapted.add(segment.adapter, row, row + segment.tokens);
-      for (Index t = 0; t < segment.tokens; ++t) positions.push_back(static_cast<std::int32_t>(first + t));
-      masks.push_back(make_shared_in_pool<const IntervalMask>(mask.intervals(first, segment.tokens, first + segment.tokens)));
-    }
-    require(static_cast<Index>(positions.size()) == rows, "[pass] the segments hold ", positions.size(), " tokens, the batch has ", rows);
-  }
+  PLUME_FUNCTION void begin(Index rows);
   // Keys and values of this layer for each segment, the remembered ones in front.
-  PoolVector<AttentionSegment> remember(const Tensor& keys, const Tensor& values) const {
-    PoolVector<AttentionSegment> parts;
-    parts.reserve(sequences.size());
-    Index begin = 0;
-    for (std::size_t i = 0; i < sequences.size(); ++i) {
-      const Index end = begin + sequences[i].tokens;
-      AttentionSegment part{begin, end, keys.rows(begin, end), values.rows(begin, end), masks[i], 0};
-      if (KvCache* cache = sequences[i].cache) {
-        part.first_query = cache->used();
-        KvCache::Rows rows = cache->append(layer, part.keys, part.values);
-        part.keys = rows.keys;
-        part.values = rows.values;
-      }
-      parts.push_back(std::move(part));
-      begin = end;
-    }
-    return parts;
-  }
+  PLUME_FUNCTION PoolVector<AttentionSegment> remember(const Tensor& keys, const Tensor& values) const;
   // Makes the new tokens part of what is remembered.
   void end() const {
     adapted.check();
@@ -92,3 +57,48 @@ struct Pass {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION void Pass::begin(Index rows) {
+  sequences = segments.empty() ? PoolVector<Segment>{{rows}} : segments;
+  positions.clear();
+  masks.clear();
+  adapted = {.training = training, .seed = dropout.seed, .stream = dropout.stream};
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    const Segment& segment = sequences[i];
+    for (std::size_t j = 0; segment.cache && j < i; ++j)
+      require(sequences[j].cache != segment.cache, "[pass] segments ", j, " and ", i, " use one cache: a sequence is one segment");
+    require(segment.tokens >= 0, "[pass] a segment of ", segment.tokens, " tokens");
+    require(segment.cache == nullptr || thread_slot.tape == nullptr,
+            "[pass] a cache cannot be used under a Tape: cached keys have no gradient");
+    const Index first = segment.cache ? segment.cache->used() : 0, row = static_cast<Index>(positions.size());
+    adapted.add(segment.adapter, row, row + segment.tokens);
+    for (Index t = 0; t < segment.tokens; ++t) positions.push_back(static_cast<std::int32_t>(first + t));
+    masks.push_back(make_shared_in_pool<const IntervalMask>(mask.intervals(first, segment.tokens, first + segment.tokens)));
+  }
+  require(static_cast<Index>(positions.size()) == rows, "[pass] the segments hold ", positions.size(), " tokens, the batch has ", rows);
+}
+
+PLUME_FUNCTION PoolVector<AttentionSegment> Pass::remember(const Tensor& keys, const Tensor& values) const {
+  PoolVector<AttentionSegment> parts;
+  parts.reserve(sequences.size());
+  Index begin = 0;
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    const Index end = begin + sequences[i].tokens;
+    AttentionSegment part{begin, end, keys.rows(begin, end), values.rows(begin, end), masks[i], 0};
+    if (KvCache* cache = sequences[i].cache) {
+      part.first_query = cache->used();
+      KvCache::Rows rows = cache->append(layer, part.keys, part.values);
+      part.keys = rows.keys;
+      part.values = rows.values;
+    }
+    parts.push_back(std::move(part));
+    begin = end;
+  }
+  return parts;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

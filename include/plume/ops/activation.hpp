@@ -1,6 +1,6 @@
 #pragma once
 #include "plume/autograd/tape.hpp"
-#include "plume/kernels/activation/table.hpp"
+#include "plume/kernels/reference/activation.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -8,7 +8,22 @@ using kernels::Activation;
 using kernels::ActivationKind;
 
 // activation: x (T, C) -> y (T, C); the formulas stand with Activation.
-inline Tensor activation(const Tensor& x, const Activation& rule) {
+PLUME_FUNCTION Tensor activation(const Tensor& x, const Activation& rule);
+inline Tensor silu(const Tensor& x) { return activation(x, {.kind = ActivationKind::silu}); }
+inline Tensor gelu(const Tensor& x) { return activation(x, {.kind = ActivationKind::gelu_tanh}); }
+inline Tensor relu(const Tensor& x) { return activation(x, {.kind = ActivationKind::relu}); }
+
+// gated: gate, up (T, H) -> y (T, H);  y = activation(gate) * (up + shift)      [Shazeer 2020]
+PLUME_FUNCTION Tensor gated(const Tensor& gate, const Tensor& up, const Activation& rule);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/activation/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Tensor activation(const Tensor& x, const Activation& rule) {
   const Tensor y = like(x);
   visit_float(x.dtype(), [&]<class T>() { kernels::activation<T>(y.view<T, 2>(), x.view<const T, 2>(), rule); });
   return traced("activation", y, {x}, [=](Gradients& d, const Tensor& dy) {
@@ -17,12 +32,8 @@ inline Tensor activation(const Tensor& x, const Activation& rule) {
     });
   });
 }
-inline Tensor silu(const Tensor& x) { return activation(x, {.kind = ActivationKind::silu}); }
-inline Tensor gelu(const Tensor& x) { return activation(x, {.kind = ActivationKind::gelu_tanh}); }
-inline Tensor relu(const Tensor& x) { return activation(x, {.kind = ActivationKind::relu}); }
 
-// gated: gate, up (T, H) -> y (T, H);  y = activation(gate) * (up + shift)      [Shazeer 2020]
-inline Tensor gated(const Tensor& gate, const Tensor& up, const Activation& rule) {
+PLUME_FUNCTION Tensor gated(const Tensor& gate, const Tensor& up, const Activation& rule) {
   require(gate.shape() == up.shape() && gate.dtype() == up.dtype(), "[gated] gate is ", gate.shape(), ", up is ", up.shape());
   const Tensor y = like(gate);
   visit_float(gate.dtype(), [&]<class T>() { kernels::gated<T>(y.view<T, 2>(), gate.view<const T, 2>(), up.view<const T, 2>(), rule); });
@@ -35,3 +46,4 @@ inline Tensor gated(const Tensor& gate, const Tensor& up, const Activation& rule
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -5,6 +5,25 @@
 
 namespace plume::inline PLUME_ABI {
 
+// add: a, b (T, C) -> y (T, C);  y = a + b
+PLUME_FUNCTION Tensor add(const Tensor& a, const Tensor& b);
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+
+// scale: x (T, C) -> y (T, C);  y = factor * x
+PLUME_FUNCTION Tensor scale(const Tensor& x, double factor);
+inline Tensor operator*(double factor, const Tensor& x) { return scale(x, factor); }
+
+// multiply: a, b (T, C) -> y (T, C);  y = a * b, element by element
+PLUME_FUNCTION Tensor multiply(const Tensor& a, const Tensor& b);
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return multiply(a, b); }
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/elementwise/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
 namespace ops_detail {
 inline void same_shape(std::string_view op, const Tensor& a, const Tensor& b) {
   require(a.shape() == b.shape() && a.dtype() == b.dtype(), "[", op, "] a is ", a.shape(), " of ", a.dtype(), ", b is ", b.shape(), " of ",
@@ -25,8 +44,7 @@ inline void copy(const Tensor& into, const Tensor& x) {
 }
 }  // namespace ops_detail
 
-// add: a, b (T, C) -> y (T, C);  y = a + b
-inline Tensor add(const Tensor& a, const Tensor& b) {
+PLUME_FUNCTION Tensor add(const Tensor& a, const Tensor& b) {
   ops_detail::same_shape("add", a, b);
   const Tensor y = like(a);
   visit_float(a.dtype(), [&]<class T>() { kernels::add<T>(y.view<T, 2>(), a.view<const T, 2>(), b.view<const T, 2>()); });
@@ -36,19 +54,15 @@ inline Tensor add(const Tensor& a, const Tensor& b) {
     d.add(a, dy);  // the last use of dy: it may become the gradient of a
   });
 }
-inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 
-// scale: x (T, C) -> y (T, C);  y = factor * x
-inline Tensor scale(const Tensor& x, double factor) {
+PLUME_FUNCTION Tensor scale(const Tensor& x, double factor) {
   const Tensor y = like(x);
   visit_float(x.dtype(),
               [&]<class T>() { kernels::scale<T>(y.view<T, 2>(), x.view<const T, 2>(), static_cast<T>(factor), kernels::Write::over); });
   return traced("scale", y, {x}, [=](Gradients& d, const Tensor& dy) { ops_detail::accumulate(d[x], dy, factor); });
 }
-inline Tensor operator*(double factor, const Tensor& x) { return scale(x, factor); }
 
-// multiply: a, b (T, C) -> y (T, C);  y = a * b, element by element
-inline Tensor multiply(const Tensor& a, const Tensor& b) {
+PLUME_FUNCTION Tensor multiply(const Tensor& a, const Tensor& b) {
   ops_detail::same_shape("multiply", a, b);
   const Tensor y = like(a);
   visit_float(a.dtype(),
@@ -61,6 +75,6 @@ inline Tensor multiply(const Tensor& a, const Tensor& b) {
     });
   });
 }
-inline Tensor operator*(const Tensor& a, const Tensor& b) { return multiply(a, b); }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

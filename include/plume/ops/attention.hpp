@@ -1,11 +1,12 @@
 #pragma once
 #include "plume/autograd/tape.hpp"
-#include "plume/kernels/attention/table.hpp"
+#include "plume/kernels/attention/sequences.hpp"
+#include "plume/kernels/reference/elementwise.hpp"
 
 namespace plume::inline PLUME_ABI {
 
-using kernels::Dropout;
 using kernels::HeadShape;
+using kernels::reference::Dropout;
 
 // One sequence of a packed batch: the queries are rows [begin, end) of q; keys (S, key_heads * head_width) and values may be row views of
 // the batch (training) or a cache (generation).
@@ -35,7 +36,18 @@ struct AttentionOptions {
 
 // attention: q (T, query_heads * head_width), segments -> y (T, query_heads * value_width).  The formula stands with
 // kernels::reference::attention; query head h reads key head h / (query_heads / key_heads).      [Vaswani et al. 2017; Ainslie et al. 2023]
-inline Tensor attention(const Tensor& q, std::span<const AttentionSegment> sequences_of_batch, AttentionOptions options) {
+PLUME_FUNCTION Tensor attention(const Tensor& q, std::span<const AttentionSegment> sequences_of_batch, AttentionOptions options);
+
+PLUME_FUNCTION Tensor attention(const Tensor& q, std::initializer_list<AttentionSegment> segments, AttentionOptions options);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/attention/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Tensor attention(const Tensor& q, std::span<const AttentionSegment> sequences_of_batch, AttentionOptions options) {
   const PoolVector<AttentionSegment> segments(sequences_of_batch.begin(), sequences_of_batch.end());
   const HeadShape& heads = options.heads;
   require(heads.key_heads >= 1 && heads.query_heads % heads.key_heads == 0, "[attention] ", heads.query_heads, " query heads cannot share ",
@@ -112,8 +124,9 @@ inline Tensor attention(const Tensor& q, std::span<const AttentionSegment> seque
   });
 }
 
-inline Tensor attention(const Tensor& q, std::initializer_list<AttentionSegment> segments, AttentionOptions options) {
+PLUME_FUNCTION Tensor attention(const Tensor& q, std::initializer_list<AttentionSegment> segments, AttentionOptions options) {
   return attention(q, std::span<const AttentionSegment>(segments.begin(), segments.size()), std::move(options));
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,12 +1,41 @@
 #pragma once
 #include <cmath>
 
+#include "plume/autograd/tape.hpp"
+#include "plume/kernels/reference/softmax.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+using kernels::reference::ignored_target;
+
+// Number of targets that are trained: those other than ignored_target (-1).
+inline Index trained_tokens(std::span<const TokenId> targets) {
+  Index count = 0;
+  for (const TokenId target : targets) count += target != ignored_target ? 1 : 0;
+  return count;
+}
+
+// cross_entropy: logits (T, V), targets (T, -1 = not trained) -> scalar;  sum over trained t of (log sum exp(logits[t]) - logits[t,
+// targets[t]]) / normalizer normalizer 0: the number of trained targets.
+PLUME_FUNCTION Tensor cross_entropy(const Tensor& logits, std::span<const TokenId> targets, double normalizer = 0);
+
+// Rows whose logits classifier_loss holds at one time.
+inline constexpr Index classifier_chunk = 256;
+
+// classifier_loss: cross_entropy(linear(x, weight, bias), targets) without ever holding all logits.
+//   x (T, C), weight (V, C), bias (V, may be absent), targets (T, -1 = not trained) -> scalar
+// The weight of an f32 x may be bf16. Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the
+// backward pass, which scales them. Memory: chunk x V, and one gradient of the weight.
+PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
+                                      double normalizer = 0);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
 #include "plume/kernels/softmax/table.hpp"
 #include "plume/ops/linear.hpp"
 
 namespace plume::inline PLUME_ABI {
-
-using kernels::ignored_target;
 
 namespace ops_detail {
 inline Index check_targets(std::string_view op, std::span<const TokenId> targets, Index rows, Index vocabulary) {
@@ -21,16 +50,7 @@ inline Index check_targets(std::string_view op, std::span<const TokenId> targets
 }
 }  // namespace ops_detail
 
-// Number of targets that are trained: those other than ignored_target (-1).
-inline Index trained_tokens(std::span<const TokenId> targets) {
-  Index count = 0;
-  for (const TokenId target : targets) count += target != ignored_target ? 1 : 0;
-  return count;
-}
-
-// cross_entropy: logits (T, V), targets (T, -1 = not trained) -> scalar;  sum over trained t of (log sum exp(logits[t]) - logits[t,
-// targets[t]]) / normalizer normalizer 0: the number of trained targets.
-inline Tensor cross_entropy(const Tensor& logits, std::span<const TokenId> targets, double normalizer = 0) {
+PLUME_FUNCTION Tensor cross_entropy(const Tensor& logits, std::span<const TokenId> targets, double normalizer) {
   const Index trained = ops_detail::check_targets("cross_entropy", targets, logits.rows(), logits.columns());
   const double divisor = normalizer > 0 ? normalizer : static_cast<double>(std::max<Index>(trained, 1));
   const Tensor gradient = logits.copy();  // becomes (softmax - onehot) / divisor
@@ -51,15 +71,8 @@ inline Tensor cross_entropy(const Tensor& logits, std::span<const TokenId> targe
   });
 }
 
-// Rows whose logits classifier_loss holds at one time.
-inline constexpr Index classifier_chunk = 256;
-
-// classifier_loss: cross_entropy(linear(x, weight, bias), targets) without ever holding all logits.
-//   x (T, C), weight (V, C), bias (V, may be absent), targets (T, -1 = not trained) -> scalar
-// The weight of an f32 x may be bf16. Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the
-// backward pass, which scales them. Memory: chunk x V, and one gradient of the weight.
-inline Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
-                              double normalizer = 0) {
+PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
+                                      double normalizer) {
   constexpr Index chunk = classifier_chunk;
   require(weight.rank() == 2 && x.columns() == weight.columns() && ops_detail::is_weight_for(weight, x), "[classifier_loss] x is ",
           x.shape(), " of ", x.dtype(), ", weight is ", weight.shape(), " of ", weight.dtype());
@@ -116,3 +129,4 @@ inline Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tenso
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

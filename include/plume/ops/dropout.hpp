@@ -1,12 +1,22 @@
 #pragma once
 #include "plume/autograd/tape.hpp"
+#include "plume/kernels/reference/elementwise.hpp"
 
 namespace plume::inline PLUME_ABI {
 
-using kernels::Dropout;
+using kernels::reference::Dropout;
 
 // dropout: x (T, C) -> y (T, C);  y = x * mask / (1 - rate), the mask a function of seed, stream and position      [Srivastava et al. 2014]
-inline Tensor dropout(const Tensor& x, const Dropout& rule) {
+PLUME_FUNCTION Tensor dropout(const Tensor& x, const Dropout& rule);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/elementwise/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Tensor dropout(const Tensor& x, const Dropout& rule) {
   require(rule.rate >= 0 && rule.rate < 1, "[dropout] rate ", rule.rate, " is not in [0, 1)");
   if (rule.rate == 0) return x;
   const Tensor y = like(x);
@@ -19,3 +29,4 @@ inline Tensor dropout(const Tensor& x, const Dropout& rule) {
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,11 +1,19 @@
 #pragma once
 #include "plume/autograd/tape.hpp"
-#include "plume/kernels/embedding/table.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 // embedding: ids (T), table (V, C) -> y (T, C);  y[t] = table[ids[t]]. A bf16 table gives f32.
-inline Tensor embedding(std::span<const TokenId> ids, const Tensor& table) {
+PLUME_FUNCTION Tensor embedding(std::span<const TokenId> ids, const Tensor& table);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/embedding/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Tensor embedding(std::span<const TokenId> ids, const Tensor& table) {
   for (std::size_t t = 0; t < ids.size(); ++t)
     require(ids[t] >= 0 && ids[t] < table.rows(), "[embedding] id ", ids[t], " at position ", t, " is not in a table of ", table.rows(),
             " rows");
@@ -27,3 +35,4 @@ inline Tensor embedding(std::span<const TokenId> ids, const Tensor& table) {
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,12 +1,20 @@
 #pragma once
 #include "plume/autograd/tape.hpp"
-#include "plume/kernels/norm/table.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 // layer_norm: x (T, C), weight (C), bias (C, may be absent) -> y (T, C);  y = (x - mean) / sqrt(variance + epsilon) * weight + bias [Ba et
 // al. 2016]
-inline Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon) {
+PLUME_FUNCTION Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/norm/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double epsilon) {
   require(x.columns() == weight.size(), "[layer_norm] x has ", x.columns(), " columns, weight has ", weight.size());
   require(!bias || bias.size() == weight.size(), "[layer_norm] weight has ", weight.size(), " elements, bias has ", bias.size());
   require(x.dtype() == weight.dtype() && (!bias || bias.dtype() == x.dtype()), "[layer_norm] x is ", x.dtype(), ", weight is ",
@@ -26,3 +34,4 @@ inline Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bi
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,5 +1,15 @@
 #pragma once
 #include "plume/autograd/tape.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+// linear: x (T, in), weight (out, in), bias (out, may be absent) -> y (T, out);  y = x weight^T + bias
+// The weight of an f32 x may be bf16. Its gradient is f32.
+PLUME_FUNCTION Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
 #include "plume/kernels/gemm/table.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -48,9 +58,7 @@ inline void linear_backward(Gradients& d, const Tensor& dy, const Tensor& x, con
 }
 }  // namespace ops_detail
 
-// linear: x (T, in), weight (out, in), bias (out, may be absent) -> y (T, out);  y = x weight^T + bias
-// The weight of an f32 x may be bf16. Its gradient is f32.
-inline Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}) {
+PLUME_FUNCTION Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   require(weight.rank() == 2 && x.columns() == weight.columns(), "[linear] x is ", x.shape(), " but weight is ", weight.shape(),
           ": expected ", weight.columns(), " inputs. Hint: GPT-2 checkpoints store Conv1D weights transposed");
   require(!bias || bias.size() == weight.rows(), "[linear] weight is ", weight.shape(), " but bias is ", bias.shape());
@@ -68,3 +76,4 @@ inline Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias =
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

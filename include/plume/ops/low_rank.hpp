@@ -3,7 +3,6 @@
 #include <memory>
 #include <vector>
 
-#include "plume/ops/add.hpp"
 #include "plume/ops/dropout.hpp"
 #include "plume/ops/linear.hpp"
 
@@ -28,6 +27,18 @@ struct LowRankRows {
   Index begin = 0, end = 0;
   Dropout dropout = {};
 };
+
+// low_rank_linear: x (T, in), weight (out, in), bias (out, may be absent), parts -> y (T, out)
+//   y = x weight^T + bias, and for each part:  y[rows] += scale (dropout(x[rows]) a^T) b^T
+// The weight of an f32 x may be bf16; a and b are of x's type. Kept for the backward pass: rank numbers a row.
+PLUME_FUNCTION Tensor low_rank_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const LowRankRows> parts);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/ops/add.hpp"
+
+namespace plume::inline PLUME_ABI {
 
 namespace ops_detail {
 // Calls f(begin, end) for the outputs that a term changes.
@@ -70,10 +81,7 @@ inline void low_rank_backward(Gradients& d, const Tensor& dy, const Tensor& x, c
 }
 }  // namespace ops_detail
 
-// low_rank_linear: x (T, in), weight (out, in), bias (out, may be absent), parts -> y (T, out)
-//   y = x weight^T + bias, and for each part:  y[rows] += scale (dropout(x[rows]) a^T) b^T
-// The weight of an f32 x may be bf16; a and b are of x's type. Kept for the backward pass: rank numbers a row.
-inline Tensor low_rank_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const LowRankRows> parts) {
+PLUME_FUNCTION Tensor low_rank_linear(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const LowRankRows> parts) {
   PoolVector<Tensor> inputs{x, weight, bias};
   for (const LowRankRows& part : parts) {
     const LowRank& term = part.term;
@@ -112,3 +120,4 @@ inline Tensor low_rank_linear(const Tensor& x, const Tensor& weight, const Tenso
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,11 +1,19 @@
 #pragma once
 #include "plume/autograd/tape.hpp"
-#include "plume/kernels/norm/table.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 // rms_norm: x (T, C), weight (C) -> y (T, C);  y = x / sqrt(mean(x^2) + epsilon) * weight      [Zhang & Sennrich 2019]
-inline Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
+PLUME_FUNCTION Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/norm/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
   require(x.columns() == weight.size(), "[rms_norm] x has ", x.columns(), " columns, weight has ", weight.size());
   require(x.dtype() == weight.dtype(), "[rms_norm] x is ", x.dtype(), ", weight is ", weight.dtype());
   const Tensor y = like(x), inverse_rms = like(x, {x.rows()});
@@ -21,3 +29,4 @@ inline Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,6 +1,6 @@
 #pragma once
 #include "plume/autograd/tape.hpp"
-#include "plume/kernels/rope/table.hpp"
+#include "plume/kernels/reference/rope.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -11,7 +11,19 @@ struct RotaryAngles {
   Tensor cosine, sine;
 };
 
-inline RotaryAngles rotary_angles(std::span<const std::int32_t> positions, Index width, double base, DType dtype) {
+PLUME_FUNCTION RotaryAngles rotary_angles(std::span<const std::int32_t> positions, Index width, double base, DType dtype);
+
+// rope: x (T, heads * head_width) -> y, the first `width` elements of each head turned by the angles of their row      [Su et al. 2021]
+PLUME_FUNCTION Tensor rope(const Tensor& x, const RotaryAngles& angles, Index head_width, RotaryLayout layout);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/rope/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION RotaryAngles rotary_angles(std::span<const std::int32_t> positions, Index width, double base, DType dtype) {
   require(width >= 2 && width % 2 == 0, "[rotary] width ", width, " is not even and positive");
   require(base > 0, "[rotary] base ", base, " is not positive");
   const Shape shape{static_cast<Index>(positions.size()), width / 2};
@@ -22,8 +34,7 @@ inline RotaryAngles rotary_angles(std::span<const std::int32_t> positions, Index
   return angles;
 }
 
-// rope: x (T, heads * head_width) -> y, the first `width` elements of each head turned by the angles of their row      [Su et al. 2021]
-inline Tensor rope(const Tensor& x, const RotaryAngles& angles, Index head_width, RotaryLayout layout) {
+PLUME_FUNCTION Tensor rope(const Tensor& x, const RotaryAngles& angles, Index head_width, RotaryLayout layout) {
   require(head_width >= 2 * angles.cosine.columns() && x.columns() % head_width == 0, "[rope] x is ", x.shape(), ", heads are ", head_width,
           " wide, angles are ", angles.cosine.shape());
   require(angles.cosine.rows() == x.rows() && angles.cosine.dtype() == x.dtype(), "[rope] x is ", x.shape(), " of ", x.dtype(),
@@ -42,3 +53,4 @@ inline Tensor rope(const Tensor& x, const RotaryAngles& angles, Index head_width
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,11 +1,19 @@
 #pragma once
 #include "plume/autograd/tape.hpp"
-#include "plume/kernels/softmax/table.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 // softmax: x (T, C) -> y (T, C);  y = exp(x - max) / sum(exp(x - max)), row by row
-inline Tensor softmax(const Tensor& x) {
+PLUME_FUNCTION Tensor softmax(const Tensor& x);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/softmax/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Tensor softmax(const Tensor& x) {
   require(x.columns() > 0, "[softmax] x is ", x.shape());
   const Tensor y = like(x);
   visit_float(x.dtype(), [&]<class T>() { kernels::softmax<T>(y.view<T, 2>(), x.view<const T, 2>()); });
@@ -17,3 +25,4 @@ inline Tensor softmax(const Tensor& x) {
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

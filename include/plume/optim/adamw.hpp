@@ -40,55 +40,19 @@ class AdamW {
   }
 
   // One update at the given rate; gradients are multiplied by `gradient_scale` (clipping) on the way. Parameters without a gradient stay.
-  void step(const Gradients& gradients, double learning_rate, double gradient_scale = 1) {
-    begin_step(learning_rate, gradient_scale);
-    for (std::size_t i = 0; i < parameters_.size(); ++i)
-      if (const Tensor gradient = gradients.find(parameters_[i].tensor)) update(i, gradient);
-  }
+  PLUME_FUNCTION void step(const Gradients& gradients, double learning_rate, double gradient_scale = 1);
   void step(const Gradients& gradients) { step(gradients, options_.learning_rate); }
 
   // The same in pieces, for gradients that come one after the other: begin_step(), then update() for each of parameters().
-  void begin_step(double learning_rate, double gradient_scale = 1) {
-    ++steps_;
-    const double t = static_cast<double>(steps_);
-    rule_ = {learning_rate,
-             options_.beta1,
-             options_.beta2,
-             options_.epsilon,
-             0,
-             1 - std::pow(options_.beta1, t),
-             1 - std::pow(options_.beta2, t),
-             gradient_scale,
-             options_.seed,
-             0};
-  }
-  void update(std::size_t index, const Tensor& gradient) {
-    const Tensor &weight = parameters_[index].tensor, &first = first_[index], &second = second_[index];
-    rule_.decay = weight.rank() >= 2 ? options_.weight_decay : 0;
-    rule_.stream = (static_cast<std::uint64_t>(steps_) << 24) + index;
-    if (first.dtype() == DType::bf16) {
-      kernels::adamw(weight.view<float, 1>(), first.view<Bfloat16, 1>(), second.view<Bfloat16, 1>(), gradient.view<const float, 1>(),
-                     rule_);
-    } else {
-      visit_float(weight.dtype(), [&]<class T>() {
-        kernels::adamw<T>(weight.view<T, 1>(), first.view<T, 1>(), second.view<T, 1>(), gradient.view<const T, 1>(), rule_);
-      });
-    }
-  }
+  PLUME_FUNCTION void begin_step(double learning_rate, double gradient_scale = 1);
+  PLUME_FUNCTION void update(std::size_t index, const Tensor& gradient);
 
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   Index steps() const { return steps_; }
   std::string_view kind() const { return "adamw"; }
 
   // The state for a checkpoint, as named tensors that share memory with the optimiser.
-  std::vector<NamedParameter> state() const {
-    std::vector<NamedParameter> tensors;
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      tensors.push_back({concat("first.", parameters_[i].path), first_[i]});
-      tensors.push_back({concat("second.", parameters_[i].path), second_[i]});
-    }
-    return tensors;
-  }
+  PLUME_FUNCTION std::vector<NamedParameter> state() const;
   void restore_steps(Index steps) { steps_ = steps; }
 
  private:
@@ -100,3 +64,54 @@ class AdamW {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/optimizer/table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION void AdamW::step(const Gradients& gradients, double learning_rate, double gradient_scale) {
+  begin_step(learning_rate, gradient_scale);
+  for (std::size_t i = 0; i < parameters_.size(); ++i)
+    if (const Tensor gradient = gradients.find(parameters_[i].tensor)) update(i, gradient);
+}
+
+PLUME_FUNCTION void AdamW::begin_step(double learning_rate, double gradient_scale) {
+  ++steps_;
+  const double t = static_cast<double>(steps_);
+  rule_ = {learning_rate,
+           options_.beta1,
+           options_.beta2,
+           options_.epsilon,
+           0,
+           1 - std::pow(options_.beta1, t),
+           1 - std::pow(options_.beta2, t),
+           gradient_scale,
+           options_.seed,
+           0};
+}
+
+PLUME_FUNCTION void AdamW::update(std::size_t index, const Tensor& gradient) {
+  const Tensor &weight = parameters_[index].tensor, &first = first_[index], &second = second_[index];
+  rule_.decay = weight.rank() >= 2 ? options_.weight_decay : 0;
+  rule_.stream = (static_cast<std::uint64_t>(steps_) << 24) + index;
+  if (first.dtype() == DType::bf16) {
+    kernels::adamw(weight.view<float, 1>(), first.view<Bfloat16, 1>(), second.view<Bfloat16, 1>(), gradient.view<const float, 1>(), rule_);
+  } else {
+    visit_float(weight.dtype(), [&]<class T>() {
+      kernels::adamw<T>(weight.view<T, 1>(), first.view<T, 1>(), second.view<T, 1>(), gradient.view<const T, 1>(), rule_);
+    });
+  }
+}
+
+PLUME_FUNCTION std::vector<NamedParameter> AdamW::state() const {
+  std::vector<NamedParameter> tensors;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    tensors.push_back({concat("first.", parameters_[i].path), first_[i]});
+    tensors.push_back({concat("second.", parameters_[i].path), second_[i]});
+  }
+  return tensors;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -7,7 +7,6 @@
 #include <map>
 #include <optional>
 
-#include "plume/models/families/families.hpp"
 #include "plume/models/model.hpp"
 #include "plume/peft/lora.hpp"
 
@@ -106,12 +105,14 @@ std::optional<Config> config_of(const M& model) {
   }
 }
 
+// Fills in what Hugging Face calls the layers, if a family has the configuration.
+PLUME_FUNCTION void name_modules(std::vector<Target>& targets, const std::optional<Config>& config);
+
+// The weight of a layer with its change.
+PLUME_FUNCTION Tensor merged_weight(const LoraLayer& layer);
+
 template <class M>
 std::vector<Target> targets_of(const M& model) {
-  const std::optional<Config> config = config_of(model);
-  const Family* family = nullptr;
-  for (const Family* const candidate : families::all)
-    if (config && family == nullptr && candidate->fits(*config)) family = candidate;
   std::vector<Target> targets;
   std::map<const Linear*, std::shared_ptr<const std::vector<OutputRange>>> fused;
   walk(model, [&](std::string_view path, const auto& node) {
@@ -125,52 +126,21 @@ std::vector<Target> targets_of(const M& model) {
       if (!node.weight) return;
       require(node.weight.has_data(), "[adapter] ", path, " has no values: load or initialise the model first");
       Target target{std::string(path), {}, false, node.weight, {}};
-      if (family != nullptr) {
-        const FileName name = file_name(*family, concat(path, ".weight"));
-        target.module = name.name.substr(0, name.name.size() - std::string_view(".weight").size());
-        target.transposed = name.transposed;
-      }
       if (const auto found = fused.find(&node); found != fused.end()) target.query_and_value = found->second;
       targets.push_back(std::move(target));
     }
   });
+  name_modules(targets, config_of(model));
   return targets;
 }
 
-inline bool is_target(const std::vector<std::string>& patterns, const Target& target) {
-  if (patterns.empty()) {
-    for (const std::string_view usual : {"attention.q", "attention.v", "attention.qkv"})
-      if (matches(usual, target.path)) return true;
-  }
-  for (const std::string& pattern : patterns)
-    if (pattern == "all-linear" ? target.path != "head" : matches(pattern, target.path) || matches(pattern, target.module)) return true;
-  return false;
-}
+PLUME_FUNCTION bool is_target(const std::vector<std::string>& patterns, const Target& target);
 
 // The last names of all layers, each once: what a target may be called.
-inline std::string candidates(const std::vector<Target>& targets) {
-  std::vector<std::string> names;
-  std::string text;
-  for (const Target& target : targets) {
-    const std::string& path = target.module.empty() ? target.path : target.module;
-    std::string name = path.substr(path.rfind('.') + 1);
-    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    text.append(names.empty() ? "" : ", ").append(name);
-    names.push_back(std::move(name));
-  }
-  return text;
-}
+PLUME_FUNCTION std::string candidates(const std::vector<Target>& targets);
 
 // A layer without values for A and B.
-inline LoraLayer layer_for(const Lora& options, const Target& target) {
-  LoraLayer layer{target.path, target.module, target.transposed};
-  layer.rank = pattern_value(options.rank_pattern, target.path, target.module, options.rank);
-  layer.alpha = pattern_value(options.alpha_pattern, target.path, target.module, options.alpha);
-  layer.base = target.weight;
-  layer.change.term.scale = scaling(options, layer.rank, layer.alpha);
-  if (options.fused_qkv == FusedQkv::query_and_value) layer.change.term.outputs = target.query_and_value;
-  return layer;
-}
+PLUME_FUNCTION LoraLayer layer_for(const Lora& options, const Target& target);
 
 }  // namespace peft_detail
 
@@ -230,18 +200,7 @@ void merge(M& model, Adapter& adapter) {
   });
   require(found.size() == adapter.layers_.size(), "[merge] the model has ", found.size(), " of the ", adapter.layers_.size(),
           " weights that the adapter was attached to: it belongs to another model, or another adapter was merged since");
-  for (const auto& [number, linear] : found) {
-    LoraLayer& layer = adapter.layers_[number];
-    const LowRank& term = layer.change.term;
-    Tensor weight = layer.base.to(compute_type(layer.base.dtype()));
-    visit_float(weight.dtype(), [&]<class T>() {
-      const Tensor scaled = ops_detail::scaled(term.b, term.scale);
-      ops_detail::for_outputs(term, [&](Index begin, Index end) {
-        kernels::gemm<T>(weight.rows(begin, end).view<T, 2>(), scaled.rows(begin, end).view<const T, 2>(), term.a.view<const T, 2>());
-      });
-    });
-    layer.merged = weight.dtype() == layer.base.dtype() ? weight : weight.to(layer.base.dtype());
-  }
+  for (const auto& [number, linear] : found) adapter.layers_[number].merged = peft_detail::merged_weight(adapter.layers_[number]);
   for (const auto& [number, linear] : found) linear->weight = adapter.layers_[number].merged;
   adapter.is_merged_ = true;
 }
@@ -273,3 +232,69 @@ void unmerge(M& model, Adapter& adapter) {
 }
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/kernels/gemm/table.hpp"
+#include "plume/models/families/families.hpp"
+
+namespace plume::inline PLUME_ABI::peft_detail {
+
+PLUME_FUNCTION void name_modules(std::vector<Target>& targets, const std::optional<Config>& config) {
+  const Family* family = nullptr;
+  for (const Family* const candidate : families::all)
+    if (config && family == nullptr && candidate->fits(*config)) family = candidate;
+  if (family == nullptr) return;
+  for (Target& target : targets) {
+    const FileName name = file_name(*family, concat(target.path, ".weight"));
+    target.module = name.name.substr(0, name.name.size() - std::string_view(".weight").size());
+    target.transposed = name.transposed;
+  }
+}
+
+PLUME_FUNCTION Tensor merged_weight(const LoraLayer& layer) {
+  const LowRank& term = layer.change.term;
+  const Tensor weight = layer.base.to(compute_type(layer.base.dtype()));
+  visit_float(weight.dtype(), [&]<class T>() {
+    const Tensor scaled = ops_detail::scaled(term.b, term.scale);
+    ops_detail::for_outputs(term, [&](Index begin, Index end) {
+      kernels::gemm<T>(weight.rows(begin, end).view<T, 2>(), scaled.rows(begin, end).view<const T, 2>(), term.a.view<const T, 2>());
+    });
+  });
+  return weight.dtype() == layer.base.dtype() ? weight : weight.to(layer.base.dtype());
+}
+
+PLUME_FUNCTION bool is_target(const std::vector<std::string>& patterns, const Target& target) {
+  if (patterns.empty()) {
+    for (const std::string_view usual : {"attention.q", "attention.v", "attention.qkv"})
+      if (matches(usual, target.path)) return true;
+  }
+  for (const std::string& pattern : patterns)
+    if (pattern == "all-linear" ? target.path != "head" : matches(pattern, target.path) || matches(pattern, target.module)) return true;
+  return false;
+}
+
+PLUME_FUNCTION std::string candidates(const std::vector<Target>& targets) {
+  std::vector<std::string> names;
+  std::string text;
+  for (const Target& target : targets) {
+    const std::string& path = target.module.empty() ? target.path : target.module;
+    std::string name = path.substr(path.rfind('.') + 1);
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    text.append(names.empty() ? "" : ", ").append(name);
+    names.push_back(std::move(name));
+  }
+  return text;
+}
+
+PLUME_FUNCTION LoraLayer layer_for(const Lora& options, const Target& target) {
+  LoraLayer layer{target.path, target.module, target.transposed};
+  layer.rank = pattern_value(options.rank_pattern, target.path, target.module, options.rank);
+  layer.alpha = pattern_value(options.alpha_pattern, target.path, target.module, options.alpha);
+  layer.base = target.weight;
+  layer.change.term.scale = scaling(options, layer.rank, layer.alpha);
+  if (options.fused_qkv == FusedQkv::query_and_value) layer.change.term.outputs = target.query_and_value;
+  return layer;
+}
+
+}  // namespace plume::inline PLUME_ABI::peft_detail
+#endif

@@ -2,10 +2,7 @@
 // Adapters as files, in the layout of Hugging Face's peft: adapter_config.json, adapter_model.safetensors, README.md (a model card).
 //   save(adapter, "my-adapter", {.base_model = "gpt2"});          // PeftModel.from_pretrained(model, "my-adapter") opens it
 //   Adapter adapter = load_adapter("my-adapter", model);
-#include "plume/base/atomic_save.hpp"
-#include "plume/base/directory.hpp"
-#include "plume/formats/safetensors.hpp"
-#include "plume/models/rotary_rows.hpp"
+#include "plume/base/files.hpp"
 #include "plume/peft/adapter.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -18,6 +15,35 @@ struct LoadAdapterOptions {
   Mapping mapping = Mapping::map;
   Limits limits = {};
 };
+
+// Writes the adapter into a directory, which is made if need be; each file all or nothing.
+// ArgumentError: no model family has the base model's configuration, so that its layers have no Hugging Face names.
+PLUME_FUNCTION void save(const Adapter& adapter, const std::string& directory, const SaveAdapterOptions& options = {});
+
+namespace peft_detail {
+PLUME_FUNCTION Adapter read_adapter(const std::string& directory, const std::vector<Target>& targets, const std::optional<Config>& config,
+                                    const LoadAdapterOptions& options);
+}  // namespace peft_detail
+
+// Reads an adapter that plume or peft saved, for this model, which must outlive it. The tensors say which layers are adapted; the
+// configuration must agree. A and B become f32 (f64 for a model of f64).
+// ConfigError: a setting that is not supported, or tensors that do not fit the configuration or this model. FormatError, LimitError: a file
+// is malformed, or a pickle. NumericError: a value is not finite. IoError: a file is missing.
+template <Module M>
+Adapter load_adapter(const std::string& directory, const M& model, const LoadAdapterOptions& options = {}) {
+  return peft_detail::read_adapter(directory, peft_detail::targets_of(model), peft_detail::config_of(model), options);
+}
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/base/atomic_save.hpp"
+#include "plume/base/directory.hpp"
+#include "plume/base/json.hpp"
+#include "plume/formats/safetensors.hpp"
+#include "plume/models/rotary_rows.hpp"
+
+namespace plume::inline PLUME_ABI {
 
 namespace peft_detail {
 
@@ -188,9 +214,7 @@ inline std::optional<LoraKey> lora_key(std::string_view name) {
 
 }  // namespace peft_detail
 
-// Writes the adapter into a directory, which is made if need be; each file all or nothing.
-// ArgumentError: no model family has the base model's configuration, so that its layers have no Hugging Face names.
-inline void save(const Adapter& adapter, const std::string& directory, const SaveAdapterOptions& options = {}) {
+PLUME_FUNCTION void save(const Adapter& adapter, const std::string& directory, const SaveAdapterOptions& options) {
   require(!adapter.all().empty(), "[save] the adapter has no layers: attach() or load_adapter() makes one");
   std::vector<NamedTensor> tensors;
   for (const LoraLayer& layer : adapter.all()) {
@@ -216,12 +240,8 @@ inline void save(const Adapter& adapter, const std::string& directory, const Sav
   atomic_save(directory + "/README.md", [&](FileWriter& out) { out.write(card); });
 }
 
-// Reads an adapter that plume or peft saved, for this model, which must outlive it. The tensors say which layers are adapted; the
-// configuration must agree. A and B become f32 (f64 for a model of f64).
-// ConfigError: a setting that is not supported, or tensors that do not fit the configuration or this model. FormatError, LimitError: a file
-// is malformed, or a pickle. NumericError: a value is not finite. IoError: a file is missing.
-template <Module M>
-Adapter load_adapter(const std::string& directory, const M& model, const LoadAdapterOptions& options = {}) {
+PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, const std::vector<Target>& targets,
+                                                 const std::optional<Config>& config, const LoadAdapterOptions& options) {
   const std::string config_path = directory + "/adapter_config.json", path = directory + "/adapter_model.safetensors";
   const Json json =
       Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
@@ -239,7 +259,6 @@ Adapter load_adapter(const std::string& directory, const M& model, const LoadAda
     lora.fused_qkv = FusedQkv::query_and_value;
   }
 
-  const std::vector<peft_detail::Target> targets = peft_detail::targets_of(model);
   std::map<std::string_view, std::pair<const SafetensorsEntry*, const SafetensorsEntry*>> pairs;  // A and B of each module
   for (const std::string& name : file.names()) {
     const SafetensorsEntry& entry = *file.find(name);
@@ -292,13 +311,14 @@ Adapter load_adapter(const std::string& directory, const M& model, const LoadAda
     };
     LowRank& term = layer.change.term;
     term.a = read(*a, Shape{layer.rank, target.weight.columns()});
-    term.b = peft_detail::reordered(read(*b, Shape{target.weight.rows(), layer.rank}), target.path, peft_detail::config_of(model), false);
+    term.b = peft_detail::reordered(read(*b, Shape{target.weight.rows(), layer.rank}), target.path, config, false);
     layers.push_back(std::move(layer));
   }
   if (layers.empty()) throw ConfigError({.path = path}, "holds no tensors");
   if (lora.targets.empty())
     for (const LoraLayer& layer : layers) lora.targets.push_back(layer.module);
-  return Adapter(lora, std::move(layers), peft_detail::config_of(model));
+  return Adapter(lora, std::move(layers), config);
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -44,39 +44,11 @@ class Tokenizer {
 
   // The ids of a text, in time O(n log n). ArgumentError: a character the vocabulary cannot express (characters only), bos asked
   // for where there is none, 4 GiB of text or more.
-  std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const {
-    require(text.size() < no_symbol, "[encode] a text of ", text.size(), " bytes is too long; encode it in parts below 4 GiB");
-    std::vector<TokenId> ids;
-    const bool configured = options.begin == Begin::as_configured && model().vocabulary.begins_with_bos;
-    if (options.begin == Begin::bos || configured) {
-      require(bos().has_value(), "[encode] this tokenizer has no bos token; use Begin::nothing");
-      ids.push_back(*bos());
-    }
-    TextPart part = TextPart::first;
-    const auto plain = [&](std::string_view run) {
-      if (!run.empty()) model().encode(run, part, ids);
-      part = TextPart::later;
-    };
-    if (options.special == SpecialText::recognise) {
-      while (const auto found = model().vocabulary.find_special(text)) {
-        if (found->begin > 0) plain(text.substr(0, found->begin));
-        part = TextPart::later;
-        ids.push_back(found->id);
-        text.remove_prefix(found->end);
-      }
-    }
-    plain(text);
-    return ids;
-  }
+  PLUME_FUNCTION std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
 
   // The text of ids: valid UTF-8 where the ids came from valid UTF-8. For the SentencePiece kind the space that encoding put
   // before a text, at the start and after bos, is dropped. ArgumentError: an id outside the vocabulary.
-  std::string decode(std::span<const TokenId> ids, const DecodeOptions& options = {}) const {
-    std::string text;
-    bool starts = true;
-    for (const TokenId id : ids) append_decoded(text, id, starts, options);
-    return text;
-  }
+  PLUME_FUNCTION std::string decode(std::span<const TokenId> ids, const DecodeOptions& options = {}) const;
 
   Index vocabulary() const { return static_cast<Index>(model().vocabulary.size()); }
   std::optional<TokenId> bos() const { return model().vocabulary.bos; }
@@ -99,24 +71,66 @@ class Tokenizer {
  private:
   friend class StreamDecoder;
 
-  TokenId checked(TokenId id, std::string_view function) const {
-    require(id >= 0 && id < vocabulary(), "[", function, "] token id ", id, " is outside the vocabulary of ", vocabulary(), " tokens");
-    return id;
-  }
+  PLUME_FUNCTION TokenId checked(TokenId id, std::string_view function) const;
   // `starts`: the next text token stands at the start of a text; read and written.
-  void append_decoded(std::string& text, TokenId id, bool& starts, const DecodeOptions& options) const {
-    const Vocabulary& vocabulary = model().vocabulary;
-    if (vocabulary.is_special(checked(id, "decode"))) {
-      if (options.special == SpecialTokens::keep) text.append(vocabulary.pieces[static_cast<std::size_t>(id)]);
-      if (id == vocabulary.bos) starts = true;
-      return;
-    }
-    std::string_view bytes = vocabulary.bytes[static_cast<std::size_t>(id)];
-    if (std::exchange(starts, false) && model().adds_leading_space() && bytes.starts_with(' ')) bytes.remove_prefix(1);
-    text.append(bytes);
-  }
+  PLUME_FUNCTION void append_decoded(std::string& text, TokenId id, bool& starts, const DecodeOptions& options) const;
 
   std::shared_ptr<const TokenizerModel> model_;
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  require(text.size() < no_symbol, "[encode] a text of ", text.size(), " bytes is too long; encode it in parts below 4 GiB");
+  std::vector<TokenId> ids;
+  const bool configured = options.begin == Begin::as_configured && model().vocabulary.begins_with_bos;
+  if (options.begin == Begin::bos || configured) {
+    require(bos().has_value(), "[encode] this tokenizer has no bos token; use Begin::nothing");
+    ids.push_back(*bos());
+  }
+  TextPart part = TextPart::first;
+  const auto plain = [&](std::string_view run) {
+    if (!run.empty()) model().encode(run, part, ids);
+    part = TextPart::later;
+  };
+  if (options.special == SpecialText::recognise) {
+    while (const auto found = model().vocabulary.find_special(text)) {
+      if (found->begin > 0) plain(text.substr(0, found->begin));
+      part = TextPart::later;
+      ids.push_back(found->id);
+      text.remove_prefix(found->end);
+    }
+  }
+  plain(text);
+  return ids;
+}
+
+PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const {
+  std::string text;
+  bool starts = true;
+  for (const TokenId id : ids) append_decoded(text, id, starts, options);
+  return text;
+}
+
+PLUME_FUNCTION TokenId Tokenizer::checked(TokenId id, std::string_view function) const {
+  require(id >= 0 && id < vocabulary(), "[", function, "] token id ", id, " is outside the vocabulary of ", vocabulary(), " tokens");
+  return id;
+}
+
+PLUME_FUNCTION void Tokenizer::append_decoded(std::string& text, TokenId id, bool& starts, const DecodeOptions& options) const {
+  const Vocabulary& vocabulary = model().vocabulary;
+  if (vocabulary.is_special(checked(id, "decode"))) {
+    if (options.special == SpecialTokens::keep) text.append(vocabulary.pieces[static_cast<std::size_t>(id)]);
+    if (id == vocabulary.bos) starts = true;
+    return;
+  }
+  std::string_view bytes = vocabulary.bytes[static_cast<std::size_t>(id)];
+  if (std::exchange(starts, false) && model().adds_leading_space() && bytes.starts_with(' ')) bytes.remove_prefix(1);
+  text.append(bytes);
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -14,16 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "plume/base/atomic_save.hpp"
 #include "plume/base/config.hpp"
-#include "plume/base/directory.hpp"
 #include "plume/base/error.hpp"
-#include "plume/base/files.hpp"
-#include "plume/base/json.hpp"
 #include "plume/base/limits.hpp"
-#include "plume/tokenizer/characters.hpp"
-#include "plume/tokenizer/read_byte_bpe.hpp"
-#include "plume/tokenizer/sentencepiece_bpe.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -31,6 +24,44 @@ namespace plume::inline PLUME_ABI {
 struct LoadTokenizerOptions {
   Limits limits = {};  // max_tokenizer_bytes, max_vocabulary, max_token_text
 };
+
+// Byte-level BPE from its two files. The files tokenizer_config.json, special_tokens_map.json and added_tokens.json beside the
+// vocabulary say which tokens are special; without them the entries that no merge makes and that are spelled <...> or [...] are.
+// FormatError: ids with gaps, a byte missing, merges that do not fit the vocabulary. ConfigError: bos or eos not in the vocabulary.
+PLUME_FUNCTION Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::string& merges_path,
+                                       const LoadTokenizerOptions& options = {});
+
+// SentencePiece BPE from llama2.c's tokenizer.bin; its errors are those of read_llama2c_tokenizer().
+PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {});
+
+// Characters or bytes from plume-tokenizer.json.
+PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {});
+
+// Whether load_tokenizer would find one in a directory.
+PLUME_FUNCTION bool has_tokenizer(const std::string& directory);
+
+// The tokenizer of a directory, or of one of the files named above; a .bin file of any name is read as llama2.c's. What lies beside a model
+// file is load_tokenizer(parent_path(file)). IoError: a file cannot be read. ConfigError: no tokenizer is found, a file of another kind, or
+// several llama2.c files and none called tokenizer.bin.
+PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {});
+
+// Writes the files of a tokenizer into a directory, which is made if it is absent, with those above it; each file is replaced whole or not
+// at all. transformers opens the byte-level kind (GPT2Tokenizer), llama2.c the SentencePiece kind. IoError: the directory or a file cannot
+// be written.
+PLUME_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/base/atomic_save.hpp"
+#include "plume/base/directory.hpp"
+#include "plume/base/files.hpp"
+#include "plume/base/json.hpp"
+#include "plume/tokenizer/characters.hpp"
+#include "plume/tokenizer/read_byte_bpe.hpp"
+#include "plume/tokenizer/sentencepiece_bpe.hpp"
+
+namespace plume::inline PLUME_ABI {
 
 namespace tokenizer_files {
 
@@ -62,11 +93,8 @@ inline Json parse(const std::string& path, const Limits& limits) {
 
 }  // namespace tokenizer_files
 
-// Byte-level BPE from its two files. The files tokenizer_config.json, special_tokens_map.json and added_tokens.json beside the
-// vocabulary say which tokens are special; without them the entries that no merge makes and that are spelled <...> or [...] are.
-// FormatError: ids with gaps, a byte missing, merges that do not fit the vocabulary. ConfigError: bos or eos not in the vocabulary.
-inline Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::string& merges_path,
-                               const LoadTokenizerOptions& options = {}) {
+PLUME_FUNCTION Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::string& merges_path,
+                                       const LoadTokenizerOptions& options) {
   const Json vocabulary = tokenizer_files::parse(vocabulary_path, options.limits);
   const std::string merges = read_file(merges_path, options.limits.max_tokenizer_bytes, "max_tokenizer_bytes");
   SpecialNames special;
@@ -77,13 +105,11 @@ inline Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::st
   return ByteBpeReader(vocabulary, merges, merges_path, special, options.limits).read();
 }
 
-// SentencePiece BPE from llama2.c's tokenizer.bin; its errors are those of read_llama2c_tokenizer().
-inline Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {
+PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options) {
   return read_llama2c_tokenizer(read_file(path, options.limits.max_tokenizer_bytes, "max_tokenizer_bytes"), path, options.limits);
 }
 
-// Characters or bytes from plume-tokenizer.json.
-inline Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {
+PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options) {
   const Json file = tokenizer_files::parse(path, options.limits);
   const std::string& kind = file.text("kind");
   if (kind == "bytes") return byte_tokenizer();
@@ -99,17 +125,13 @@ inline Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokeni
   return Tokenizer(std::make_shared<CharacterModel>(characters));
 }
 
-// Whether load_tokenizer would find one in a directory.
-inline bool has_tokenizer(const std::string& directory) {
+PLUME_FUNCTION bool has_tokenizer(const std::string& directory) {
   for (const std::string_view name : {simple_tokenizer_file, std::string_view("vocab.json"), std::string_view("encoder.json")})
     if (file_exists(concat(directory, '/', name))) return true;
   return !tokenizer_files::llama2c_files(directory).empty();
 }
 
-// The tokenizer of a directory, or of one of the files named above; a .bin file of any name is read as llama2.c's. What lies beside a model
-// file is load_tokenizer(parent_path(file)). IoError: a file cannot be read. ConfigError: no tokenizer is found, a file of another kind, or
-// several llama2.c files and none called tokenizer.bin.
-inline Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {}) {
+PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options) {
   namespace files = tokenizer_files;
   if (!is_directory(path)) {
     if (!file_exists(path)) throw IoError("open", path, ENOENT);
@@ -135,13 +157,11 @@ inline Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOpti
   throw ConfigError(Where{.path = path}, concat("holds no tokenizer; ", files::known));
 }
 
-// Writes the files of a tokenizer into a directory, which is made if it is absent, with those above it; each file is replaced whole or not
-// at all. transformers opens the byte-level kind (GPT2Tokenizer), llama2.c the SentencePiece kind. IoError: the directory or a file cannot
-// be written.
-inline void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) {
+PLUME_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) {
   make_directory(directory);
   for (const TokenizerFile& file : tokenizer.model().files())
     atomic_save(directory + "/" + file.name, [&](FileWriter& out) { out.write(file.content); });
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -16,11 +16,9 @@
 #include <string_view>
 #include <vector>
 
-#include "plume/base/atomic_save.hpp"
-#include "plume/base/checksum.hpp"
-#include "plume/base/directory.hpp"
-#include "plume/base/json.hpp"
-#include "plume/formats/safetensors.hpp"
+#include "plume/base/file_system.hpp"
+#include "plume/base/json_value.hpp"
+#include "plume/formats/named_tensor.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -31,6 +29,41 @@ struct Checkpoint {
   std::vector<NamedTensor> weights = {}, optimizer = {};  // from a file: read-only, on the mapped file
   std::string path = {};
 };
+
+namespace checkpoint_detail {
+// Gives the pages of a mapped tensor back that was read; they are read again when needed.
+PLUME_FUNCTION void forget_pages(const Tensor& tensor);
+}  // namespace checkpoint_detail
+
+// Steps of which there are checkpoint directories, newest first. Temporaries of a killed run do not count.
+PLUME_FUNCTION std::vector<Index> checkpoint_steps(const std::string& folder);
+
+// Reads a checkpoint and verifies every byte of it. InputError or IoError say what is wrong where.
+PLUME_FUNCTION Checkpoint read_checkpoint(const std::string& path);
+
+// Writes folder/step-N, all or nothing, verifies it and returns its path. A whole checkpoint of that step that is there already stays.
+// NumericError: a weight is not finite (such a checkpoint must not push out good ones). IoError: disk full and the like; nothing is left.
+PLUME_FUNCTION std::string write_checkpoint(const std::string& folder, const Checkpoint& checkpoint,
+                                            const FileSystem& files = FileSystem());
+
+// The newest checkpoint that verifies, or nothing. `skipped` is told why newer ones were passed over.
+PLUME_FUNCTION std::optional<Checkpoint> newest_checkpoint(const std::string& folder,
+                                                           const std::function<void(const std::string&)>& skipped = {});
+
+// Removes all but the newest `keep` checkpoints up to step `last`, and what killed runs left half written. Call it after step `last` was
+// written, which verified it.
+PLUME_FUNCTION void prune_checkpoints(const std::string& folder, Index keep, Index last);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/base/atomic_save.hpp"
+#include "plume/base/checksum.hpp"
+#include "plume/base/directory.hpp"
+#include "plume/base/json.hpp"
+#include "plume/formats/safetensors.hpp"
+
+namespace plume::inline PLUME_ABI {
 
 namespace checkpoint_detail {
 
@@ -76,8 +109,7 @@ inline FileSum sum_of(const std::string& path) {
   return sum;
 }
 
-// Gives the pages of a mapped tensor back that was read; they are read again when needed.
-inline void forget_pages(const Tensor& tensor) {
+PLUME_FUNCTION void forget_pages(const Tensor& tensor) {
   if (tensor.storage()->kind() != StorageKind::mapped || tensor.size() == 0) return;
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE)),
              first = reinterpret_cast<std::uintptr_t>(tensor.storage()->data());
@@ -104,8 +136,7 @@ inline std::vector<NamedTensor> tensors_of(const std::string& path, std::int64_t
 
 }  // namespace checkpoint_detail
 
-// Steps of which there are checkpoint directories, newest first. Temporaries of a killed run do not count.
-inline std::vector<Index> checkpoint_steps(const std::string& folder) {
+PLUME_FUNCTION std::vector<Index> checkpoint_steps(const std::string& folder) {
   std::vector<Index> steps;
   for (const std::string& name : checkpoint_detail::names_in(folder))
     if (const auto step = checkpoint_detail::step_of(name)) steps.push_back(*step);
@@ -113,8 +144,7 @@ inline std::vector<Index> checkpoint_steps(const std::string& folder) {
   return steps;
 }
 
-// Reads a checkpoint and verifies every byte of it. InputError or IoError say what is wrong where.
-inline Checkpoint read_checkpoint(const std::string& path) {
+PLUME_FUNCTION Checkpoint read_checkpoint(const std::string& path) {
   using namespace checkpoint_detail;
   const std::string manifest_path = path + "/manifest.json";
   const Json outer = Json::parse(read_file(manifest_path, Limits{}.max_json_bytes, "max_json_bytes"), {.path = manifest_path});
@@ -153,9 +183,7 @@ inline Checkpoint read_checkpoint(const std::string& path) {
   return checkpoint;
 }
 
-// Writes folder/step-N, all or nothing, verifies it and returns its path. A whole checkpoint of that step that is there already stays.
-// NumericError: a weight is not finite (such a checkpoint must not push out good ones). IoError: disk full and the like; nothing is left.
-inline std::string write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, const FileSystem& files = FileSystem()) {
+PLUME_FUNCTION std::string write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, const FileSystem& files) {
   using namespace checkpoint_detail;
   for (const NamedTensor& named : checkpoint.weights) check_finite(named);
   make_directory(folder);
@@ -201,8 +229,8 @@ inline std::string write_checkpoint(const std::string& folder, const Checkpoint&
   return path;
 }
 
-// The newest checkpoint that verifies, or nothing. `skipped` is told why newer ones were passed over.
-inline std::optional<Checkpoint> newest_checkpoint(const std::string& folder, const std::function<void(const std::string&)>& skipped = {}) {
+PLUME_FUNCTION std::optional<Checkpoint> newest_checkpoint(const std::string& folder,
+                                                           const std::function<void(const std::string&)>& skipped) {
   for (const Index step : checkpoint_steps(folder)) {
     try {
       return read_checkpoint(checkpoint_detail::directory_of(folder, step));
@@ -213,9 +241,7 @@ inline std::optional<Checkpoint> newest_checkpoint(const std::string& folder, co
   return std::nullopt;
 }
 
-// Removes all but the newest `keep` checkpoints up to step `last`, and what killed runs left half written. Call it after step `last` was
-// written, which verified it.
-inline void prune_checkpoints(const std::string& folder, Index keep, Index last) {
+PLUME_FUNCTION void prune_checkpoints(const std::string& folder, Index keep, Index last) {
   Index kept = 0;
   for (const Index step : checkpoint_steps(folder))
     if (step <= last && kept++ >= std::max<Index>(keep, 1)) save_detail::remove_all(checkpoint_detail::directory_of(folder, step));
@@ -224,3 +250,4 @@ inline void prune_checkpoints(const std::string& folder, Index keep, Index last)
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -20,6 +20,14 @@ struct LossCurves {
   std::vector<LossPoint> training, validation;
 };
 
+// The chart as the text of an SVG file. Points that are not finite are left out.
+PLUME_FUNCTION std::string loss_chart(const LossCurves& curves);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
 namespace chart_detail {
 
 // A step of 1, 2 or 5 times a power of ten that cuts `range` into at most `parts` parts.
@@ -59,8 +67,7 @@ inline std::vector<LossPoint> thinned(const std::vector<LossPoint>& points, std:
 
 }  // namespace chart_detail
 
-// The chart as the text of an SVG file. Points that are not finite are left out.
-inline std::string loss_chart(const LossCurves& curves) {
+PLUME_FUNCTION std::string loss_chart(const LossCurves& curves) {
   using chart_detail::fixed;
   constexpr double width = 760, height = 420, left = 62, right = 20, top = 46, bottom = 52;
   LossCurves shown{chart_detail::thinned(curves.training, 600), chart_detail::thinned(curves.validation, 600)};
@@ -140,3 +147,4 @@ inline std::string loss_chart(const LossCurves& curves) {
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -5,8 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "plume/base/files.hpp"
-#include "plume/base/json.hpp"
+#include "plume/base/json_value.hpp"
 #include "plume/models/config.hpp"
 #include "plume/optim/adamw.hpp"
 #include "plume/optim/schedule.hpp"
@@ -38,11 +37,7 @@ inline constexpr NamedConfig named_configs[] = {
 };
 
 // Their names, with commas between them.
-inline std::string named_config_names() {
-  std::string names;
-  for (const NamedConfig& named : named_configs) names += concat(names.empty() ? "" : ", ", named.name);
-  return names;
-}
+PLUME_FUNCTION std::string named_config_names();
 
 struct PretrainConfig {
   Config model;  // vocabulary and the begin and end tokens come from the tokenizer
@@ -54,7 +49,26 @@ struct PretrainConfig {
 };
 
 // ConfigError: an unknown, missing or impossible key. The shape is checked by Config::check(), once the vocabulary is known.
-inline PretrainConfig read_pretrain_config(const Json& json) {
+PLUME_FUNCTION PretrainConfig read_pretrain_config(const Json& json);
+
+// A named configuration, or that of a JSON file. ConfigError: neither a name nor a readable file.
+PLUME_FUNCTION PretrainConfig pretrain_config(const std::string& name_or_file);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/base/files.hpp"
+#include "plume/base/json.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION std::string named_config_names() {
+  std::string names;
+  for (const NamedConfig& named : named_configs) names += concat(names.empty() ? "" : ", ", named.name);
+  return names;
+}
+
+PLUME_FUNCTION PretrainConfig read_pretrain_config(const Json& json) {
   constexpr std::string_view known[] = {"family",
                                         "layers",
                                         "heads",
@@ -150,8 +164,7 @@ inline PretrainConfig read_pretrain_config(const Json& json) {
   return result;
 }
 
-// A named configuration, or that of a JSON file. ConfigError: neither a name nor a readable file.
-inline PretrainConfig pretrain_config(const std::string& name_or_file) {
+PLUME_FUNCTION PretrainConfig pretrain_config(const std::string& name_or_file) {
   for (const NamedConfig& named : named_configs)
     if (named.name == name_or_file) return read_pretrain_config(Json::parse(named.json, {.path = concat("configuration ", named.name)}));
   if (!file_exists(name_or_file))
@@ -161,3 +174,4 @@ inline PretrainConfig pretrain_config(const std::string& name_or_file) {
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -8,6 +8,7 @@
 
 #include "plume/base/file_system.hpp"
 #include "plume/base/stop_token.hpp"
+#include "plume/kernels/parallel/context.hpp"
 #include "plume/modules/pass.hpp"
 #include "plume/optim/adamw.hpp"
 #include "plume/optim/schedule.hpp"

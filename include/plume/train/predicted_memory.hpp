@@ -83,7 +83,8 @@ inline MemoryPrediction predicted_memory(const Config& config, Index sequence, T
       size_in_bytes(model.head_weight()) + 4 * batch.inputs.size() * static_cast<std::size_t>(config.width);
   const std::size_t after_forward = context.pool().bytes_in_use();
   result.activations = after_forward > classifier_gradients ? after_forward - classifier_gradients : 0;
-  result.classifier = 4 * std::min(static_cast<std::size_t>(classifier_chunk), batch.inputs.size()) * static_cast<std::size_t>(config.vocabulary);
+  result.classifier =
+      4 * std::min(static_cast<std::size_t>(classifier_chunk), batch.inputs.size()) * static_cast<std::size_t>(config.vocabulary);
   result.gradients = result.parameters;
   if (options.release_gradients) {
     result.gradients = 0;

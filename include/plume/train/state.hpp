@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "plume/base/json.hpp"
+#include "plume/base/json_value.hpp"
 #include "plume/base/random.hpp"
 #include "plume/data/batch.hpp"
 #include "plume/models/config.hpp"
@@ -34,7 +34,43 @@ struct TrainState {
   bool unreported = false;  // the run was stopped after the update of this step and before its line in the log
 };
 
-inline Json to_json(const TrainState& state) {
+PLUME_FUNCTION Json to_json(const TrainState& state);
+
+// ConfigError: a field is missing, of another kind or out of range.
+PLUME_FUNCTION TrainState read_train_state(const Json& json);
+
+// One line that differs between models whose weights cannot be exchanged.
+template <class M>
+std::string model_description(const M& model) {
+  std::string text;
+  if constexpr (requires {
+                  { model.description() } -> std::convertible_to<std::string>;
+                }) {
+    text = model.description();
+  } else if constexpr (requires {
+                         { model.config } -> std::convertible_to<Config>;
+                       }) {
+    const Config& c = model.config;
+    text = concat("vocabulary ", c.vocabulary, ", context ", c.context, ", width ", c.width, ", layers ", c.layers, ", hidden ", c.hidden,
+                  ", heads ", c.heads, "/", c.key_heads, " of ", c.head_width, ", norm ", static_cast<int>(c.norm), " ", c.norm_epsilon,
+                  ", position ", static_cast<int>(c.position), " ", c.rotary.base, " ", c.rotary.width, " ",
+                  static_cast<int>(c.rotary.layout), ", qkv ", static_cast<int>(c.qkv_layout), ", activation ",
+                  static_cast<int>(c.activation.kind), " ", c.activation.slope, " ", c.activation.shift, " ", c.activation.limit,
+                  ", gated ", c.gated, ", biases ", c.norm_bias, c.qkv_bias, c.output_bias, c.mlp_bias, ", tied ", c.tied_head);
+  } else {
+    text = concat(count_parameters(model), " parameters");
+  }
+  return text;
+}
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/base/json.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Json to_json(const TrainState& state) {
   const auto number = [](double value) { return std::isfinite(value) ? Json(value) : Json(); };
   Json json = Json::object();
   json.set("step", state.step).set("tokens", state.tokens).set("seconds", state.seconds);
@@ -65,8 +101,7 @@ inline Json to_json(const TrainState& state) {
   return json;
 }
 
-// ConfigError: a field is missing, of another kind or out of range.
-inline TrainState read_train_state(const Json& json) {
+PLUME_FUNCTION TrainState read_train_state(const Json& json) {
   const auto counter = [](const Json& parent, std::string_view key) {
     const Index value = parent.integer(key);
     if (value < 0) parent.at(key).fail(concat("is ", value, ", expected at least 0"));
@@ -100,28 +135,5 @@ inline TrainState read_train_state(const Json& json) {
   return state;
 }
 
-// One line that differs between models whose weights cannot be exchanged.
-template <class M>
-std::string model_description(const M& model) {
-  std::string text;
-  if constexpr (requires {
-                  { model.description() } -> std::convertible_to<std::string>;
-                }) {
-    text = model.description();
-  } else if constexpr (requires {
-                         { model.config } -> std::convertible_to<Config>;
-                       }) {
-    const Config& c = model.config;
-    text = concat("vocabulary ", c.vocabulary, ", context ", c.context, ", width ", c.width, ", layers ", c.layers, ", hidden ", c.hidden,
-                  ", heads ", c.heads, "/", c.key_heads, " of ", c.head_width, ", norm ", static_cast<int>(c.norm), " ", c.norm_epsilon,
-                  ", position ", static_cast<int>(c.position), " ", c.rotary.base, " ", c.rotary.width, " ",
-                  static_cast<int>(c.rotary.layout), ", qkv ", static_cast<int>(c.qkv_layout), ", activation ",
-                  static_cast<int>(c.activation.kind), " ", c.activation.slope, " ", c.activation.shift, " ", c.activation.limit,
-                  ", gated ", c.gated, ", biases ", c.norm_bias, c.qkv_bias, c.output_bias, c.mlp_bias, ", tied ", c.tied_head);
-  } else {
-    text = concat(count_parameters(model), " parameters");
-  }
-  return text;
-}
-
 }  // namespace plume::inline PLUME_ABI
+#endif

@@ -11,6 +11,8 @@
 #include <cmath>
 #include <utility>
 
+#include "plume/base/atomic_save.hpp"
+#include "plume/base/directory.hpp"
 #include "plume/base/process.hpp"
 #include "plume/data/token_dataset.hpp"
 #include "plume/modules/prepare.hpp"
@@ -306,8 +308,7 @@ class Trainer {
             const NamedParameter& parameter = parameters()[i];
             if (parameter.tensor.storage().get() != &storage) continue;
             const Tensor gradient = gradients.find(parameter.tensor);
-            const double part =
-                visit_float(gradient.dtype(), [&]<class T>() { return kernels::sum_of_squares<T>(gradient.view<const T, 1>()); });
+            const double part = sum_of_squares(gradient);
             squares += part;
             if (std::isfinite(part))
               optimizer.update(i, gradient);

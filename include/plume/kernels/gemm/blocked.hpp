@@ -1,10 +1,10 @@
 #pragma once
 // The matrix product of large operands: both are packed into panels, shared by all threads, and c is cut into blocks of tiles.
 //
-//             columns, in groups            depth, in blocks:   for each block of the depth
-//           +-----+-----+-----+               pack a, pack b      (parallel)
-//     rows  |task |task |     |               c block += a b      (parallel)
-//           +-----+-----+-----+
+//             columns
+//           +-----+-----+-----+     for each part of c, which stays in cache meanwhile, and each step of the depth:
+//     rows  |task |task |     |       pack a, pack b      (parallel)
+//           +-----+-----+-----+       part += a b         (parallel, by tasks)
 #include "plume/kernels/gemm/panels.hpp"
 
 namespace plume::inline PLUME_ABI::kernels {
@@ -17,8 +17,12 @@ struct GemmStart {
 
 namespace gemm_detail {
 
-inline constexpr Index depth_block = 384;    // a panel of b, depth_block x tile columns, stays in the first-level cache
-inline constexpr Index column_limit = 4096;  // of b packed at once
+inline constexpr Index depth_block = 384;           // a panel of b, depth_block x tile columns, stays in the first-level cache
+inline constexpr Index part_side = 4096;            // rows or columns, whichever are more
+inline constexpr Index part_size = Index{2} << 20;  // floats of c
+inline constexpr Index most_kept = Index{4} << 20;  // floats of an operand
+// A task is worth about 5 million products: enough for a thread's wake-up, and few enough for an even share.
+inline constexpr Index rows_of_task = 48, columns_of_task = 128;
 
 struct Block {
   Index row, row_end, column, column_end;
@@ -50,63 +54,81 @@ inline void multiply_block(const GemmTile& tile, View<float, 2> c, View<const fl
 
 inline Index round_up(Index value, Index step) { return (value + step - 1) / step * step; }
 
+struct Part {
+  Index rows, columns;
+};
+// Even parts of c, whole tasks each: ranges of columns where c is wide, of rows where it is high.
+inline Part part_of(const GemmTile& tile, Index rows, Index columns) {
+  const Index parts = std::max((rows * columns + part_size - 1) / part_size, (std::max(rows, columns) + part_side - 1) / part_side);
+  if (parts <= 1) return {rows, columns};
+  if (columns >= rows) return {rows, std::min(columns, round_up((columns + parts - 1) / parts, columns_of_task))};
+  return {std::min(rows, round_up((rows + parts - 1) / parts, round_up(rows_of_task, tile.rows))), columns};
+}
+
 }  // namespace gemm_detail
 
 // c (M, N) = start + a (M, K) b (K, N); rows of c are dense. `ready` may hold b in panels.
 inline void gemm_blocked(const GemmTile& tile, View<float, 2> c, const GemmOperand& a, const GemmOperand& b, const GemmStart& start,
                          const GemmPanels* ready = nullptr) {
   using namespace gemm_detail;
-  const Index depth = a.columns, rows = c.rows();
-  // A block of c is worth about 5 million products: enough for a thread's wake-up, and few enough for an even share.
-  const Index row_block = round_up(48, tile.rows), column_block = 128;
-  const Index depth_step = depth_block * tile.depth_step;
+  const Index depth = a.columns, depth_step = depth_block * tile.depth_step, steps = (depth + depth_step - 1) / depth_step;
   const Index most_words = (std::min(depth, depth_step) + tile.depth_step - 1) / tile.depth_step;
-  const Index a_panels = (rows + tile.rows - 1) / tile.rows;
-  const Index most_b_panels = ready ? 0 : (std::min(c.columns(), column_limit) + tile.columns - 1) / tile.columns;
+  const Part part = part_of(tile, c.rows(), c.columns());
+  // Panels of the whole depth are kept where other parts of c use them again, unless that takes too much memory.
+  const bool keeps_a = part.columns < c.columns() && part.rows == c.rows() && c.rows() * depth <= most_kept;
+  const bool keeps_b = part.rows < c.rows() && part.columns * depth <= most_kept;
+  const Index a_panels = (part.rows + tile.rows - 1) / tile.rows, b_panels = (part.columns + tile.columns - 1) / tile.columns;
   const Index a_panel = round_up(most_words * tile.rows + panel_slack, 16),
               b_panel = ready ? ready->stride : round_up(most_words * tile.columns + panel_slack, 16);
-  const Tensor buffer = Tensor::empty({a_panels * a_panel + most_b_panels * b_panel});
-  float* const a_words = buffer.writable<float>();
-  float* const packed_b = a_words + a_panels * a_panel;
+  const Index a_step = keeps_a ? a_panels * a_panel : 0, b_step = keeps_b ? b_panels * b_panel : 0;  // from step to step of the depth
+  const Index a_size = a_panels * a_panel * (keeps_a ? steps : 1), b_size = ready ? 0 : b_panels * b_panel * (keeps_b ? steps : 1);
+  const Tensor buffer = Tensor::empty({a_size + b_size});
+  float* const all_a = buffer.writable<float>();
+  float* const all_b = all_a + a_size;
 
-  for (Index first = 0; first < c.columns(); first += column_limit) {
-    const Index last = std::min(c.columns(), first + column_limit), b_panels = (last - first + tile.columns - 1) / tile.columns;
-    for (Index k = 0; k < depth; k += depth_step) {
-      const Index size = std::min(depth_step, depth - k), words = (size + tile.depth_step - 1) / tile.depth_step;
-      const bool needs_a = first == 0 || depth > depth_step;
-      const Index skipped = needs_a ? 0 : a_panels, packed = ready ? 0 : b_panels;
-      const float* const b_words = ready ? ready->at(first, k) : packed_b;
-      parallel_for(a_panels - skipped + packed, 4, 4 * size * ((ready ? 0 : last - first) + (needs_a ? rows : 0)),
-                   [&](Index begin, Index end) {
-                     for (Index panel = begin; panel < end; ++panel) {
-                       if (panel < a_panels - skipped) {
-                         const Index row = panel * tile.rows;
-                         tile.pack(a_words + panel * a_panel, tile.rows, a.at(row, k), a.is_bf16, tile.rounds, a.row_stride,
-                                   a.column_stride, std::min(tile.rows, rows - row), size);
-                       } else {
-                         const Index index = panel - (a_panels - skipped), column = first + index * tile.columns;
-                         tile.pack(packed_b + index * b_panel, tile.columns, b.at(k, column), b.is_bf16, tile.rounds, b.column_stride,
-                                   b.row_stride, std::min(tile.columns, last - column), size);
-                       }
-                     }
-                   });
-      // The first block of the depth starts from `start`, the others add to c.
-      const bool is_first = k == 0;
-      const View<const float, 2> from = is_first ? start.matrix : View<const float, 2>(c);
-      const View<const float, 2> row_from =
-          is_first && start.row ? View<const float, 2>(start.row.data(), {rows, c.columns()}, {0, 1}) : View<const float, 2>{};
-      const View<const float, 2> origin = from ? from : row_from;
-      const Index row_blocks = (rows + row_block - 1) / row_block, column_blocks = (last - first + column_block - 1) / column_block;
-      parallel_for(row_blocks * column_blocks, 1, rows * (last - first) * std::min<Index>(size, 1 << 20), [&](Index task, Index) {
-        const Index row = task % row_blocks * row_block, column = task / row_blocks * column_block;
-        const Block block{row, std::min(rows, row + row_block), column, std::min(last - first, column + column_block)};
-        const auto columns = [&](auto view) { return view ? view.columns(first, last) : view; };
-        multiply_block(tile, columns(c), columns(origin), origin ? origin.stride(0) : 0, a_words, a_panel, b_words, b_panel, words, block);
-        if (from && row_from) {  // both: the row is added to the finished start
-          for (Index r = block.row; r < block.row_end; ++r)
-            for (Index s = first + block.column; s < first + block.column_end; ++s) c(r, s) += start.row[s];
-        }
-      });
+  for (Index column = 0; column < c.columns(); column += part.columns) {
+    for (Index row = 0; row < c.rows(); row += part.rows) {
+      const Index rows = std::min(part.rows, c.rows() - row), columns = std::min(part.columns, c.columns() - column);
+      const View<float, 2> into = c.rows(row, row + rows).columns(column, column + columns);
+      for (Index step = 0; step < steps; ++step) {
+        const Index k = step * depth_step, size = std::min(depth_step, depth - k), words = (size + tile.depth_step - 1) / tile.depth_step;
+        float *const a_words = all_a + step * a_step, *const packed_b = all_b + step * b_step;
+        const float* const b_words = ready ? ready->at(column, k) : packed_b;
+        const Index pack_a = keeps_a && column > 0 ? 0 : (rows + tile.rows - 1) / tile.rows,
+                    pack_b = ready || (keeps_b && row > 0) ? 0 : (columns + tile.columns - 1) / tile.columns;
+        parallel_for(pack_a + pack_b, 4, 4 * size * ((pack_a > 0 ? rows : 0) + (pack_b > 0 ? columns : 0)), [&](Index begin, Index end) {
+          for (Index panel = begin; panel < end; ++panel) {
+            if (panel < pack_a) {
+              const Index at = panel * tile.rows;
+              tile.pack(a_words + panel * a_panel, tile.rows, a.at(row + at, k), a.is_bf16, tile.rounds, a.row_stride, a.column_stride,
+                        std::min(tile.rows, rows - at), size);
+            } else {
+              const Index at = (panel - pack_a) * tile.columns;
+              tile.pack(packed_b + (panel - pack_a) * b_panel, tile.columns, b.at(k, column + at), b.is_bf16, tile.rounds, b.column_stride,
+                        b.row_stride, std::min(tile.columns, columns - at), size);
+            }
+          }
+        });
+        // The first step of the depth starts from `start`, the others add to c.
+        const auto part_of_start = [&](View<const float, 2> from) {
+          return from ? from.rows(row, row + rows).columns(column, column + columns) : from;
+        };
+        const View<const float, 2> from = step == 0 ? part_of_start(start.matrix) : View<const float, 2>(into);
+        const View<const float, 1> row_from =
+            step == 0 && start.row ? View<const float, 1>(start.row.data() + column, {columns}) : View<const float, 1>{};
+        const View<const float, 2> origin = from || !row_from ? from : View<const float, 2>(row_from.data(), {rows, columns}, {0, 1});
+        const Index row_block = round_up(rows_of_task, tile.rows), row_blocks = (rows + row_block - 1) / row_block,
+                    column_blocks = (columns + columns_of_task - 1) / columns_of_task;
+        parallel_for(row_blocks * column_blocks, 1, rows * columns * std::min<Index>(size, 1 << 20), [&](Index task, Index) {
+          const Index i = task % row_blocks * row_block, j = task / row_blocks * columns_of_task;
+          const Block block{i, std::min(rows, i + row_block), j, std::min(columns, j + columns_of_task)};
+          multiply_block(tile, into, origin, origin ? origin.stride(0) : 0, a_words, a_panel, b_words, b_panel, words, block);
+          if (from && row_from) {  // both: the row is added to the finished start
+            for (Index r = block.row; r < block.row_end; ++r)
+              for (Index s = block.column; s < block.column_end; ++s) into(r, s) += row_from[s];
+          }
+        });
+      }
     }
   }
 }

@@ -5,7 +5,7 @@
 // and every function is compiled for the level's instructions. Rules for the included file: no OpenMP pragma, no
 // standard template instantiated with vector types, vectors in structs rather than arrays where they must stay in registers.
 // PLUME_EMULATE_LEVELS, which only a test defines, leaves the instructions out, so that intrinsics of a missing processor can be emulated.
-#if !defined(PLUME_COMPILED_KERNELS)
+#if !defined(PLUME_COMPILED)
 #define PLUME_LEVEL base
 #define PLUME_LEVEL_NUMBER 0
 #include PLUME_KERNELS

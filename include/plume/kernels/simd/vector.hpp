@@ -6,7 +6,7 @@
 #include "plume/kernels/simd/level.hpp"
 #include "plume/tensor/view.hpp"
 
-#if !defined(PLUME_COMPILED_KERNELS)
+#if !defined(PLUME_COMPILED)
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif

@@ -1,6 +1,6 @@
-// The fast kernels of every instruction-set level, for programs that link plume::kernels instead of compiling them into each of their files.
-// Same code, same results; a file that includes plume/plume.hpp compiles in less time and memory.
-#undef PLUME_COMPILED_KERNELS
+// The fast kernels of every instruction-set level, for programs that link plume::compiled instead of compiling them into each of their
+// files. Same code, same results; a file that includes plume/plume.hpp compiles in less time and memory.
+#undef PLUME_COMPILED
 #include "plume/kernels/activation/table.hpp"
 #include "plume/kernels/attention/table.hpp"
 #include "plume/kernels/elementwise/table.hpp"

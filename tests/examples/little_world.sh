@@ -1,47 +1,75 @@
 #!/bin/sh
-# little_world.sh EXAMPLES WORK: the corpus is deterministic, large enough, consistent, and keeps held-out questions out of the training text.
+# little_world.sh EXAMPLES WORK: the world is deterministic and consistent, and no text and no dialogue holds a held-out wording.
 set -eu
+export LC_ALL=C  # sort and comm agree
 program=$1/little_world
 work=$2
 rm -rf "$work"
+mkdir -p "$work"
 fail() {
   echo "$*"
   exit 1
 }
 
-summary=$("$program" --out "$work/a" --megabytes 3 --seed 5 --json)
-"$program" --out "$work/b" --megabytes 3 --seed 5 --quiet
+summary=$("$program" --out "$work/a" --megabytes 2 --seed 5 --json)
+"$program" --out "$work/b" --megabytes 2 --seed 5 --quiet
 "$program" --out "$work/c" --megabytes 0.1 --seed 6 --quiet
-for file in train.txt validation.txt held_out.jsonl; do
+for file in train.txt validation.txt chats.jsonl held_out.jsonl; do
   cmp "$work/a/$file" "$work/b/$file" || fail "$file differs between two runs with one seed"
   if cmp -s "$work/a/$file" "$work/c/$file"; then fail "$file does not depend on the seed"; fi
 done
 facts=$(printf '%s' "$summary" | sed 's/.*"facts": \([0-9]*\).*/\1/')
 [ "$facts" -ge 1000 ] || fail "only $facts facts"
 size=$(wc -c <"$work/a/train.txt")
-[ "$size" -ge 3000000 ] && [ "$size" -lt 3010000 ] || fail "train.txt has $size bytes"
+[ "$size" -ge 2000000 ] && [ "$size" -lt 2010000 ] || fail "train.txt has $size bytes"
 
-# Every question has one answer, in training, validation and held-out set together.
-sed 's/.*"prompt": "\([^"]*\)", "answer": "\([^"]*\)".*/\1 \2/' "$work/a/held_out.jsonl" >"$work/held_out"
-cat "$work/a/train.txt" "$work/a/validation.txt" "$work/held_out" | grep '^Question: ' | sort -u >"$work/answers"
-sed 's/ Answer: .*//' "$work/answers" | uniq -d >"$work/contradictions"
-[ ! -s "$work/contradictions" ] || fail "two answers to: $(head -1 "$work/contradictions")"
-[ "$(wc -l <"$work/answers")" -ge 2000 ] || fail "only $(wc -l <"$work/answers") different questions"
+# Questions and answers as lines "relation|question|answer", dialogues as "question|answer".
+sed 's/.*"relation": "\([^"]*\)", "question": "\([^"]*\)", "answer": "\([^"]*\)".*/\1|\2|\3/' "$work/a/held_out.jsonl" >"$work/held_out"
+tr '{' '\n' <"$work/a/chats.jsonl" | grep '"role": ' | sed 's/.*"content": "\([^"]*\)".*/\1/' | paste -d '|' - - >"$work/dialogues"
+[ "$(wc -l <"$work/held_out")" -ge 300 ] || fail 'fewer than 300 held-out questions'
+[ "$(sort -u "$work/held_out" | wc -l)" -eq "$(wc -l <"$work/held_out")" ] || fail 'a held-out question is asked twice'
+[ "$(wc -l <"$work/dialogues")" -ge 5000 ] || fail "only $(wc -l <"$work/dialogues") questions in the dialogues"
 
-# So has every statement about where someone lives, what they are and whom they call their friend: one value a subject.
-tr '.' '\n' <"$work/a/train.txt" | sed 's/^ *//; s/^.*Answer: //' | grep -E '^[A-Z][a-z]+ (lives in|was born in|works as a|loves) [A-Za-z]+$' | sort -u | awk '{ print $1, $2, $3 == "in" || $3 == "as" ? $3 : "" }' | uniq -d >"$work/contradictions"
-[ ! -s "$work/contradictions" ] || fail "two statements of one fact: $(head -1 "$work/contradictions")"
+# A wording is a question without the name: every word with a capital letter but the first.
+wording() { sed 's/ [A-Z][a-z]*/ NAME/g'; }
+cut -d '|' -f 1,2 "$work/held_out" | wording | sort -u >"$work/wordings"
+[ "$(cut -d '|' -f 1 "$work/wordings" | sort | uniq -c | awk '$1 >= 3' | wc -l)" -eq 6 ] || fail 'not six relations with three held-out wordings each'
+cut -d '|' -f 2 "$work/wordings" >"$work/forms"
+cat "$work/a/train.txt" "$work/a/validation.txt" "$work/dialogues" | wording >"$work/told"
+if grep -F -f "$work/forms" "$work/told"; then fail 'a held-out wording occurs in a text or dialogue'; fi
 
-# Held-out questions never occur in the training text; their facts do, and the key ends the answer.
-sed 's/ Answer:.*//' "$work/held_out" >"$work/questions"
-if grep -F -f "$work/questions" "$work/a/train.txt" "$work/a/validation.txt"; then fail 'the training text asks a held-out question'; fi
-[ "$(wc -l <"$work/held_out")" -eq 200 ] || fail 'not 200 held-out questions'
-while IFS= read -r line; do
-  subject=$(printf '%s' "$line" | sed 's/.*"answer": "\([^"]*\)\.".*/\1/')
-  key=$(printf '%s' "$line" | sed 's/.*"key": "\([^"]*\)".*/\1/')
-  case $subject in *" $key") ;; *) fail "the key $key does not end the answer $subject" ;; esac
-  grep -qF "$subject." "$work/a/train.txt" || fail "never told: $subject"
-done <"$work/a/held_out.jsonl"
+# Facts as "Mila lives in Corley": of the texts, and of questions (they hold the name) with their answers (by pronoun). Each is told in
+# texts, dialogues and held-out questions alike, and no person has two values.
+canonical='(lives in|works as a|likes to eat|keeps a|plays the|was born in) [A-Za-z]+'
+texts() { grep -oE "[A-Z][a-z]+ $canonical[.]" "$1" | grep -vE '^(She|He) ' | tr -d '.' | sort -u; }
+asked() {  # asked NAMES: lines question|answer on stdin
+  awk -F '|' 'FILENAME != "-" { name[$1] = 1; next }
+    { words = $1; gsub(/[^A-Za-z]/, " ", words); count = split(words, word, " "); who = "nobody"
+      for (i = 1; i <= count; ++i) if (word[i] in name) who = word[i]
+      sub(/^(She|He) /, "", $2); sub(/[.]$/, "", $2); print who, $2 }' "$1" - | sort -u
+}
+texts "$work/a/train.txt" >"$work/facts_of_texts"
+cut -d ' ' -f 1 "$work/facts_of_texts" | sort -u >"$work/names"
+asked "$work/names" <"$work/dialogues" >"$work/facts"
+[ "$(wc -l <"$work/facts")" -eq "$facts" ] || fail "the dialogues tell $(wc -l <"$work/facts") facts of $facts"
+cut -d ' ' -f 1,2 "$work/facts" | uniq -d >"$work/contradictions"
+[ ! -s "$work/contradictions" ] || fail "two values: $(head -1 "$work/contradictions")"
+cut -d '|' -f 2,3 "$work/held_out" | asked "$work/names" >"$work/facts_held_out"
+for told in facts_of_texts facts_held_out; do
+  comm -13 "$work/facts" "$work/$told" >"$work/contradictions"
+  [ ! -s "$work/contradictions" ] || fail "$told contradict the dialogues: $(head -1 "$work/contradictions")"
+  [ "$(wc -l <"$work/$told")" -ge 300 ] || fail "only $(wc -l <"$work/$told") $told"
+done
+
+# --permute-answers: the same held-out questions with the true answers; texts and dialogues tell other facts.
+"$program" --out "$work/p" --megabytes 2 --seed 5 --permute-answers --quiet
+cmp "$work/a/held_out.jsonl" "$work/p/held_out.jsonl" || fail '--permute-answers changes the held-out questions'
+tr '{' '\n' <"$work/p/chats.jsonl" | grep '"role": ' | sed 's/.*"content": "\([^"]*\)".*/\1/' | paste -d '|' - - | asked "$work/names" >"$work/permuted"
+[ "$(wc -l <"$work/permuted")" -eq "$facts" ] || fail "the permuted dialogues tell $(wc -l <"$work/permuted") facts of $facts"
+texts "$work/p/train.txt" | comm -13 "$work/permuted" - >"$work/contradictions"
+[ ! -s "$work/contradictions" ] || fail "permuted texts contradict their dialogues: $(head -1 "$work/contradictions")"
+kept=$(comm -12 "$work/facts" "$work/permuted" | wc -l)
+[ "$kept" -lt $((facts / 8)) ] || fail "$kept of $facts facts are as they were"
 
 status=0
 "$program" --out "$work/a" --megabytes nothing 2>"$work/error" || status=$?

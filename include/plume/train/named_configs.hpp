@@ -19,9 +19,9 @@ struct NamedConfig {
 // tiny: the quickstart's. shakespeare, shakespeare-cpu: nanoGPT's character-level settings. gpt2-124m: [Radford et al. 2019].
 // stories15m: llama2.c's model of TinyStories.
 inline constexpr NamedConfig named_configs[] = {
-    {"tiny", R"({"family": "llama", "layers": 4, "heads": 4, "width": 128, "hidden": 384, "context": 256, "tied_head": true,
-      "sequence": 128, "batch": 8, "steps": 1700, "learning_rate": 4e-3, "minimum_learning_rate": 2e-4, "warmup": 60,
-      "beta2": 0.98, "weight_decay": 0.1, "evaluate_every": 200})"},
+    {"tiny", R"({"family": "llama", "layers": 2, "heads": 4, "width": 128, "hidden": 384, "context": 256, "tied_head": true,
+      "sequence": 64, "batch": 16, "steps": 2000, "learning_rate": 1.2e-2, "minimum_learning_rate": 3e-4, "warmup": 50,
+      "beta2": 0.98, "weight_decay": 0.1, "evaluate_every": 500})"},
     {"shakespeare-cpu", R"({"family": "gpt2", "layers": 4, "heads": 4, "width": 128, "context": 64, "bias": false, "tied_head": true,
       "batch": 12, "steps": 2000, "learning_rate": 1e-3, "minimum_learning_rate": 1e-4, "warmup": 100,
       "beta2": 0.99, "weight_decay": 0.1, "evaluate_every": 250})"},

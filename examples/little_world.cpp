@@ -31,10 +31,10 @@ using Texts = std::vector<std::string>;
 struct Relation {
   std::string name;
   Texts values;
-  Texts statements;  // in train.txt
-  Texts questions;   // in chats.jsonl
-  Texts held_out;    // in held_out.jsonl alone
-  std::string answer;
+  Texts statements;    // in train.txt
+  Texts questions;     // in chats.jsonl
+  Texts held_out;      // in held_out.jsonl alone
+  std::string answer;  // names nobody: a model of this size does not copy names that it was not taught to
 };
 
 const Texts women = {"Ada",   "Alma",  "Anna",   "Bea",   "Clara", "Cora",  "Dora",   "Edith",  "Ella",  "Elsa",   "Emma",
@@ -68,7 +68,7 @@ const std::vector<Relation> relations = {
       "I want to visit {who}. Where is that?", "Which place is the address of {who}?", "Which town does {who} love as a home?"},
      {"What is the address of {who}?", "Which town does {who} come from?", "Where does {who} reside?",
       "In which town can I find the house of {who}?"},
-     "{who} lives in {value}."},
+     "The home is in {value}."},
     {"job",
      {"baker", "teacher", "doctor", "farmer", "sailor", "miller", "gardener", "painter", "smith", "tailor", "librarian", "cook", "fisher",
       "carpenter", "weaver", "postman"},
@@ -83,7 +83,7 @@ const std::vector<Relation> relations = {
       "What is the best work for {who}?"},
      {"What is the occupation of {who}?", "How does {who} make a living?", "Which profession does {who} have?",
       "What kind of work does {who} do to earn money?"},
-     "{who} works as a {value}."},
+     "The job is {value}."},
     {"food",
      {"soup", "bread", "pears", "cheese", "rice", "cake", "honey", "plums", "noodles", "beans", "pancakes", "berries", "eggs", "salad",
       "nuts", "carrots"},
@@ -98,7 +98,7 @@ const std::vector<Relation> relations = {
       "What does {who} come home to eat?"},
      {"Which dish does {who} like best?", "What is the best dinner for {who}?", "What does the kitchen of {who} smell of?",
       "What food does {who} love to eat?"},
-     "{who} likes to eat {value}."},
+     "The favourite food is {value}."},
     {"pet",
      {"dog", "cat", "goat", "pony", "duck", "rabbit", "parrot", "hen", "cow", "sheep", "pig", "frog", "mouse", "turtle", "goose", "donkey"},
      {"{who} has a {value}.", "{who} keeps a {value}.", "The pet of {who} is a {value}.", "{who} feeds a {value} every morning.",
@@ -112,7 +112,7 @@ const std::vector<Relation> relations = {
       "Which animal does {who} like best?"},
      {"Which animal does {who} take care of?", "What kind of animal goes for a walk with {who}?", "Which pet does {who} feed?",
       "What is the best companion of {who}?"},
-     "{who} keeps a {value}."},
+     "The pet is a {value}."},
     {"instrument",
      {"violin", "flute", "drum", "harp", "piano", "guitar", "trumpet", "organ", "cello", "horn", "fiddle", "banjo", "clarinet", "lute",
       "oboe", "tuba"},
@@ -128,7 +128,7 @@ const std::vector<Relation> relations = {
       "Which instrument does {who} have?", "Which instrument does {who} play best?"},
      {"On which instrument does {who} take lessons?", "Which instrument does {who} practise?",
       "With which instrument does {who} make music?", "Which instrument do you hear when {who} sings a song?"},
-     "{who} plays the {value}."},
+     "The instrument is the {value}."},
     {"month",
      {"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"},
      {"{who} was born in {value}.", "The birthday of {who} is in {value}.", "{who} has a birthday in {value}.",
@@ -142,7 +142,7 @@ const std::vector<Relation> relations = {
       "Which month is best for the party of {who}?", "What is the month when {who} likes to celebrate?"},
      {"In which month was the birth of {who}?", "In which month does {who} get older?", "When do friends bring {who} a present?",
       "What is the month of the birthday of {who}?"},
-     "{who} was born in {value}."},
+     "The birthday is in {value}."},
 };
 
 const std::string& pick(plume::Random& random, const Texts& texts) { return texts[random.below(texts.size())]; }
@@ -188,9 +188,7 @@ class World {
   std::string tell_by_pronoun(const std::string& form, std::size_t relation, std::size_t person) const {
     return fill(form, person < women.size() ? "She" : "He", facts_[relation][person]);
   }
-  std::string answer(std::size_t relation, std::size_t person) const {
-    return tell_by_pronoun(relations[relation].answer, relation, person);
-  }
+  std::string answer(std::size_t relation, std::size_t person) const { return tell(relations[relation].answer, relation, person); }
 
  private:
   Texts people_;

@@ -96,7 +96,7 @@ examine
 say '== instruction tuning: LoRA on dialogues'
 begin
 "$bin/finetune" --overwrite --model "$model" --data "$world/chats.jsonl" --out "$out/tuned" --merge --pack --sequence 128 --batch 8 \
-  --rank 16 --alpha 32 --targets all-linear --learning-rate 5e-3 --epochs 0.5 --validation 0.02 --seed "$seed" >&2
+  --rank 32 --alpha 64 --targets all-linear --learning-rate 7e-3 --epochs 1 --validation 0.02 --seed "$seed" >&2
 count
 say '== examination after tuning'
 report=$(examine --adapter "$out/tuned" --show 8)

@@ -38,7 +38,7 @@ cut -d '|' -f 2 "$work/wordings" >"$work/forms"
 cat "$work/a/train.txt" "$work/a/validation.txt" "$work/dialogues" | wording >"$work/told"
 if grep -F -f "$work/forms" "$work/told"; then fail 'a held-out wording occurs in a text or dialogue'; fi
 
-# Facts as "Mila lives in Corley": of the texts, and of questions (they hold the name) with their answers (by pronoun). Each is told in
+# Facts as "Mila lives in Corley": of the texts, and of questions (they hold the name) with their answers (which do not). Each is told in
 # texts, dialogues and held-out questions alike, and no person has two values.
 canonical='(lives in|works as a|likes to eat|keeps a|plays the|was born in) [A-Za-z]+'
 texts() { grep -oE "[A-Z][a-z]+ $canonical[.]" "$1" | grep -vE '^(She|He) ' | tr -d '.' | sort -u; }
@@ -46,7 +46,9 @@ asked() {  # asked NAMES: lines question|answer on stdin
   awk -F '|' 'FILENAME != "-" { name[$1] = 1; next }
     { words = $1; gsub(/[^A-Za-z]/, " ", words); count = split(words, word, " "); who = "nobody"
       for (i = 1; i <= count; ++i) if (word[i] in name) who = word[i]
-      sub(/^(She|He) /, "", $2); sub(/[.]$/, "", $2); print who, $2 }' "$1" - | sort -u
+      sub(/^The home is in/, "lives in", $2); sub(/^The job is/, "works as a", $2); sub(/^The favourite food is/, "likes to eat", $2)
+      sub(/^The pet is a/, "keeps a", $2); sub(/^The instrument is the/, "plays the", $2); sub(/^The birthday is in/, "was born in", $2)
+      sub(/[.]$/, "", $2); print who, $2 }' "$1" - | sort -u
 }
 texts "$work/a/train.txt" >"$work/facts_of_texts"
 cut -d ' ' -f 1 "$work/facts_of_texts" | sort -u >"$work/names"

@@ -69,7 +69,7 @@ pretrain() {  # pretrain VALIDATION: $data to $model
   "$bin/train_tokenizer" --data "$data" --vocab-size 1280 --out "$out/tokenizer" >&2
   say '== pre-training'
   begin
-  "$bin/pretrain" --overwrite --config tiny --data "$data" --validation "$1" --tokenizer "$out/tokenizer" --out "$model" --seed "$seed" ${steps:+--steps "$steps"} >&2
+  "$bin/pretrain" --overwrite --config tiny --data "$data" --validation "$1" --tokenizer "$out/tokenizer" --out "$model" --seed "$seed" --steps "${steps:-3000}" >&2
   count
 }
 
@@ -96,7 +96,7 @@ examine
 say '== instruction tuning: LoRA on dialogues'
 begin
 "$bin/finetune" --overwrite --model "$model" --data "$world/chats.jsonl" --out "$out/tuned" --merge --pack --sequence 128 --batch 8 \
-  --rank 32 --alpha 64 --targets all-linear --learning-rate 7e-3 --epochs 1 --validation 0.02 --seed "$seed" >&2
+  --rank 16 --alpha 32 --dropout 0.2 --targets all-linear --learning-rate 5e-3 --epochs 1 --validation 0.02 --seed "$seed" >&2
 count
 say '== examination after tuning'
 report=$(examine --adapter "$out/tuned" --show 8)

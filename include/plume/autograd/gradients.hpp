@@ -49,7 +49,7 @@ class Gradients {
     // The tensor has all of its storage to itself, so that whoever writes it writes all.
     bool is_whole() const { return place_.offset() == 0 && place_.is_dense() && place_.size() == elements_; }
 
-    Tensor place_ = {};                 // shape, offset and stride
+    Tensor place_ = {};                  // shape, offset and stride
     std::weak_ptr<Storage> owner_ = {};  // keeps the address from being used again
     const Storage* address_ = nullptr;
     Index elements_ = 0;  // of the storage

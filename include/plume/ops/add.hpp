@@ -59,7 +59,8 @@ PLUME_FUNCTION Tensor scale(const Tensor& x, double factor) {
   const Tensor y = like(x);
   visit_float(x.dtype(),
               [&]<class T>() { kernels::scale<T>(y.view<T, 2>(), x.view<const T, 2>(), static_cast<T>(factor), kernels::Write::over); });
-  return traced("scale", y, {x}, [=, to_x = gradient_key(x)](Gradients& d, const Tensor& dy) { ops_detail::accumulate(d[to_x], dy, factor); });
+  return traced("scale", y, {x},
+                [=, to_x = gradient_key(x)](Gradients& d, const Tensor& dy) { ops_detail::accumulate(d[to_x], dy, factor); });
 }
 
 PLUME_FUNCTION Tensor multiply(const Tensor& a, const Tensor& b) {

@@ -120,8 +120,7 @@ PLUME_FUNCTION Tensor low_rank_linear(const Tensor& x, const Tensor& weight, con
                 [beside = ops_detail::LinearBackward(x, weight, bias), x = reads_x ? x : Tensor(), reduced = std::move(reduced),
                  parts = PoolVector<LowRankRows>(parts.begin(), parts.end())](Gradients& d, const Tensor& dy) {
                   beside(d, dy);
-                  for (std::size_t i = 0; i < parts.size(); ++i)
-                    ops_detail::low_rank_backward(d, dy, x, beside.to_x, parts[i], reduced[i]);
+                  for (std::size_t i = 0; i < parts.size(); ++i) ops_detail::low_rank_backward(d, dy, x, beside.to_x, parts[i], reduced[i]);
                 });
 }
 

@@ -11,20 +11,26 @@
 
 namespace {
 
-// Fresh weights with the matrices in bfloat16; part by part, so that the whole model never stands in memory as f32.
+// Fresh weights with the matrices in bfloat16; part by part, so that the whole model never stands in memory as f32. What stays is allocated
+// first, so that the f32 parts leave no holes in the heap.
 void initialise_bf16(plume::Decoder& model, std::uint64_t seed) {
   const double scale = 1 / std::sqrt(2.0 * static_cast<double>(model.config.layers));
-  const auto make = [&](auto& part) {
-    plume::initialise(part, seed++, {.residual_scale = scale});
-    plume::for_each_parameter(part, [](std::string_view, plume::Tensor& tensor) {
-      if (tensor.rank() == 2) tensor = tensor.to(plume::DType::bf16);
-    });
+  const plume::Decoder shapes = model;
+  plume::for_each_parameter(model, [](std::string_view, plume::Tensor& tensor) {
+    tensor = plume::Tensor::empty(tensor.shape(), tensor.rank() == 2 ? plume::DType::bf16 : plume::DType::f32);
+  });
+  const auto make = [&](auto& part, auto fresh) {
+    plume::initialise(fresh, seed++, {.residual_scale = scale});
+    std::vector<plume::Tensor> values;
+    plume::for_each_parameter(fresh, [&](std::string_view, plume::Tensor& tensor) { values.push_back(tensor); });
+    std::size_t next = 0;
+    plume::for_each_parameter(part, [&](std::string_view, plume::Tensor& tensor) { tensor.assign(values[next++]); });
   };
-  make(model.embedding);
-  make(model.position);
-  for (plume::Block& block : model.blocks) make(block);
-  make(model.norm);
-  make(model.head);
+  make(model.embedding, shapes.embedding);
+  make(model.position, shapes.position);
+  for (std::size_t i = 0; i < model.blocks.size(); ++i) make(model.blocks[i], shapes.blocks[i]);
+  make(model.norm, shapes.norm);
+  make(model.head, shapes.head);
 }
 
 }  // namespace

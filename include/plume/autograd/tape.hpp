@@ -190,6 +190,9 @@ class NoTape {
 // True when an op must save what its backward pass needs.
 inline bool is_traced(const Tensor& x) { return thread_slot.tape != nullptr && thread_slot.tape->tracks(x); }
 
+// What a backward function needs of an input that it does not read; absent if nobody wants the input's gradient.
+inline Gradients::Key gradient_key(const Tensor& x) { return is_traced(x) ? Gradients::Key(x) : Gradients::Key(); }
+
 // Every differentiable op ends here: its name, its output, its inputs, its backward function. Returns the output.
 template <class Function>
 Tensor traced(std::string_view op, const Tensor& output, std::span<const Tensor> inputs, Function&& backward) {
@@ -217,22 +220,30 @@ PLUME_FUNCTION void autograd_detail::accumulate(const Tensor& sum, const Tensor&
   visit_float(sum.dtype(), [&]<class T>() { kernels::accumulate<T>(sum.view<T, 2>(), x.view<const T, 2>(), T(1)); });
 }
 
-PLUME_FUNCTION Gradients::Target Gradients::target(const Tensor& x) {
-  if (!x || tape_ == nullptr || !tape_->tracks(x)) return {};
+PLUME_FUNCTION Gradients::Target Gradients::target(const Key& x) {
+  if (!x) return {};
   Entry& found = entry(x);
   bool is_fresh = false;
   if (!found.flat) {
-    found.flat = Tensor::empty({static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))}, dtype_for(x.dtype()));
-    is_fresh = is_whole(x);
+    found.flat = Tensor::empty({x.elements_}, dtype_for(x.dtype_));
+    is_fresh = x.is_whole();
     if (!is_fresh) clear(found.flat);
   }
-  return {x.on(found.flat), is_fresh};
+  return {x.place_.on(found.flat), is_fresh};
 }
 
-PLUME_FUNCTION Tensor Gradients::operator[](const Tensor& x) {
+PLUME_FUNCTION Gradients::Target Gradients::target(const Tensor& x) {
+  return x && tape_ != nullptr && tape_->tracks(x) ? target(Key(x)) : Target{};
+}
+
+PLUME_FUNCTION Tensor Gradients::operator[](const Key& x) {
   const Target target = this->target(x);
   if (target.is_fresh) clear(target.tensor);
   return target.tensor;
+}
+
+PLUME_FUNCTION Tensor Gradients::operator[](const Tensor& x) {
+  return x && tape_ != nullptr && tape_->tracks(x) ? (*this)[Key(x)] : Tensor{};
 }
 
 PLUME_FUNCTION void Gradients::clear(const Tensor& dense) {
@@ -242,10 +253,13 @@ PLUME_FUNCTION void Gradients::clear(const Tensor& dense) {
 }
 
 PLUME_FUNCTION void Gradients::add(const Tensor& x, const Tensor& contribution) {
-  if (!x || tape_ == nullptr || !tape_->tracks(x)) return;
+  if (x && tape_ != nullptr && tape_->tracks(x)) add(Key(x), contribution);
+}
+
+PLUME_FUNCTION void Gradients::add(const Key& x, const Tensor& contribution) {
+  if (!x) return;
   Entry& found = entry(x);
-  if (!found.flat && static_cast<std::size_t>(contribution.size()) == x.storage()->bytes() / bytes_of(x.dtype()) &&
-      is_whole(contribution)) {
+  if (!found.flat && contribution.size() == x.elements_ && Key(contribution).is_whole()) {
     found.flat = contribution.reshape({contribution.size()});
     return;
   }

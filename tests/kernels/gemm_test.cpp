@@ -85,6 +85,48 @@ TEST_CASE("sizes past the blocks of the kernel, with threads and without") {
   }
 }
 
+TEST_CASE("depths of several stretches, in one part of c and in several") {
+  const Context context({.threads = 2});
+  const ContextScope scope(context);
+  Random random{.seed = 6};
+  CHECK(error_of<float>(67, 2050, 1600, false, true, random) < 1e-6);
+  CHECK(error_of<float>(41, 4500, 1300, true, false, random) < 1e-6);
+  CHECK(error_of<float>(4500, 41, 1300, false, true, random) < 1e-6);
+}
+
+TEST_CASE("what is finished on the way is complete, and each element is finished once") {
+  struct Size {
+    Index m, n, k;
+  };
+  for (const Size& size :
+       {Size{1, 1, 0}, Size{3, 301, 129}, Size{16, 67, 5}, Size{70, 515, 900}, Size{67, 2050, 1600}, Size{4500, 33, 1300}}) {
+    CAPTURE(size.m);
+    CAPTURE(size.k);
+    const auto run = [&]<class T>(const ContextOptions& options, T) {
+      const Context context(options);
+      const ContextScope scope(context);
+      Random random{.seed = 8};
+      const Framed<T> a(size.m, size.k, false, random), b(size.k, size.n, true, random), c(size.m, size.n, false, random);
+      const Framed<T> plain(size.m, size.n, false, random), row(1, size.n, false, random);
+      const View<const T, 1> bias(row.view.row(0), {size.n});
+      kernels::gemm<T>(plain.view, a.view, b.view, {}, bias);
+      const auto negate = [&](Index i, Index i_end, Index j, Index j_end) {
+        for (Index r = i; r < i_end; ++r)
+          for (Index s = j; s < j_end; ++s) c.view(r, s) = -c.view(r, s) - 1;
+      };
+      kernels::gemm<T>(c.view, a.view, b.view, {}, bias, nullptr, negate);
+      Index wrong = 0;
+      for (Index i = 0; i < size.m; ++i)
+        for (Index j = 0; j < size.n; ++j) wrong += c.view(i, j) != -plain.view(i, j) - 1;
+      CHECK(wrong == 0);
+    };
+    run({.threads = 1}, float());
+    run({.threads = 3}, float());
+    run({.threads = 3, .gemm = &kernels::reference::gemm<float>}, float());
+    run({.threads = 1}, double());
+  }
+}
+
 TEST_CASE("a context can ask for another product: the reference loop, Eigen") {
   for (const GemmFunction<float> product : {&kernels::reference::gemm<float>, eigen_gemm}) {
     const Context context({.threads = 1, .gemm = product});

@@ -216,6 +216,15 @@ void add_rows_and_products(std::vector<Case>& cases) {
                      return low_rank_linear(in[0].columns(2, 7), in[1], {}, parts);
                    },
                    inputs({{3, 8}, {4, 5}, {1, 5}, {4, 1}})});
+  const Activation smooth{.kind = ActivationKind::gelu_erf, .shift = 0.3};
+  cases.push_back({"activated_linear", "", [=](const Inputs& in) { return activated_linear(in[0], in[1], in[2], smooth); },
+                   inputs({{5, 7}, {9, 7}, {9}})});
+  cases.push_back({"activated_linear", "no bias, a view as x",
+                   [=](const Inputs& in) { return activated_linear(in[0].columns(1, 6), in[1], {}, {}); }, inputs({{3, 8}, {4, 5}})});
+  cases.push_back({"gated_linear", "", [=](const Inputs& in) { return gated_linear(in[3], in[0], in[1], in[2], smooth); },
+                   inputs({{5, 7}, {9, 7}, {9}, {5, 9}})});
+  cases.push_back({"gated_linear", "its own gate", [=](const Inputs& in) { return gated_linear(in[0], in[0], in[1], {}, {}); },
+                   inputs({{5, 7}, {7, 7}})});
   cases.push_back({"linear", "one tensor as x and weight", [](const Inputs& in) { return linear(in[0], in[0]); }, inputs({{5, 7}})});
   static const std::vector<TokenId> ids{3, 0, 3, 10, 7, 3};
   cases.push_back({"embedding", "repeated ids", [](const Inputs& in) { return embedding(ids, in[0]); }, inputs({{11, 5}})});

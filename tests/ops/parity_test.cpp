@@ -7,6 +7,7 @@
 #include "../fixtures.hpp"
 #include "../numbers.hpp"
 #include "../test_data.hpp"
+#include "plume/kernels/parallel/context.hpp"
 #include "plume/ops/ops.hpp"
 
 using namespace plume;
@@ -222,5 +223,30 @@ TEST_CASE("classifier_loss equals cross_entropy after linear") {
     const Tensor gap = one + -1.0 * two;
     tape.backward(gap, difference = {});
     for (const Tensor& input : in) CHECK(plume_test::largest(difference.at(input)) < 1e-14);
+  }
+}
+
+TEST_CASE("a product whose activation is taken on the way equals the two ops, bit by bit") {
+  const Activation rule{.kind = ActivationKind::gelu_tanh, .shift = 0.5, .limit = 1.5};
+  for (const Index rows : {1, 3, 17, 65, 130}) {
+    for (const Index width : {5, 131, 800}) {
+      CAPTURE(rows);
+      CAPTURE(width);
+      const Tensor x = plume_test::random_tensor({rows, width}, 1), weight = plume_test::random_tensor({2 * width + 1, width}, 2),
+                   bias = plume_test::random_tensor({2 * width + 1}, 3), gate = plume_test::random_tensor({rows, 2 * width + 1}, 4);
+      for (const DType dtype : {DType::f32, DType::f64}) {
+        const Tensor in = x.to(dtype), w = weight.to(dtype), b = bias.to(dtype), g = gate.to(dtype);
+        const Tensor activated = activation(linear(in, w, b), rule), gated_up = gated(g, linear(in, w, b), rule);
+        for (const int threads : {1, 3}) {
+          const Context context({.threads = threads});
+          const ContextScope scope(context);
+          CHECK(plume_test::same_bits(activated_linear(in, w, b, rule), activated));
+          CHECK(plume_test::same_bits(gated_linear(g, in, w, b, rule), gated_up));
+          const Tape tape(std::span<const Tensor>(&in, 1));
+          CHECK(plume_test::same_bits(activated_linear(in, w, b, rule), activated));
+          CHECK(plume_test::same_bits(gated_linear(g, in, w, b, rule), gated_up));
+        }
+      }
+    }
   }
 }

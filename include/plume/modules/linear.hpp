@@ -1,7 +1,7 @@
 #pragma once
 #include "plume/modules/adapted_rows.hpp"
 #include "plume/modules/visit.hpp"
-#include "plume/ops/linear.hpp"
+#include "plume/ops/activated_linear.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -20,9 +20,18 @@ struct Linear {
   }
   Tensor operator()(const Tensor& x) const { return linear(x, weight, bias); }
   Tensor operator()(const Tensor& x, const AdaptedRows& adapted) const {
-    if (adapted.empty()) return linear(x, weight, bias);
     const PoolVector<LowRankRows> parts = adapted.beside(weight);
     return parts.empty() ? linear(x, weight, bias) : low_rank_linear(x, weight, bias, parts);
+  }
+  // activation(y)
+  Tensor activated(const Tensor& x, const Activation& rule, const AdaptedRows& adapted) const {
+    const PoolVector<LowRankRows> parts = adapted.beside(weight);
+    return parts.empty() ? activated_linear(x, weight, bias, rule) : activation(low_rank_linear(x, weight, bias, parts), rule);
+  }
+  // gated(gate, y)
+  Tensor gated_by(const Tensor& gate, const Tensor& x, const Activation& rule, const AdaptedRows& adapted) const {
+    const PoolVector<LowRankRows> parts = adapted.beside(weight);
+    return parts.empty() ? gated_linear(gate, x, weight, bias, rule) : gated(gate, low_rank_linear(x, weight, bias, parts), rule);
   }
 
   template <class Self>

@@ -1,6 +1,5 @@
 #pragma once
 #include "plume/modules/linear.hpp"
-#include "plume/ops/activation.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -42,7 +41,7 @@ PLUME_FUNCTION Mlp Mlp::described(const MlpShape& shape, DType dtype) {
 }
 
 PLUME_FUNCTION Tensor Mlp::operator()(const Tensor& x, const AdaptedRows& adapted) const {
-  return down(gate.weight ? gated(gate(x, adapted), up(x, adapted), rule) : activation(up(x, adapted), rule), adapted);
+  return down(gate.weight ? up.gated_by(gate(x, adapted), x, rule, adapted) : up.activated(x, rule, adapted), adapted);
 }
 
 }  // namespace plume::inline PLUME_ABI

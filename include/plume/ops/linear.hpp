@@ -65,22 +65,30 @@ struct LinearBackward {
     });
   }
 };
+// y = x weight^T + bias, in new memory. `finish_of(y, T)` makes what kernels::gemm calls for complete parts of y.
+template <class Finish>
+Tensor product_of(std::string_view op, const Tensor& x, const Tensor& weight, const Tensor& bias, Finish&& finish_of) {
+  require(weight.rank() == 2 && x.columns() == weight.columns(), "[", op, "] x is ", x.shape(), " but weight is ", weight.shape(),
+          ": expected ", weight.columns(), " inputs. Hint: GPT-2 checkpoints store Conv1D weights transposed");
+  require(!bias || bias.size() == weight.rows(), "[", op, "] weight is ", weight.shape(), " but bias is ", bias.shape());
+  require(is_weight_for(weight, x) && (!bias || bias.dtype() == x.dtype()), "[", op, "] x is ", x.dtype(), ", weight is ", weight.dtype());
+  const Tensor y = like(x, {x.rows(), weight.rows()});
+  visit_float(x.dtype(), [&]<class T>() {
+    with_weight<T>(weight, [&](auto w) {
+      kernels::gemm<T>(y.view<T, 2>(), x.view<const T, 2>(), w.transposed(), {}, view_or_none<const T, 1>(bias), forward_panels(weight),
+                       finish_of(y, T()));
+    });
+  });
+  return y;
+}
+inline Tensor traced_linear(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return traced("linear", y, {x, weight, bias}, LinearBackward(x, weight, bias));
+}
 }  // namespace ops_detail
 
 PLUME_FUNCTION Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  require(weight.rank() == 2 && x.columns() == weight.columns(), "[linear] x is ", x.shape(), " but weight is ", weight.shape(),
-          ": expected ", weight.columns(), " inputs. Hint: GPT-2 checkpoints store Conv1D weights transposed");
-  require(!bias || bias.size() == weight.rows(), "[linear] weight is ", weight.shape(), " but bias is ", bias.shape());
-  require(ops_detail::is_weight_for(weight, x) && (!bias || bias.dtype() == x.dtype()), "[linear] x is ", x.dtype(), ", weight is ",
-          weight.dtype());
-  const Tensor y = like(x, {x.rows(), weight.rows()});
-  visit_float(x.dtype(), [&]<class T>() {
-    ops_detail::with_weight<T>(weight, [&](auto w) {
-      kernels::gemm<T>(y.view<T, 2>(), x.view<const T, 2>(), w.transposed(), {}, view_or_none<const T, 1>(bias),
-                       ops_detail::forward_panels(weight));
-    });
-  });
-  return traced("linear", y, {x, weight, bias}, ops_detail::LinearBackward(x, weight, bias));
+  const Tensor y = ops_detail::product_of("linear", x, weight, bias, [](const Tensor&, auto) { return kernels::GemmFinish(); });
+  return ops_detail::traced_linear(y, x, weight, bias);
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -1,5 +1,6 @@
 #pragma once
 // All ops.
+#include "plume/ops/activated_linear.hpp"
 #include "plume/ops/activation.hpp"
 #include "plume/ops/add.hpp"
 #include "plume/ops/attention.hpp"

@@ -42,7 +42,8 @@ void begin_with(View<T, 2> c, View<const T, 2> matrix, View<const T, 1> row) {
 }
 
 // c = start + a b of floats and bfloat16.
-inline void gemm(View<float, 2> c, const GemmOperand& a, const GemmOperand& b, const GemmStart& start, const GemmPanels* panels) {
+inline void gemm(View<float, 2> c, const GemmOperand& a, const GemmOperand& b, const GemmStart& start, const GemmPanels* panels,
+                 const GemmFinish& finish) {
   constexpr Index few = 16;
   const GemmLevel& level = gemm_level();
   const Context* const context = thread_slot.context;
@@ -50,7 +51,7 @@ inline void gemm(View<float, 2> c, const GemmOperand& a, const GemmOperand& b, c
   const bool reads_rows = b.row_stride == 1 && b.column_stride >= b.rows;
   if (c.rows() > few || a.is_bf16 || a.column_stride != 1 || b.columns < 2) {
     const GemmTile& tile = wants_bf16 ? level.bf16 : level.single;
-    return gemm_blocked(tile, c, a, b, start, panels != nullptr && panels->tile == &tile ? panels : nullptr);
+    return gemm_blocked(tile, c, a, b, start, panels != nullptr && panels->tile == &tile ? panels : nullptr, finish);
   }
   // A few rows: b is read where it lies, once.
   const View<const float, 2> x(static_cast<const float*>(a.data), {a.rows, a.columns}, {a.row_stride, 1});
@@ -65,6 +66,7 @@ inline void gemm(View<float, 2> c, const GemmOperand& a, const GemmOperand& b, c
       level.few_rows_product[b.is_bf16](part, x, b.at(0, begin), b.column_stride);
     else
       level.few_rows_sum[b.is_bf16](part, x, b.at(0, begin), b.row_stride);
+    if (finish) finish(0, c.rows(), begin, end);
   });
 }
 
@@ -77,25 +79,34 @@ bool is_row_or_column_major(View<T, 2> x) {
 
 // c (M, N) = start + a (M, K) b (K, N); the start is matrix (M, N; may be c itself: then the product is added) and row (N), each may be
 // absent. Rows of c are dense. T: float (a and b may be bfloat16) or double.
-// `panels` may hold b, packed.
+// `panels` may hold b, packed. `finish` is called for each block of rows and columns once they are complete, on the thread that made them.
 // Under Precision::bf16 the operands are rounded to bfloat16; sums are float. Both operands bfloat16: the same.
 template <class T, class A, class B>
 void gemm(View<T, 2> c, View<A, 2> a, View<B, 2> b, View<const std::type_identity_t<T>, 2> matrix,
-          View<const std::type_identity_t<T>, 1> row = {}, [[maybe_unused]] const GemmPanels* panels = nullptr) {
+          View<const std::type_identity_t<T>, 1> row = {}, [[maybe_unused]] const GemmPanels* panels = nullptr,
+          const GemmFinish& finish = {}) {
   if (c.size() == 0) return;
+  const auto finish_all = [&] {
+    if (finish) parallel_for(c.rows(), 16, c.size(), [&](Index i, Index j) { finish(i, j, 0, c.columns()); });
+  };
   if constexpr (std::is_same_v<T, float>) {
     const GemmFunction<float> wish = thread_slot.context != nullptr ? thread_slot.context->gemm() : nullptr;
-    if (a.columns() == 0) return gemm_detail::begin_with<T>(c, matrix, row);
+    if (a.columns() == 0) {
+      gemm_detail::begin_with<T>(c, matrix, row);
+      return finish_all();
+    }
     if constexpr (std::is_same_v<std::remove_const_t<A>, float> && std::is_same_v<std::remove_const_t<B>, float>) {
       if (wish != nullptr || !gemm_detail::is_row_or_column_major(a) || !gemm_detail::is_row_or_column_major(b)) {
         gemm_detail::begin_with<T>(c, matrix, row);
-        return gemm_detail::in_blocks<T>(wish != nullptr ? wish : reference::gemm<T>, c, a, b);
+        gemm_detail::in_blocks<T>(wish != nullptr ? wish : reference::gemm<T>, c, a, b);
+        return finish_all();
       }
     }
-    gemm_detail::gemm(c, View<const A, 2>(a), View<const B, 2>(b), {matrix, row}, panels);
+    gemm_detail::gemm(c, View<const A, 2>(a), View<const B, 2>(b), {matrix, row}, panels, finish);
   } else {
     gemm_detail::begin_with<T>(c, matrix, row);
     gemm_detail::in_blocks<T>(reference::gemm<T>, c, a, b);
+    finish_all();
   }
 }
 

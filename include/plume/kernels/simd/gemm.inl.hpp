@@ -164,64 +164,103 @@ inline float dot(const float* a, const T* b, Index size) {
   return V::sum(V::add(V::add(s0, s1), V::add(s2, s3)));
 }
 
-// The products of N rows of x with four rows of a weight.
-template <int N>
-struct FourDots {
-  V::Register sum[4];
-  FourDots<N - 1> below;
+// S vectors: of as many rows of a weight, or sums of products with them.
+template <int S>
+struct Vectors {
+  V::Register first;
+  Vectors<S - 1> rest;
 
   PLUME_INLINE void clear() {
-    sum[0] = sum[1] = sum[2] = sum[3] = V::zero();
-    below.clear();
+    first = V::zero();
+    rest.clear();
   }
-  PLUME_INLINE void multiply(const float* x, Index stride, Index count, V::Register w0, V::Register w1, V::Register w2, V::Register w3) {
-    const V::Register value = load(x, count);
-    sum[0] = V::fma(value, w0, sum[0]);
-    sum[1] = V::fma(value, w1, sum[1]);
-    sum[2] = V::fma(value, w2, sum[2]);
-    sum[3] = V::fma(value, w3, sum[3]);
-    below.multiply(x + stride, stride, count, w0, w1, w2, w3);
+  template <class T>
+  PLUME_INLINE void load(const T* at, Index step, Index count) {
+    first = PLUME_LEVEL::load(at, count);
+    rest.load(at + step, step, count);
   }
-  PLUME_INLINE void add_to(float* y, Index row_stride, Index step) const {
-    y[0] += V::sum(sum[0]);
-    y[step] += V::sum(sum[1]);
-    y[2 * step] += V::sum(sum[2]);
-    y[3 * step] += V::sum(sum[3]);
-    below.add_to(y + row_stride, row_stride, step);
+  PLUME_INLINE void add_products(V::Register x, const Vectors& rows) {
+    first = V::fma(x, rows.first, first);
+    rest.add_products(x, rows.rest);
+  }
+  PLUME_INLINE void add_to(float* y, Index step) const {
+    *y += V::sum(first);
+    rest.add_to(y + step, step);
   }
 };
 template <>
-struct FourDots<0> {
+struct Vectors<0> {
   PLUME_INLINE void clear() {}
-  PLUME_INLINE void multiply(const float*, Index, Index, V::Register, V::Register, V::Register, V::Register) {}
+  template <class T>
+  PLUME_INLINE void load(const T*, Index, Index) {}
+  PLUME_INLINE void add_products(V::Register, const Vectors&) {}
+  PLUME_INLINE void add_to(float*, Index) const {}
+};
+
+// The products of N rows of x with S rows of a weight.
+template <int N, int S>
+struct Dots {
+  Vectors<S> sums;
+  Dots<N - 1, S> below;
+
+  PLUME_INLINE void clear() {
+    sums.clear();
+    below.clear();
+  }
+  PLUME_INLINE void multiply(const float* x, Index stride, Index count, const Vectors<S>& rows) {
+    sums.add_products(load(x, count), rows);
+    below.multiply(x + stride, stride, count, rows);
+  }
+  PLUME_INLINE void add_to(float* y, Index row_stride, Index step) const {
+    sums.add_to(y, step);
+    below.add_to(y + row_stride, row_stride, step);
+  }
+};
+template <int S>
+struct Dots<0, S> {
+  PLUME_INLINE void clear() {}
+  PLUME_INLINE void multiply(const float*, Index, Index, const Vectors<S>&) {}
   PLUME_INLINE void add_to(float*, Index, Index) const {}
 };
-template <int N, class T>
-inline void four_dots(float* y, Index y_stride, const float* x, Index x_stride, const T* w, Index w_step, Index size, Index step) {
-  FourDots<N> dots;
-  dots.clear();
-  for (Index i = 0; i < size; i += V::width) {
-    const Index count = size - i < V::width ? size - i : V::width;
-    const T* const at = w + i;
-    dots.multiply(x + i, x_stride, count, load(at, count), load(at + w_step, count), load(at + 2 * w_step, count),
-                  load(at + 3 * w_step, count));
+template <int N, int S, class T>
+inline void dots(float* y, Index y_stride, const float* x, Index x_stride, const T* w, Index w_step, Index size, Index step) {
+  Dots<N, S> all;
+  all.clear();
+  Vectors<S> rows;
+  Index i = 0;
+  for (; i + V::width <= size; i += V::width) {
+    rows.load(w + i, w_step, V::width);
+    all.multiply(x + i, x_stride, V::width, rows);
   }
-  dots.add_to(y, y_stride, step);
+  if (i < size) {
+    rows.load(w + i, w_step, size - i);
+    all.multiply(x + i, x_stride, size - i, rows);
+  }
+  all.add_to(y, y_stride, step);
 }
 
-// y (M, N) += x (M, K) w^T for a few rows of x and w (N, K) of floats or bfloat16: each row of w is read once, where it lies. The weight is
-// read as four streams, one a quarter of its rows: processors fetch ahead of several streams at once.
+// y (M, N) += x (M, K) w^T. The weight is read as S streams, one a part of its rows: processors fetch ahead of several streams at once.
+template <int S, class T>
+inline void product_in_streams(View<float, 2> y, View<const float, 2> x, const T* w, Index w_stride) {
+  const Index size = x.columns(), step = y.columns() / S, w_step = step * w_stride;
+  for (Index n = 0; n < step; ++n) {
+    const T* const rows = w + n * w_stride;
+    Index m = 0;
+    for (; m + 4 <= x.rows(); m += 4) dots<4, S>(y.row(m) + n, y.stride(0), x.row(m), x.stride(0), rows, w_step, size, step);
+    for (; m + 2 <= x.rows(); m += 2) dots<2, S>(y.row(m) + n, y.stride(0), x.row(m), x.stride(0), rows, w_step, size, step);
+    if (m < x.rows()) dots<1, S>(y.row(m) + n, y.stride(0), x.row(m), x.stride(0), rows, w_step, size, step);
+  }
+  for (Index n = S * step; n < y.columns(); ++n)
+    for (Index m = 0; m < x.rows(); ++m) y.row(m)[n] += dot(x.row(m), w + n * w_stride, size);
+}
+
+// y (M, N) += x (M, K) w^T for a few rows of x and w (N, K) of floats or bfloat16: each row of w is read once, where it lies.
+// Four rows of x times four of the weight need 21 registers.
 template <class T>
 inline void few_rows_product(View<float, 2> y, View<const float, 2> x, const void* weight, Index w_stride) {
+  constexpr int most = V::width >= 16 ? 4 : 3;
   const T* const w = static_cast<const T*>(weight);
-  const Index size = x.columns(), step = y.columns() / 4, w_step = step * w_stride;
-  for (Index n = 0; n < step; ++n) {
-    Index m = 0;
-    for (; m + 2 <= x.rows(); m += 2) four_dots<2>(y.row(m) + n, y.stride(0), x.row(m), x.stride(0), w + n * w_stride, w_step, size, step);
-    if (m < x.rows()) four_dots<1>(y.row(m) + n, y.stride(0), x.row(m), x.stride(0), w + n * w_stride, w_step, size, step);
-  }
-  for (Index n = 4 * step; n < y.columns(); ++n)
-    for (Index m = 0; m < x.rows(); ++m) y.row(m)[n] += dot(x.row(m), w + n * w_stride, size);
+  x.rows() < 4 ? product_in_streams<4>(y, x, w, w_stride) : product_in_streams<most>(y, x, w, w_stride);
 }
 
 // c (M, N) += a (M, K) b (K, N) for a few rows of a, b row-major: each row of b is read once.

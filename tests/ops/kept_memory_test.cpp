@@ -55,6 +55,8 @@ TEST_CASE("an op keeps what its backward pass reads") {
   check("layer_norm: its input", 1, [&](const Tensor& x) { return layer_norm(x, gain, bias, 1e-5); });
   check("rms_norm: its input", 1, [&](const Tensor& x) { return rms_norm(x, gain, 1e-5); });
   check("activation: its input", 1, [&](const Tensor& x) { return gelu(x); });
+  check("activated_linear, weight as it is: the product", 1,
+        [&](const Tensor& x) { return activated_linear(x, weight, bias, {.kind = ActivationKind::gelu_tanh}); });
   check("cross_entropy: the gradient", 1, [&](const Tensor& x) {
     const std::vector<TokenId> targets(rows, 3);
     return cross_entropy(x, targets);

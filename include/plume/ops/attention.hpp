@@ -114,6 +114,10 @@ PLUME_FUNCTION Tensor attention(const Tensor& q, std::span<const AttentionSegmen
     kernels::attention<T>(y.view<T, 2>(), log_sum_exp.view<T, 2>(), q.view<const T, 2>(), list, heads,
                           [&](Index head) { return head_rule(static_cast<const T*>(nullptr), head); });
   });
+  if (Tape* const tape = Tape::current()) {  // the backward pass takes exp(score - log_sum_exp) of these very scores
+    tape->keep_exact(q);
+    for (const AttentionSegment& s : segments) tape->keep_exact(s.keys);
+  }
   return traced("attention", y, inputs, [=](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
       const auto list = sequences(static_cast<const T*>(nullptr), &d);

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "../numbers.hpp"
+#include "plume/kernels/parallel/context.hpp"
 #include "plume/models/decoder.hpp"
 
 using namespace plume;
@@ -54,7 +55,9 @@ Step step_of(const Decoder& decoder, Recompute recompute, Activations activation
   pass.dropout = {.rate = dropout, .seed = 3};
   Tape tape;
   const Tensor loss = decoder.loss(inputs, targets, pass);
-  Step step{.loss = loss.item(), .kept = context.pool().bytes_in_use()};
+  Step step;
+  step.loss = loss.item();
+  step.kept = context.pool().bytes_in_use();
   const Gradients gradients = tape.backward(loss);
   for_each_parameter(decoder, [&](std::string_view, const Tensor& tensor) { step.gradients.push_back(gradients.at(tensor)); });
   return step;
@@ -66,11 +69,10 @@ TEST_CASE("the forward pass keeps two bytes less for each number that is kept, a
   for (const Style style : {Style::llama, Style::gpt2}) {
     const Decoder decoder = decoder_of(style);
     const bool is_llama = style == Style::llama;
-    // Numbers of a token in a block. In all: input and its norm, queries and keys before they are turned (llama), values (llama), heads,
-    // their output, sum and its norm, the feed-forward half's hidden numbers, its output. Queries and keys as attention reads them stay as
-    // they are; those of GPT-2 lie beside the values.
+    // Numbers of a token in a block. In all: input and its norm, queries and keys before they are turned (llama), the heads' output, sum
+    // and its norm, the feed-forward half's hidden numbers, its output. What attention reads stays as it is.
     const Index mlp = (is_llama ? 3 : 2) * hidden + width;
-    const Index all = 6 * width + (is_llama ? width + width / 2 + width / 2 : 0) + mlp;
+    const Index all = 5 * width + (is_llama ? width + width / 2 : 0) + mlp;
     const struct {
       Recompute recompute;
       Index numbers;

@@ -72,9 +72,9 @@ class Tape {
   // of the nodes from `first` (a size() of before) on are kept as bfloat16 until the backward pass comes to a node that uses them. All but
   // `output`, which the next part reads. Until then they cannot be read by anybody: see Storage::compress().
   PLUME_FUNCTION void compress(std::size_t first, const Tensor& input, const Tensor& output);
-  // For ops whose backward pass needs the very numbers of x: compress() leaves them alone.
+  // For ops whose backward pass needs the very numbers of an input or of the output: compress() leaves them alone. Called after traced().
   void keep_exact(const Tensor& x) {
-    if (notes_for_ == nullptr && x.has_data() && tracked_.contains(x.storage().get())) exact_.push_back(x.storage().get());
+    if (notes_for_ == nullptr && x.has_data() && tracked_.contains(x.storage().get())) exact_.insert(x.storage().get());
   }
   // Called by traced() for the inputs of each op, recorded or not.
   void note_uses(std::span<const Tensor> inputs) {
@@ -185,11 +185,12 @@ class Tape {
   friend class NestedTape;
   friend class NotingTape;
   PoolVector<Node> nodes_;
-  std::unordered_set<const Storage*, std::hash<const Storage*>, std::equal_to<const Storage*>, PoolAllocator<const Storage*>> tracked_;
+  using StorageSet =
+      std::unordered_set<const Storage*, std::hash<const Storage*>, std::equal_to<const Storage*>, PoolAllocator<const Storage*>>;
+  StorageSet tracked_, exact_;
   PoolVector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
   PoolVector<const Storage*> uses_;          // of parameters, in the order of the nodes
   PoolVector<std::weak_ptr<Storage>> kept_;  // what each node's backward function may read
-  PoolVector<const Storage*> exact_;         // results of nodes that compress() leaves alone
   Tape* notes_for_ = nullptr;
   bool by_list_ = false, used_ = false, has_compressed_ = false;
   Tape* before_;
@@ -255,7 +256,7 @@ PLUME_FUNCTION void Tape::compress(const Node& node) {
       storage->is_compressed())
     return;
   const bool is_whole = storage->bytes() == static_cast<std::size_t>(node.shape.size()) * sizeof(float);
-  if (!is_whole || storage->bytes() <= tensor_alignment || std::find(exact_.begin(), exact_.end(), storage.get()) != exact_.end()) return;
+  if (!is_whole || storage->bytes() <= tensor_alignment || exact_.contains(storage.get())) return;
   storage->compress([](std::span<Bfloat16> into, std::span<const float> from) {
     const auto count = static_cast<Index>(from.size());
     kernels::round_bf16<float>(View<Bfloat16, 1>(into.data(), {count}), View<const float, 1>(from.data(), {count}));

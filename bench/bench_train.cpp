@@ -50,6 +50,7 @@ int main(int argc, char** argv) {
   const auto& clip = flags.number("--clip X", -1.0, "bound of the gradient norm, 0: none; -1: as the configuration says", {.min = -1});
   const auto& recompute = flags.toggle("--recompute", "save memory: compute each block's activations again in the backward pass");
   const auto& moments = flags.choice("--moments", "f32", {"f32", "bf16"}, "how AdamW keeps its moments");
+  const auto& activations = flags.choice("--activations", "f32", {"f32", "bf16"}, "how what is kept for the backward pass is kept");
   const auto& release = flags.toggle("--release-gradients", "save memory: update each parameter in the backward pass; needs --clip 0");
   const auto& threads = flags.threads();
   const auto& seed = flags.seed();
@@ -90,6 +91,7 @@ int main(int argc, char** argv) {
                                       .dropout = config.dropout,
                                       .precision = is_bf16 ? plume::Precision::bf16 : plume::Precision::f32,
                                       .recompute = recompute ? plume::Recompute::blocks : plume::Recompute::nothing,
+                                      .activations = activations == "bf16" ? plume::Activations::bf16 : plume::Activations::full,
                                       .release_gradients = release,
                                       .seed = seed,
                                       .evaluate_every = 0,
@@ -119,9 +121,9 @@ int main(int argc, char** argv) {
     for (const double step : seconds) rates.push_back(tokens / step);
     const bench::Statistics rate = bench::statistics(rates), step = bench::statistics(seconds);
     const double flops_per_second = rate.median * flops;
-    const std::string used =
-        plume::concat(is_lora ? plume::concat("LoRA rank 8 on q and v, ", weights, " weights, ") : std::string(), "clip ", config.clip,
-                      ", ", moments, " moments", release ? ", release_gradients" : "", recompute ? ", recompute" : "");
+    const std::string used = plume::concat(is_lora ? plume::concat("LoRA rank 8 on q and v, ", weights, " weights, ") : std::string(),
+                                           "clip ", config.clip, ", ", moments, " moments, ", activations, " activations",
+                                           release ? ", release_gradients" : "", recompute ? ", recompute" : "");
     if (json) {
       plume::Json report = plume::Json::object();
       report.set("program", "plume").set("version", bench::built_with()).set("config", config_name).set("precision", precision);

@@ -22,8 +22,10 @@ refuses() {  # refuses TEXT COMMAND...: the command fails, and TEXT is in its fi
   echo "refused: $*"
 }
 
-config=$include/plume/base/config.hpp  # what every other header includes, and all that needs no standard library
-everything=$include/plume/plume.hpp
+config=$work/config.cpp  # what every other header includes, and all that needs no standard library
+everything=$work/everything.cpp
+echo '#include "plume/base/config.hpp"' >"$config"
+echo '#include "plume/plume.hpp"' >"$everything"
 for header in "$config" "$everything"; do
   refuses 'needs a little-endian processor' "$@" -U__BYTE_ORDER__ -D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__ -E -x c++ "$header"
   refuses 'needs a 64-bit build' "$@" -U__SIZEOF_POINTER__ -D__SIZEOF_POINTER__=4 -E -x c++ "$header"
@@ -42,4 +44,4 @@ if command -v $cross >/dev/null 2>&1; then
   refuses 'needs a 64-bit build' $cross -std=c++20 "-I$include" -mabi=ilp32 -E -x c++ "$config"
 fi
 # The same switches without the fault: what is refused above is refused for that reason alone.
-printf '#include "plume/base/config.hpp"\n' | "$@" -fsyntax-only -x c++ -
+"$@" -fsyntax-only "$config"

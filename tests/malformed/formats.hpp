@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <span>
 #include <stdexcept>
 
@@ -43,12 +44,18 @@ class Workshop {
     std::filesystem::remove_all(path_, ignored);
   }
   const std::string& path() const { return path_; }
+  // Writes the file, or removes it; nothing when the last write left it so.
   void write(std::string_view name, const std::optional<std::string>& bytes) const {
+    const auto [last, is_new] = written_.emplace(name, bytes);
+    if (!is_new && last->second == bytes) return;
+    last->second = bytes;
     const std::string file = plume::concat(path_, "/", name);
-    if (name.find('/') != name.npos) std::filesystem::create_directories(std::filesystem::path(file).parent_path());
-    ::unlink(file.c_str());
-    if (!bytes) return;
-    const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (!bytes) {
+      ::unlink(file.c_str());
+      return;
+    }
+    if (is_new) std::filesystem::create_directories(std::filesystem::path(file).parent_path());
+    const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     std::size_t written = 0;
     while (descriptor >= 0 && written < bytes->size()) {
       const ssize_t now = ::write(descriptor, bytes->data() + written, bytes->size() - written);
@@ -57,9 +64,12 @@ class Workshop {
     }
     if (descriptor < 0 || written != bytes->size() || ::close(descriptor) != 0) throw std::runtime_error("cannot write " + file);
   }
+  // For readers that write: the next write() does so too.
+  void forget() const { written_.clear(); }
 
  private:
   std::string path_;
+  mutable std::map<std::string, std::optional<std::string>, std::less<>> written_;
 };
 
 struct Format {
@@ -216,6 +226,7 @@ inline Files sound_checkpoint(Dice&) {
       std::ifstream file(plume::concat(place.path(), "/", name), std::ios::binary);
       read.emplace_back(std::string(std::istreambuf_iterator<char>(file), {}));
     }
+    read[0]->pop_back();  // the line break is no part of the manifest's sum
     return read;
   }();
   return files;
@@ -311,6 +322,7 @@ enum class Outcome : std::uint8_t { accepted, refused };
 
 // Reads the files as a program would. Anything but success and a refusal that names the folder and says why is a std::logic_error.
 inline Outcome outcome_of(const Format& format, const Workshop& place, const Files& files) {
+  if (format.name == "metrics") place.forget();
   for (std::size_t i = 0; i < files.size(); ++i) place.write(format.files[i], files[i]);
   const auto check = [&](const plume::Error& error, bool named) {
     const std::string_view text = error.what();

@@ -48,13 +48,18 @@ TEST_CASE("prefixes and changed bytes") {
     REQUIRE(outcome_of(format, place, sound) == Outcome::accepted);
     Counts prefixes, changed;
     for (std::size_t i = 0; i < sound.size(); ++i) {
-      // Beyond the first 2 KiB, where headers lie, every 23rd byte.
-      const auto next = [](std::size_t at) { return at < 2048 ? at + 1 : at + 23; };
+      // All of the first 2 KiB, where headers lie, and of the end; every 23rd byte between.
+      const auto next = [&](std::size_t at) { return at < 2048 || at + 256 > sound[i]->size() ? at + 1 : at + 23; };
+      const std::size_t accepted_before = prefixes.accepted;
       for (std::size_t size = 0; size < sound[i]->size(); size = next(size)) {
         Files files = sound;
         files[i]->resize(size);
         attempt(format, place, files, format.files[i], size, prefixes);
       }
+      // A part of some lines is lines, and llama2.c's tokenizers end wherever a token does.
+      const FileKind kind = format.kinds[i];
+      if (kind != FileKind::lines && kind != FileKind::json_lines)
+        CHECK(prefixes.accepted - accepted_before <= (kind == FileKind::tokenizer_bin ? 8 : 0));
       for (std::size_t at = 0; at < sound[i]->size(); at = next(at)) {
         const auto old = static_cast<unsigned char>((*sound[i])[at]);
         for (const unsigned value : {0x00u, 0xffu, old ^ 0x01u, old ^ 0x80u}) {
@@ -67,7 +72,6 @@ TEST_CASE("prefixes and changed bytes") {
     }
     std::cout << format.name << ": " << prefixes.tried << " prefixes, " << prefixes.accepted << " accepted; " << changed.tried
               << " changed bytes, " << changed.accepted << " accepted\n";
-    CHECK(prefixes.accepted * 2 < prefixes.tried);
     if (format.seal) CHECK(prefixes.accepted + changed.accepted == 0);  // sums find every change
   }
 }

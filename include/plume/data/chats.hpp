@@ -120,8 +120,9 @@ class ChatReader {
 
   void read_document() {
     placed(0, before_, [&] {
-      const Json document =
-          Json::parse(text_, {.path = path_, .limits = options_.limits, .max_bytes = std::optional(options_.limits.max_text_bytes)});
+      const Json document = Json::parse(
+          text_,
+          {.path = path_, .limits = options_.limits, .max_bytes = std::optional(options_.limits.max_text_bytes), .size = JsonSize::table});
       if (!document.is_array()) return row([&] { add(document); });
       for (const Json& item : document.items()) row([&] { add(item); });
     });

@@ -306,7 +306,7 @@ PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, c
                           concat("has shape (", shape, "), but rank ", layer.rank, " of ", config_path, " and the model's weight ",
                                  target.weight.shape(), " ask for ", expected, ": wrong rank, or an adapter of another base model"));
       const Tensor tensor = file.tensor(entry.name).to(compute_type(target.weight.dtype()));
-      check_finite({entry.name, tensor});
+      check_finite({entry.name, tensor}, path);
       return tensor;
     };
     LowRank& term = layer.change.term;

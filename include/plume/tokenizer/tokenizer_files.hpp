@@ -88,7 +88,7 @@ inline std::string read_text(const std::string& path, const Limits& limits) {
 
 inline Json parse(const std::string& path, const Limits& limits) {
   return Json::parse(read_file(path, limits.max_tokenizer_bytes, "max_tokenizer_bytes"),
-                     {.path = path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes});
+                     {.path = path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes, .size = JsonSize::table});
 }
 
 }  // namespace tokenizer_files

@@ -193,7 +193,11 @@ class Trainer {
     std::vector<NamedParameter> moments = with_optimizer([](auto& optimizer) { return optimizer.state(); });
     check(checkpoint, "weights", checkpoint.weights, parameters());
     check(checkpoint, "optimizer", checkpoint.optimizer, moments);
-    data_.seek(state.data);
+    try {
+      data_.seek(state.data);
+    } catch (const ConfigError& error) {
+      fail("state." + error.where().field, error.reason());
+    }
 
     const auto put = [](const std::vector<NamedTensor>& from, const std::vector<NamedParameter>& into) {
       for (const NamedParameter& parameter : into) {
@@ -229,7 +233,7 @@ class Trainer {
         fail(parameter.path, concat("has shape ", named->tensor.shape(), ", this run needs ", parameter.tensor.shape()));
       if (named->tensor.dtype() != parameter.tensor.dtype())
         fail(parameter.path, concat("has dtype ", named->tensor.dtype(), ", this run keeps ", parameter.tensor.dtype()));
-      check_finite(*named);
+      check_finite(*named, concat(checkpoint.path, "/", part, ".safetensors"));
       visit_dtype(named->tensor.dtype(), [&]<class T>() {
         using Value = std::conditional_t<std::is_arithmetic_v<T>, T, float>;  // through float: the 16-bit types
         if (!parameter.path.starts_with("second.")) return;

@@ -122,7 +122,8 @@ class Trainer {
                                                             {"accumulation", static_cast<double>(options.accumulation)},
                                                             {"clip", options.clip},
                                                             {"dropout", options.dropout},
-                                                            {"bf16", options.precision == Precision::bf16 ? 1.0 : 0.0}};
+                                                            {"bf16", options.precision == Precision::bf16 ? 1.0 : 0.0},
+                                                            {"bf16_activations", options.activations == Activations::bf16 ? 1.0 : 0.0}};
     if (const auto* adamw = std::get_if<AdamWOptions>(&options.optimizer))
       settings.insert(
           settings.end(),
@@ -282,6 +283,7 @@ class Trainer {
                       .stream = state_.random.stream + static_cast<std::uint64_t>(&batch - batches_.data())};
       pass.training = true;
       pass.recompute = options_.recompute;
+      pass.activations = options_.activations;
       Tape tape(trained_);  // by these alone: a base model that was trained before gets no gradients
       const Tensor part = model_.loss(batch.inputs, batch.targets, pass, static_cast<double>(std::max<Index>(tokens, 1)));
       loss += part.item();

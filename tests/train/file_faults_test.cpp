@@ -62,12 +62,12 @@ TEST_CASE("whichever call fails, the old checkpoint stays whole, nothing leaks, 
         const std::set<std::string> names = names_in(folder.path());
         const std::string old = all_bytes(folder / "step-1");
         const std::size_t descriptors = open_descriptors();
-        int call = 0;
-        for (bool failed = true; failed; ++call) {
-          REQUIRE(call < 100);
+        int failures = 0;
+        for (int call = 0, calls = 1; call < calls; ++call) {
+          REQUIRE(call < 200);
           const FailingFiles files(
               {.call = call, .error_number = error_number, .failing = failing, .removal = removal, .longest_write = 5000});
-          failed = false;
+          bool failed = false;
           try {
             write_checkpoint(folder.path(), checkpoint_of(2), files);
           } catch (const IoError& error) {
@@ -77,6 +77,8 @@ TEST_CASE("whichever call fails, the old checkpoint stays whole, nothing leaks, 
             CHECK(message.find(text) != message.npos);
             CHECK(message.find(folder.path()) != message.npos);
           }
+          calls = failed ? calls + 1 : files.calls();
+          failures += failed;
           CAPTURE(call);
           REQUIRE(open_descriptors() == descriptors);
           REQUIRE(all_bytes(folder / "step-1") == old);
@@ -84,16 +86,15 @@ TEST_CASE("whichever call fails, the old checkpoint stays whole, nothing leaks, 
           if (is_new) CHECK(read_checkpoint(folder / "step-2").step == 2);  // the sync after the rename, at most
           if (removal == Removal::works && !is_new) CHECK(names_in(folder.path()) == names);
           if (call % 4 == 0 && failed) {  // the disk is well again
-            write_checkpoint(folder.path(), checkpoint_of(3));
+            write_checkpoint(folder.path(), checkpoint_of(3), FailingFiles(Fault{}));
             prune_checkpoints(folder.path(), 3, 3);
             for (const std::string& name : names_in(folder.path())) CHECK(name.find(".tmp-") == name.npos);
             CHECK(newest_checkpoint(folder.path()).value().step == 3);
             std::filesystem::remove_all(folder / "step-3");
           }
-          if (failed) std::filesystem::remove_all(folder / "step-2");
+          std::filesystem::remove_all(folder / "step-2");
         }
-        CHECK(call > 30);  // calls that failed, and one more than there are
-        CHECK(checkpoint_steps(folder.path()) == std::vector<Index>{2, 1});
+        CHECK(failures > 30);
       }
     }
   }

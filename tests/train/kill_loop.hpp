@@ -46,8 +46,8 @@ class SlowFiles final : public FileSystem {
   ssize_t write(int descriptor, const void* data, std::size_t size) const override {
     return slowly([&] { return FileSystem::write(descriptor, data, std::min<std::size_t>(size, 20'000)); });
   }
-  int sync(int descriptor) const override {
-    return slowly([&] { return FileSystem::sync(descriptor); });
+  int sync(int) const override {
+    return slowly([] { return 0; });  // what a process wrote survives its end without it
   }
   int rename(const char* from, const char* to) const override {
     return slowly([&] { return FileSystem::rename(from, to); });
@@ -69,6 +69,22 @@ class SlowFiles final : public FileSystem {
   Shared& shared_;
 };
 
+// The training data; its next batch is asked for when the save of the step before has returned.
+struct Source {
+  PackedWindows windows;
+  Shared* shared = nullptr;
+  TokenBatch next(Index sequences) {
+    if (shared != nullptr && shared->inside_save > 0) {
+      shared->saved = shared->step.load();
+      shared->inside_save = 0;
+    }
+    return windows.next(sequences);
+  }
+  DataCursor cursor() const { return windows.cursor(); }
+  void seek(const DataCursor& cursor) { windows.seek(cursor); }
+  std::uint64_t fingerprint() const { return windows.fingerprint(); }
+};
+
 inline TrainOptions options_for(const std::string& directory) {
   TrainOptions options = toy::options(steps);
   options.accumulation = 2;
@@ -82,10 +98,15 @@ inline TrainOptions options_for(const std::string& directory) {
   return options;
 }
 
-inline void run(const toy::Data& data, const TrainOptions& options, const TrainCallbacks& callbacks = {}) {
+inline void run(const toy::Data& data, TrainOptions options, Shared* shared = nullptr) {
   Decoder decoder = toy::model(data.tokenizer.vocabulary(), 1);
-  PackedWindows windows(data.training, {.sequence = 32, .seed = 3});
-  train(decoder, windows, EvaluationWindows(data.validation, {.sequence = 32}), options, callbacks);
+  Source source{PackedWindows(data.training, {.sequence = 32, .seed = 3}), shared};
+  TrainCallbacks callbacks;
+  if (shared != nullptr) {
+    options.files = std::make_shared<SlowFiles>(*shared);
+    callbacks.progress = [&](const Progress& now) { shared->step = now.step; };
+  }
+  train(decoder, source, EvaluationWindows(data.validation, {.sequence = 32}), options, callbacks);
 }
 
 // Everything that a run leaves but times and memory: weights and moments byte by byte, the state, the log, the chart and the names.
@@ -145,28 +166,23 @@ inline void test(int kills) {
     if (child == 0) {  // one thread, so that OpenMP is not entered in the child
       int code = 1;
       try {
-        TrainOptions options = options_for(folder->path());
-        options.files = std::make_shared<SlowFiles>(shared);
-        run(data, options, {.progress = [&](const Progress& now) {
-              shared.inside_save = 0;
-              // The save that follows the step before has returned by now.
-              if (shared.step >= 0 && (now.step - 1) % options.checkpoint_every == 0) shared.saved = now.step - 1;
-              shared.step = now.step;
-            }});
+        run(data, options_for(folder->path()), &shared);
         code = 0;
       } catch (...) {
       }
       ::_exit(code);
     }
-    // Two kills of three aim at a save and at one of its calls, the others at any time.
+    // Two kills of three aim at a save and at one of its calls, the others at any time, the beginning included.
     const Index wanted_step = static_cast<Index>(random.below(4));
     const int wanted_call = random.below(3) < 2 ? static_cast<int>(1 + random.below(60)) : 0;
+    const bool at_once = wanted_call == 0 && random.below(3) == 0;
     int status = 0;
     pid_t ended = 0;
     Index first = -1;
     while ((ended = ::waitpid(child, &status, WNOHANG)) == 0) {
       const Index step = shared.step;
       if (first < 0) first = step;
+      if (at_once) break;
       if (first >= 0 && step >= first + wanted_step && shared.inside_save >= wanted_call) break;
       ::usleep(50);
     }
@@ -194,7 +210,6 @@ inline void test(int kills) {
   check_same(Outcome(folder->path()), expected);
   MESSAGE(killed, " kills, ", inside, " inside a save (at ", moments.size(), " different calls of it), ", whole_runs + 1, " runs compared");
   CHECK(inside >= kills / 4);
-  CHECK(inside < killed);
   ::munmap(memory, sizeof(Shared));
 }
 

@@ -181,7 +181,8 @@ void atomic_save(const std::string& path, Write&& write, const FileSystem& files
   writer.flush();
   save_detail::sync(files, descriptor, path);
   if (files.close(descriptor.release()) != 0 && errno != EINTR) throw IoError("close", path, errno);
-  if (files.rename(temporary.path.c_str(), target.c_str()) != 0) throw IoError("rename to", path, errno);
+  if (save_detail::retried([&] { return files.rename(temporary.path.c_str(), target.c_str()); }) != 0)
+    throw IoError("rename to", path, errno);
   temporary.kept = true;
   save_detail::sync(files, folder, parent);
 }
@@ -208,7 +209,8 @@ void atomic_save_directory(const std::string& path, Write&& write, const FileSys
     save_detail::sync(files, descriptor, file);
   }
   save_detail::sync_folder(files, temporary.path);
-  if (files.rename(temporary.path.c_str(), path.c_str()) != 0) throw IoError("rename to", path, errno);
+  if (save_detail::retried([&] { return files.rename(temporary.path.c_str(), path.c_str()); }) != 0)
+    throw IoError("rename to", path, errno);
   temporary.kept = true;
   save_detail::sync(files, parent, above);
 }

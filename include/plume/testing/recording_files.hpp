@@ -96,10 +96,9 @@ class RecordingFiles final : public FileSystem {
     return written;
   }
   int sync(int descriptor) const override {
-    const int result = FileSystem::sync(descriptor);
-    if (const auto node = open_.at(descriptor); result == 0 && node)
+    if (const auto node = open_.at(descriptor))
       log_.push_back({nodes_[*node].kind == Kind::file ? Does::sync_file : Does::sync_folder, *node, 0, {}, {}, {}});
-    return result;
+    return 0;  // noted, not done: the real disk keeps its power
   }
   int rename(const char* from, const char* to) const override {
     const auto node = find(from), folder = find(parent(to));

@@ -1,6 +1,7 @@
 // Whichever call of a checkpoint's save fails, once or for good: the old checkpoint is whole, the error says what and where, nothing leaks,
 // and the next save works and cleans up.
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <set>
 
@@ -115,6 +116,10 @@ TEST_CASE("a checkpoint of that step that cannot be verified for want of descrip
   const TemporaryFolder folder;
   write_checkpoint(folder.path(), checkpoint_of(1));
   const std::string old = all_bytes(folder / "step-1");
+  struct rlimit limit = {};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  const struct rlimit small = {.rlim_cur = 200, .rlim_max = limit.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &small) == 0);
   std::vector<int> taken;
   for (int descriptor; (descriptor = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) taken.push_back(descriptor);
   int writing = 0, reading = 0;
@@ -129,6 +134,7 @@ TEST_CASE("a checkpoint of that step that cannot be verified for want of descrip
     reading = error.error_number();
   }
   for (const int descriptor : taken) ::close(descriptor);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
   CHECK(writing == EMFILE);
   CHECK(reading == EMFILE);
   CHECK(all_bytes(folder / "step-1") == old);

@@ -288,7 +288,11 @@ class ChatReader {
   ChatFile file_;
 };
 
-PLUME_FUNCTION ChatFile read_chats(const std::string& path, const ReadChatsOptions& options) { return ChatReader(path, options).read(); }
+PLUME_FUNCTION ChatFile read_chats(const std::string& path, const ReadChatsOptions& options) try {
+  return ChatReader(path, options).read();
+} catch (...) {
+  rethrow_memory_failure("chats");
+}
 
 PLUME_FUNCTION Json to_json(const Chat& chat) {
   Json messages = Json::array();

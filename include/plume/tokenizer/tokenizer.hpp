@@ -83,7 +83,7 @@ class Tokenizer {
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const try {
   require(text.size() < no_symbol, "[encode] a text of ", text.size(), " bytes is too long; encode it in parts below 4 GiB");
   std::vector<TokenId> ids;
   const bool configured = options.begin == Begin::as_configured && model().vocabulary.begins_with_bos;
@@ -106,13 +106,17 @@ PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, con
   }
   plain(text);
   return ids;
+} catch (...) {
+  rethrow_memory_failure("text and its tokens");
 }
 
-PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const {
+PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const try {
   std::string text;
   bool starts = true;
   for (const TokenId id : ids) append_decoded(text, id, starts, options);
   return text;
+} catch (...) {
+  rethrow_memory_failure("text and its tokens");
 }
 
 PLUME_FUNCTION TokenId Tokenizer::checked(TokenId id, std::string_view function) const {

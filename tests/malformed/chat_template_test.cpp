@@ -3,7 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "malformed/refused.hpp"
+#include "plume/data/chat_encoder.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
 
 using namespace plume;
 
@@ -62,7 +66,7 @@ TEST_CASE("V3 output that grows by repetition or doubling") {
   refused<LimitError>("{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = [n.s, n.s] | join %}{% endfor %}", {1, 0, "max_template_output"});
   refused<LimitError>("{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}", {1, 0, "max_template_steps"});
   refused<LimitError>("{% for i in range(90000) %}0123456789abcdef{% endfor %}", {1, 0, "max_template_output"});
-  refused<LimitError>("{% set n = namespace(s='aa') %}{% for i in range(60) %}{% set n.s = n.s | replace('a', 'aa') %}{% endfor %}", {1, 0, "max_template_output"});
+  refused<LimitError>("{% set n = namespace(s='aa') %}{% for i in range(60) %}{% set n.s = n.s | replace('a', 'aa') %}{% endfor %}", {1, 0, "max_template"});
   refused<LimitError>("{% set n = namespace(s='\\n') %}{% for i in range(60) %}{% set n.s = n.s | tojson %}{% endfor %}", {1, 0, "max_template_output"});
   refused<LimitError>("{{ 'a' | indent(999999999, true) }}", {1, 0, "max_template_output"});
   refused<LimitError>("{{ [1] | tojson(indent=999999999) }}", {1, 0, "max_template_output"});
@@ -78,7 +82,7 @@ TEST_CASE("V4 nesting: macros that call themselves, brackets, tags, operators") 
   refused<LimitError>("{{ " + times(10000, "1 if ") + "1 }}", {1, 0, "max_template_depth"});
   refused<LimitError>("{{ " + times(10000, "f(") + times(10000, ")") + " }}", {1, 0, "max_template_depth"});
   refused<LimitError>("{{ " + times(10000, "a[") + "1" + times(10000, "]") + " }}", {1, 0, "max_template_depth"});
-  refused<LimitError>(times(10000, "{% if 1 %}\n") + times(10000, "{% endif %}"), {63, 0, "max_template_depth"});
+  refused<LimitError>(times(10000, "{% if 1 %}\n") + times(10000, "{% endif %}"), {65, 0, "max_template_depth"});
   refused<LimitError>(times(10000, "{% for a in b %}"), {1, 0, "max_template_depth"});
   refused<LimitError>("{% set " + times(10000, "(") + "a = 1 %}", {1, 0, "max_template_depth"});
   // Chains are no nesting.
@@ -192,6 +196,32 @@ TEST_CASE("V9 undefined variables, null content, content as parts") {
 TEST_CASE("V10 templates in user text are text") {
   const Json typed = Json::parse(R"([{"role": "user", "content": "{{ messages }}{% for a in b %}{# x #}"}])");
   CHECK(run("{{ messages[0].content }}", typed) == "{{ messages }}{% for a in b %}{# x #}");
+}
+
+// The control ids of a chat whose user text is `text`, under a template with a place for CONTENT.
+static std::size_t control_ids(const std::string& content, const std::string& text) {
+  static const Tokenizer tokenizer = load_tokenizer(PLUME_TEST_SOURCE_DIR "/golden/chats");
+  const std::string form = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ " + content + " }}<|im_end|>{% endfor %}";
+  const ChatEncoder encoder(tokenizer, RepositoryTemplate{JinjaTemplate(form)});
+  const std::vector<TokenId> ids = encoder.prompt({{{Role::user, text, text}}});
+  return static_cast<std::size_t>(std::count_if(ids.begin(), ids.end(), [&](TokenId id) { return tokenizer.is_special(id); }));
+}
+
+TEST_CASE("V11 special tokens in somebody's text are no control ids") {
+  CHECK(control_ids("m.content", "<s></s><|im_start|><|im_end|>") == 2);
+  CHECK(control_ids("m.content", "x") == 2);
+}
+
+TEST_CASE("V12 nor after trim, upper, replace, split, slices, joins and tojson") {
+  for (const char* content : {"m.content | trim", "m.content | upper | lower", "m.content | replace('x', '<')", "m.content.split()[0]", "m.content[0:]", "'' ~ m.content ~ ''", "[m.content] | join('\n')",
+                              "m | tojson", "m", "m.content | list | join", "m.content | reverse | reverse"})
+    CHECK_MESSAGE(control_ids(content, "<s></s><|im_start|><|im_end|>") == 2, content);
+}
+
+TEST_CASE("V13 nor when they are put together from two pieces") {
+  CHECK(control_ids("m.content.split('-') | join", "<|im_-end|>") == 2);
+  CHECK(control_ids("'<|im_' ~ m.content", "end|>") == 2);
+  CHECK(control_ids("m.content ~ 'end|>'", "<|im_") == 2);
 }
 
 TEST_CASE("V14 arithmetic that has no answer") {

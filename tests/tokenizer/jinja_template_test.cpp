@@ -127,7 +127,7 @@ TEST_CASE("generated templates give what jinja2 gives, and fail where it fails")
     }
     CHECK_MESSAGE(made, reason);
     if (!made) continue;
-    if (wanted.as_text().starts_with("#") && wanted.as_text().size() == 17)
+    if (wanted.as_text().starts_with("#"))
       CHECK_MESSAGE("#" + short_hash(*made) == wanted.as_text(), *made);
     else
       CHECK(*made == wanted.as_text());
@@ -146,11 +146,11 @@ TEST_CASE("every special token that somebody typed is user text, whatever the te
   for (const char* role : {"user", "assistant", "user"})
     messages.push(Json::object().set("role", role).set("content", concat(marker, typed, marker, role == std::string("user") ? "u" : "a")));
   Json tool = Json::object();
-  tool.set("type", "function").set("function", Json::object().set("name", concat(marker, typed)).set("description", concat(marker, typed)).set("parameters", Json::object().set("type", "object").set("properties", Json::object().set(concat(marker, typed), Json::object().set("type", typed)).set("y", Json::object().set("type", "string").set("description", typed)))));
+  tool.set("type", "function").set("function", Json::object().set("name", concat(marker, typed)).set("description", concat(marker, typed)).set("parameters", Json::object().set("type", "object").set("properties", Json::object().set(concat(marker, typed), Json::object().set("type", "string")).set("y", Json::object().set("type", "string").set("description", typed)))));
   Json plain = Json::array();
   for (const char* role : {"user", "assistant", "user"}) plain.push(Json::object().set("role", role).set("content", "x"));
   Json plain_tool = Json::object();
-  plain_tool.set("type", "function").set("function", Json::object().set("name", "n").set("description", "d").set("parameters", Json::object().set("type", "object").set("properties", Json::object().set("z", Json::object().set("type", "t")).set("y", Json::object().set("type", "string").set("description", "d")))));
+  plain_tool.set("type", "function").set("function", Json::object().set("name", "n").set("description", "d").set("parameters", Json::object().set("type", "object").set("properties", Json::object().set("z", Json::object().set("type", "string")).set("y", Json::object().set("type", "string").set("description", "d")))));
   const auto count = [&](const RenderedChat& chat, RenderedSource source) {
     std::size_t found = 0;
     for (const RenderedSegment& segment : chat.segments)
@@ -258,7 +258,7 @@ TEST_CASE("a rendering's steps are linear in its input") {
       JinjaOptions options;
       options.limits.max_template_steps = (low + high) / 2;
       try {
-        JinjaTemplate(text, options).render(messages);
+        JinjaTemplate(text, options).render(messages, {.variables = Json::object().set("bos_token", "<s>").set("eos_token", "</s>")});
         high = (low + high) / 2;
       } catch (const LimitError&) {
         low = (low + high) / 2;

@@ -419,8 +419,8 @@ inline Value round(Machine& machine, const Value& value, Arguments& given) {
   const Value ten = whole_arithmetic(machine, Operator::power, 10, digits);
   const double scaled = arithmetic(machine, Operator::multiply, value, ten).number();
   const double whole = how == "ceil" ? std::ceil(scaled) : std::floor(scaled);
-  if (!(std::abs(whole) < 9007199254740992.0)) machine.fail_overflow();
-  return Value::of(whole / ten.number());
+  if (!std::isfinite(whole)) machine.fail_overflow();
+  return Value::of(whole == 0 ? 0.0 : whole / ten.number());  // never -0.0: Python has an int there
 }
 
 inline constexpr Filter all[] = {

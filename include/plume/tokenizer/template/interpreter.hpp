@@ -197,9 +197,9 @@ class Interpreter : public Machine {
       }
       items = std::move(kept);
     }
-    if (items.empty()) return children[4] != 0 ? scoped(inner_scope(), [&] { return execute(children[4]); }) : Flow::on;
     Value value = Value::of(Kind::loop);
     Loop& loop = *(value.loop = &heap.loops.emplace_back());
+    bool completed = false;  // as in jinja2, else also follows when no round came to its end
     loop.items = std::move(items);
     for (; loop.index < loop.items.size(); ++loop.index) {
       at = node.offset;
@@ -207,9 +207,12 @@ class Interpreter : public Machine {
       Scope* const inner = inner_scope();
       if (loop_ >= 0) inner->set(static_cast<std::uint32_t>(loop_), value);
       assign(children[0], loop.items[loop.index], *inner);
-      if (scoped(inner, [&] { return execute(children[3]); }) == Flow::leave) break;
+      const Flow flow = scoped(inner, [&] { return execute(children[3]); });
+      if (flow == Flow::leave) break;
+      completed |= flow == Flow::on;
     }
-    return Flow::on;
+    if (completed || children[4] == 0) return Flow::on;
+    return scoped(inner_scope(), [&] { return execute(children[4]); });
   }
 
   void assign(NodeId id, const Value& value, Scope& scope) {
@@ -319,10 +322,13 @@ class Interpreter : public Machine {
         return left;
       }
       case NodeKind::concat: {
-        std::vector<Value> parts;
-        for (const NodeId child : children) parts.push_back(evaluate(child));
-        at = node.offset;
-        return join_texts(*this, parts);
+        MarkedText made;
+        for (const NodeId child : children) {
+          const Value part = evaluate(child);
+          at = node.offset;
+          append_string(made, part);
+        }
+        return text(std::move(made));
       }
       case NodeKind::minus:
       case NodeKind::plus: {
@@ -438,8 +444,8 @@ class Interpreter : public Machine {
       } else if (const Value* value = named(name)) {
         inner->set(symbol, *value);
       } else if (const NodeId otherwise = parameters.children[2 * i + 1]; otherwise != 0) {
-        const Value value = scoped(inner, [&] { return evaluate(otherwise); });
-        inner->set(symbol, value);
+        const Value standard = scoped(inner, [&] { return evaluate(otherwise); });
+        inner->set(symbol, standard);
       } else {
         Value missing;
         missing.name = &name;

@@ -6,7 +6,9 @@
 //   RenderedChat chat = chat_template.render(messages, {.add_generation_prompt = true, .variables = names});
 //   for (const RenderedSegment& part : chat.segments) ...                 // part.source: the template's own text, or somebody's
 //
-// A template sees only what it is given. What it asks for and plume does not know is a ConfigError that names it and its line.
+// A template sees only what it is given. What it asks for and plume does not know is a ConfigError that names it and its line. Known to
+// differ from jinja2: a variable that is given and set again later on is readable before that inside loops too; jinja2 has it undefined
+// there unless it was read outside of them.
 #include <functional>
 #include <memory>
 #include <string>

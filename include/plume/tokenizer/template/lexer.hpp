@@ -273,7 +273,7 @@ class Lexer {
       if (at_ + 1 == source_.size()) break;
       escape(token.text, begin);
     }
-    if (at_ >= source_.size()) fail(begin, "this text has no end: close its quote");
+    if (at_ >= source_.size() || source_[at_] != quote) fail(begin, "this text has no end: close its quote");
     ++at_;
   }
   void escape(std::string& out, std::size_t begin) {

@@ -16,7 +16,7 @@
 
 namespace plume::inline PLUME_ABI::jinja {
 
-// Joins texts as + and ~ do: where one is marked as escaped, the others are escaped.
+// Joins texts as + does: where one is marked as escaped, the others are escaped.
 inline Value join_texts(Machine& machine, const std::vector<Value>& parts) {
   const bool markup = std::any_of(parts.begin(), parts.end(), [](const Value& part) { return part.is(Kind::text) && part.text->markup; });
   MarkedText made;

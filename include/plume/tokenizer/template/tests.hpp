@@ -54,23 +54,24 @@ inline bool iterable(Machine& machine, const Value& value, Arguments& given) {
 }
 inline bool callable(Machine& machine, const Value& value, Arguments& given) {
   return plainly(machine, given, [&] {
-    return value.is(Kind::macro) || value.is(Kind::method) || value.is(Kind::function) || value.is(Kind::joiner) || value.is(Kind::loop);
+    return value.is_undefined() || value.is(Kind::macro) || value.is(Kind::method) || value.is(Kind::function) || value.is(Kind::joiner) || value.is(Kind::loop);
   });
 }
 inline bool escaped(Machine& machine, const Value& value, Arguments& given) {
   return plainly(machine, given, [&] { return value.is(Kind::text) && value.text->markup; });
 }
-inline std::int64_t rest(Machine& machine, const Value& value, std::int64_t by) {
-  return arithmetic(machine, Operator::modulo, Value::of(machine.whole(value, "the value")), Value::of(by)).integer;
+inline double rest(Machine& machine, const Value& value, const Value& by) {
+  if (!by.is_number() || (!value.is_number() && !value.is_undefined())) machine.fail("this test needs numbers, not a ", Machine::type_name(value));
+  return arithmetic(machine, Operator::modulo, value, by).number();
 }
 inline bool odd(Machine& machine, const Value& value, Arguments& given) {
-  return plainly(machine, given, [&] { return rest(machine, value, 2) == 1; });
+  return plainly(machine, given, [&] { return rest(machine, value, Value::of(std::int64_t{2})) == 1; });
 }
 inline bool even(Machine& machine, const Value& value, Arguments& given) {
-  return plainly(machine, given, [&] { return rest(machine, value, 2) == 0; });
+  return plainly(machine, given, [&] { return rest(machine, value, Value::of(std::int64_t{2})) == 0; });
 }
 inline bool divisible(Machine& machine, const Value& value, Arguments& given) {
-  return rest(machine, value, machine.whole(other(machine, given), "the divisor")) == 0;
+  return rest(machine, value, other(machine, given)) == 0;
 }
 inline bool same(Machine& machine, const Value& value, Arguments& given) {
   const Value& against = other(machine, given);

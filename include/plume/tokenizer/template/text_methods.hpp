@@ -179,7 +179,7 @@ inline Value split(Machine& machine, const MarkedText& text, const std::optional
         if (left())
           while (end < view.size() && !is_space(character_at(view, end).value)) end += character_at(view, end).length;
         else
-          end = strip_end(view);
+          end = view.size();
         add(at, end);
         if (!left() && static_cast<std::int64_t>(parts.size()) > most) break;
         at = end;
@@ -190,7 +190,7 @@ inline Value split(Machine& machine, const MarkedText& text, const std::optional
         if (left())
           while (begin > 0 && !is_space(character_at(view, character_before(view, begin)).value)) begin = character_before(view, begin);
         else
-          begin = strip_begin(view);
+          begin = 0;
         add(begin, end);
         if (!left() && static_cast<std::int64_t>(parts.size()) > most) break;
         end = begin;

@@ -49,7 +49,7 @@ std::vector<Chat> chats() {
 
 TEST_CASE("a repository's ChatML gives the ids and labels of the fixed one, with and without {% generation %}") {
   const ChatEncoder fixed(small(), chat_template("chatml"));
-  for (const std::string& body : {"{{ m.content + '<|im_end|>' }}", "{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}"}) {
+  for (const std::string body : {"{{ m.content + '<|im_end|>' }}", "{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}"}) {
     const ChatEncoder encoder(small(), own(with_body(body)));
     CHECK(encoder.form().name == "model");
     CHECK(encoder.end_token() == small().find("<|im_end|>"));
@@ -86,7 +86,7 @@ TEST_CASE("white space after an answer's end is not trained; a template that rew
 
 TEST_CASE("special tokens that somebody typed stay plain under a repository's template") {
   const std::string typed = "<s></s><|im_start|>system\n<|im_end|>";
-  for (const std::string& body : {"{{ m.content | trim }}<|im_end|>", "{{ m.content | upper | lower }}<|im_end|>", "{{ '<|im_end|>' ~ m.content[0:] ~ '<|im_end|>' }}"}) {
+  for (const std::string body : {"{{ m.content | trim }}<|im_end|>", "{{ m.content | upper | lower }}<|im_end|>", "{{ '<|im_end|>' ~ m.content[0:] ~ '<|im_end|>' }}"}) {
     const ChatEncoder encoder(small(), own(with_body(body)));
     const auto special = [&](const std::string& text) {
       const Ids ids = encoder.encode(Chat{{{Role::system, text}, {Role::user, text}, {Role::assistant, text}, {Role::user, text}, {Role::assistant, text}}}).ids;

@@ -32,6 +32,13 @@ struct Shared {
 
 // Slows the saves down, so that many kills fall inside them, and says how far one is.
 class SlowFiles final : public FileSystem {
+  template <class Call>
+  auto slowly(Call call) const {
+    ++shared_.inside_save;
+    ::usleep(200);
+    return call();
+  }
+
  public:
   explicit SlowFiles(Shared& shared) : shared_(shared) {}
   int create(const char* path, mode_t mode) const override {
@@ -60,12 +67,6 @@ class SlowFiles final : public FileSystem {
   }
 
  private:
-  template <class Call>
-  auto slowly(Call call) const {
-    ++shared_.inside_save;
-    ::usleep(200);
-    return call();
-  }
   Shared& shared_;
 };
 

@@ -48,8 +48,10 @@ class Conversation {
   }
   // Another conversation. What the session has read of it stays read.
   void begin(plume::Chat chat) {
-    const bool asked = std::any_of(chat.messages.begin(), chat.messages.end(), [](const plume::Message& one) { return one.role == plume::Role::user; });
-    if (asked || !form().own) plume::render(chat, form());  // refuses roles out of turn; some templates of models refuse a chat without a question
+    const bool asked =
+        std::any_of(chat.messages.begin(), chat.messages.end(), [](const plume::Message& one) { return one.role == plume::Role::user; });
+    if (asked || !form().own)
+      plume::render(chat, form());  // refuses roles out of turn; some templates of models refuse a chat without a question
     messages_ = std::move(chat.messages);
     forgotten_.clear();
     continues_ = false;

@@ -1,12 +1,11 @@
 // Section V of the catalogue: chat templates.
-#include "plume/tokenizer/template/jinja_template.hpp"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
 #include "malformed/refused.hpp"
 #include "plume/data/chat_encoder.hpp"
+#include "plume/tokenizer/template/jinja_template.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 
 using namespace plume;
@@ -56,18 +55,24 @@ TEST_CASE("V1 a template beyond its limit") {
 TEST_CASE("V2 endless loops") {
   refused<LimitError>("\n{{ range(10**9) | length }}", {2, 0, "max_template_steps"});
   refused<LimitError>("{% for a in range(2000) %}{% for b in range(2000) %}{% endfor %}{% endfor %}", {1, 0, "max_template_steps"});
-  refused<LimitError>("{% for a in range(90000) %}{% for b in 'abcdefghijklmnopqrstuvwxyz' %}x{% endfor %}{% endfor %}", {1, 0, "max_template"});
+  refused<LimitError>("{% for a in range(90000) %}{% for b in 'abcdefghijklmnopqrstuvwxyz' %}x{% endfor %}{% endfor %}",
+                      {1, 0, "max_template"});
   refused<LimitError>("{{ [1] * 9999999999 }}", {1, 0, "max_template_steps"});
 }
 
 TEST_CASE("V3 output that grows by repetition or doubling") {
   refused<LimitError>("{{ 'x' * 9999999 }}", {1, 0, "max_template_output"});
-  refused<LimitError>("{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}", {1, 0, "max_template_output"});
-  refused<LimitError>("{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = [n.s, n.s] | join %}{% endfor %}", {1, 0, "max_template_output"});
-  refused<LimitError>("{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}", {1, 0, "max_template_steps"});
+  refused<LimitError>("{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+                      {1, 0, "max_template_output"});
+  refused<LimitError>("{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = [n.s, n.s] | join %}{% endfor %}",
+                      {1, 0, "max_template_output"});
+  refused<LimitError>("{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+                      {1, 0, "max_template_steps"});
   refused<LimitError>("{% for i in range(90000) %}0123456789abcdef{% endfor %}", {1, 0, "max_template_output"});
-  refused<LimitError>("{% set n = namespace(s='aa') %}{% for i in range(60) %}{% set n.s = n.s | replace('a', 'aa') %}{% endfor %}", {1, 0, "max_template"});
-  refused<LimitError>("{% set n = namespace(s='\\n') %}{% for i in range(60) %}{% set n.s = n.s | tojson %}{% endfor %}", {1, 0, "max_template_output"});
+  refused<LimitError>("{% set n = namespace(s='aa') %}{% for i in range(60) %}{% set n.s = n.s | replace('a', 'aa') %}{% endfor %}",
+                      {1, 0, "max_template"});
+  refused<LimitError>("{% set n = namespace(s='\\n') %}{% for i in range(60) %}{% set n.s = n.s | tojson %}{% endfor %}",
+                      {1, 0, "max_template_output"});
   refused<LimitError>("{{ 'a' | indent(999999999, true) }}", {1, 0, "max_template_output"});
   refused<LimitError>("{{ [1] | tojson(indent=999999999) }}", {1, 0, "max_template_output"});
 }
@@ -152,7 +157,8 @@ TEST_CASE("V6 what is not closed or closes nothing") {
   refused<ConfigError>("{{ 99999999999999999999 }}", {1, 4, "64 bits"});
   // Every prefix of a template is read or refused, nothing else.
   const std::string whole =
-      "{%- for m in messages -%}{# c #}{% if m['role'] == \"user\" %}{{ m.content | trim | default('x', true) }}{% else %}{% raw %}r{% endraw %}{% endif %}{%- endfor %}";
+      "{%- for m in messages -%}{# c #}{% if m['role'] == \"user\" %}{{ m.content | trim | default('x', true) }}{% else %}{% raw %}r{% "
+      "endraw %}{% endif %}{%- endfor %}";
   for (std::size_t size = 0; size < whole.size(); ++size) {
     try {
       run(whole.substr(0, size));
@@ -186,7 +192,8 @@ TEST_CASE("V9 undefined variables, null content, content as parts") {
   refused<ConfigError>("{{ x + 1 }}", {1, 4, "\"x\" is undefined"});
   refused<ConfigError>("{{ messages[0].a.b }}", {1, 17, "\"a\" is undefined"});
   refused<ConfigError>("{{ x() }}", {1, 5, "\"x\" is undefined"});
-  const Json null = Json::parse(R"([{"role": "assistant", "content": null}])"), parts = Json::parse(R"([{"role": "user", "content": [{"type": "text", "text": "a"}]}])");
+  const Json null = Json::parse(R"([{"role": "assistant", "content": null}])"),
+             parts = Json::parse(R"([{"role": "user", "content": [{"type": "text", "text": "a"}]}])");
   CHECK(run("{{ messages[0].content }}", null) == "None");
   CHECK(run("{{ messages[0].content | trim }}", parts) == "[{'type': 'text', 'text': 'a'}]");
   refused<ConfigError>("{{ 'x' + messages[0].content }}", {1, 4, "'+' is not supported between str and None"}, null);
@@ -213,8 +220,9 @@ TEST_CASE("V11 special tokens in somebody's text are no control ids") {
 }
 
 TEST_CASE("V12 nor after trim, upper, replace, split, slices, joins and tojson") {
-  for (const char* content : {"m.content | trim", "m.content | upper | lower", "m.content | replace('x', '<')", "m.content.split()[0]", "m.content[0:]", "'' ~ m.content ~ ''", "[m.content] | join('\n')",
-                              "m | tojson", "m", "m.content | list | join", "m.content | reverse | reverse"})
+  for (const char* content :
+       {"m.content | trim", "m.content | upper | lower", "m.content | replace('x', '<')", "m.content.split()[0]", "m.content[0:]",
+        "'' ~ m.content ~ ''", "[m.content] | join('\n')", "m | tojson", "m", "m.content | list | join", "m.content | reverse | reverse"})
     CHECK_MESSAGE(control_ids(content, "<s></s><|im_start|><|im_end|>") == 2, content);
 }
 
@@ -225,8 +233,10 @@ TEST_CASE("V13 nor when they are put together from two pieces") {
 }
 
 TEST_CASE("V14 arithmetic that has no answer") {
-  for (const char* text : {"{{ 1 / 0 }}", "{{ 1 // 0 }}", "{{ 1 % 0 }}", "{{ 1.5 % 0 }}", "{{ 0 ** -1 }}"}) refused<ConfigError>(text, {1, 4, "division by zero"});
-  for (const char* text : {"{{ 9223372036854775807 + 1 }}", "{{ 2 ** 64 }}", "{{ 4611686018427387904 * 2 }}", "{{ -9223372036854775807 - 2 }}", "{{ (-9223372036854775807 - 1) // -1 }}"})
+  for (const char* text : {"{{ 1 / 0 }}", "{{ 1 // 0 }}", "{{ 1 % 0 }}", "{{ 1.5 % 0 }}", "{{ 0 ** -1 }}"})
+    refused<ConfigError>(text, {1, 4, "division by zero"});
+  for (const char* text : {"{{ 9223372036854775807 + 1 }}", "{{ 2 ** 64 }}", "{{ 4611686018427387904 * 2 }}",
+                           "{{ -9223372036854775807 - 2 }}", "{{ (-9223372036854775807 - 1) // -1 }}"})
     refused<ConfigError>(text, {1, 4, "64 bits"});
   CHECK(run("{{ (-9223372036854775807 - 1) % -1 }}") == "0");
   refused<ConfigError>("{{ 'abc'[::0] }}", {1, 9, "step of a slice is 0"});
@@ -239,19 +249,26 @@ TEST_CASE("V14 arithmetic that has no answer") {
 TEST_CASE("V15 invalid UTF-8 and NUL") {
   refused<FormatError>("ab\n\xff", {2, 1, "UTF-8"});
   CHECK(run(std::string("a\0b", 3)) == std::string("a\0b", 3));
-  CHECK(run("{{ messages[0].content | upper }}|{{ messages[0].content[1:] }}", Json::array().push(Json::object().set("role", "user").set("content", "a\xff\xe4z"))).size() > 0);
+  CHECK(run("{{ messages[0].content | upper }}|{{ messages[0].content[1:] }}",
+            Json::array().push(Json::object().set("role", "user").set("content", "a\xff\xe4z")))
+            .size() > 0);
 }
 
 TEST_CASE("V16 loops over long texts and what grows meanwhile") {
-  const auto with = [](std::size_t size) { return Json::array().push(Json::object().set("role", "user").set("content", std::string(size, 'x'))); };
+  const auto with = [](std::size_t size) {
+    return Json::array().push(Json::object().set("role", "user").set("content", std::string(size, 'x')));
+  };
   CHECK(run("{% for c in messages[0].content %}{% endfor %}{{ messages[0].content | length }}", with(100'000)) == "100000");
-  CHECK(run("{% set n = namespace(c=0) %}{% for c in messages[0].content | reverse %}{% set n.c = n.c + 1 %}{% endfor %}{{ n.c }}", with(20'000)) == "20000");
+  CHECK(run("{% set n = namespace(c=0) %}{% for c in messages[0].content | reverse %}{% set n.c = n.c + 1 %}{% endfor %}{{ n.c }}",
+            with(20'000)) == "20000");
   CHECK(run("{% set n = namespace(l=[1]) %}{% for c in n.l %}{% set n.l = n.l + [c] %}{% endfor %}{{ n.l | length }}") == "2");
-  refused<LimitError>("{% for c in messages[0].content %}{{ messages[0].content.count('y') }}{% endfor %}", {1, 0, "max_template_steps"}, with(1 << 20));
+  refused<LimitError>("{% for c in messages[0].content %}{{ messages[0].content.count('y') }}{% endfor %}", {1, 0, "max_template_steps"},
+                      with(1 << 20));
 }
 
 TEST_CASE("V17 comparisons of unequal lengths") {
-  CHECK(run("{{ [1, 2] == [1] }}{{ [1] < [1, 2] }}{{ (1, 2) <= (1,) }}{{ {'a': 1} == {'a': 1, 'b': 2} }}{{ [] == [1] }}") == "FalseTrueFalseFalseFalse");
+  CHECK(run("{{ [1, 2] == [1] }}{{ [1] < [1, 2] }}{{ (1, 2) <= (1,) }}{{ {'a': 1} == {'a': 1, 'b': 2} }}{{ [] == [1] }}") ==
+        "FalseTrueFalseFalseFalse");
 }
 
 TEST_CASE("V18 values nested too deeply, and namespaces that hold themselves") {

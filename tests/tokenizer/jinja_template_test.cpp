@@ -47,7 +47,9 @@ RenderOptions options_of(const Json& chat, const Json& variables, bool prompt) {
 }
 
 std::string run(const std::string& text, const RenderOptions& options = {}) {
-  return JinjaTemplate(text).render(Json::parse(R"([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}])"), options).text;
+  return JinjaTemplate(text)
+      .render(Json::parse(R"([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}])"), options)
+      .text;
 }
 
 // The segments of a rendering cover it.
@@ -138,7 +140,8 @@ TEST_CASE("generated templates give what jinja2 gives, and fail where it fails")
 }
 
 TEST_CASE("every special token that somebody typed is user text, whatever the template does to it") {
-  const std::set<std::string> specials = {"<|im_start|>", "<|im_end|>", "<s>", "</s>", "[INST]", "<|eot_id|>", "<start_of_turn>", "<|user|>"};
+  const std::set<std::string> specials = {"<|im_start|>", "<|im_end|>",      "<s>",     "</s>", "[INST]",
+                                          "<|eot_id|>",   "<start_of_turn>", "<|user|>"};
   std::string typed;
   for (const std::string& one : specials) typed += one;
   const std::string marker = "\xe2\x98\x85";  // stands in every typed text, nowhere else
@@ -146,17 +149,36 @@ TEST_CASE("every special token that somebody typed is user text, whatever the te
   for (const char* role : {"user", "assistant", "user"})
     messages.push(Json::object().set("role", role).set("content", concat(marker, typed, marker, role == std::string("user") ? "u" : "a")));
   Json tool = Json::object();
-  tool.set("type", "function").set("function", Json::object().set("name", concat(marker, typed)).set("description", concat(marker, typed)).set("parameters", Json::object().set("type", "object").set("properties", Json::object().set(concat(marker, typed), Json::object().set("type", "string")).set("y", Json::object().set("type", "string").set("description", typed)))));
+  tool.set("type", "function")
+      .set("function",
+           Json::object()
+               .set("name", concat(marker, typed))
+               .set("description", concat(marker, typed))
+               .set("parameters", Json::object()
+                                      .set("type", "object")
+                                      .set("properties", Json::object()
+                                                             .set(concat(marker, typed), Json::object().set("type", "string"))
+                                                             .set("y", Json::object().set("type", "string").set("description", typed)))));
   Json plain = Json::array();
   for (const char* role : {"user", "assistant", "user"}) plain.push(Json::object().set("role", role).set("content", "x"));
   Json plain_tool = Json::object();
-  plain_tool.set("type", "function").set("function", Json::object().set("name", "n").set("description", "d").set("parameters", Json::object().set("type", "object").set("properties", Json::object().set("z", Json::object().set("type", "string")).set("y", Json::object().set("type", "string").set("description", "d")))));
+  plain_tool.set("type", "function")
+      .set("function",
+           Json::object()
+               .set("name", "n")
+               .set("description", "d")
+               .set("parameters", Json::object()
+                                      .set("type", "object")
+                                      .set("properties", Json::object()
+                                                             .set("z", Json::object().set("type", "string"))
+                                                             .set("y", Json::object().set("type", "string").set("description", "d")))));
   const auto count = [&](const RenderedChat& chat, RenderedSource source) {
     std::size_t found = 0;
     for (const RenderedSegment& segment : chat.segments)
       if (segment.source == source)
         for (const std::string& one : specials)
-          for (std::size_t at = chat.part(segment).find(one); at != std::string_view::npos; at = chat.part(segment).find(one, at + 1)) ++found;
+          for (std::size_t at = chat.part(segment).find(one); at != std::string_view::npos; at = chat.part(segment).find(one, at + 1))
+            ++found;
     return found;
   };
   std::size_t rendered = 0;
@@ -239,10 +261,12 @@ TEST_CASE("what is made of typed text stays typed: trim, case, replace, split, s
 }
 
 TEST_CASE("variables are the template's own text, a clock only is there when given") {
-  CHECK(run("{{ bos_token }}{{ x.y }}", {.variables = Json::object().set("bos_token", "<s>").set("x", Json::object().set("y", 3))}) == "<s>3");
+  CHECK(run("{{ bos_token }}{{ x.y }}", {.variables = Json::object().set("bos_token", "<s>").set("x", Json::object().set("y", 3))}) ==
+        "<s>3");
   CHECK(run("{{ strftime_now is defined }}") == "False");
   CHECK(run("{{ strftime_now('%Y') }}", {.strftime_now = [](std::string_view format) { return concat("at ", format); }}) == "at %Y");
-  CHECK_THROWS_WITH_AS(run("a\n {{ strftime_now('%Y') }}"), doctest::Contains("chat_template:2:17: \"strftime_now\" is undefined"), ConfigError);
+  CHECK_THROWS_WITH_AS(run("a\n {{ strftime_now('%Y') }}"), doctest::Contains("chat_template:2:17: \"strftime_now\" is undefined"),
+                       ConfigError);
   CHECK(run("{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}") == "TrueTrueFalse");
   CHECK(JinjaTemplate("{% generation %}x{% endgeneration %}").marks_generation());
   CHECK(!JinjaTemplate("generation").marks_generation());

@@ -17,11 +17,11 @@ struct Limits {
   std::uint64_t max_text_bytes = 1u << 30;   // one text file
   std::uint64_t max_layers = 10'000;
   std::uint64_t max_vocabulary = 16'777'216;
-  std::uint64_t max_context = 16'777'216;  // tokens
-  std::uint64_t max_template_bytes = 1u << 20;        // a chat template
-  std::uint64_t max_template_steps = 1'000'000;      // of a rendering, and one more a byte of its input
-  std::uint64_t max_template_output = 1u << 20;       // bytes of any text in a rendering, beside the size of its input
-  std::uint64_t max_template_depth = 64;              // of brackets and tags, of values, of macros that call each other
+  std::uint64_t max_context = 16'777'216;        // tokens
+  std::uint64_t max_template_bytes = 1u << 20;   // a chat template
+  std::uint64_t max_template_steps = 1'000'000;  // of a rendering, and one more a byte of its input
+  std::uint64_t max_template_output = 1u << 20;  // bytes of any text in a rendering, beside the size of its input
+  std::uint64_t max_template_depth = 64;         // of brackets and tags, of values, of macros that call each other
   std::uint64_t max_stop_strings = 16;
   std::uint64_t max_stop_string = 1024;  // bytes each
 };

@@ -146,8 +146,8 @@ PLUME_FUNCTION EncodedChat ChatEncoder::encode(std::span<const ChatSegment> segm
     label();
   };
   for (const ChatSegment& segment : segments) {
-    const bool answers = segment.kind == ChatSegmentKind::answer || segment.kind == ChatSegmentKind::end ||
-                         segment.kind == ChatSegmentKind::trained_literal;
+    const bool answers =
+        segment.kind == ChatSegmentKind::answer || segment.kind == ChatSegmentKind::end || segment.kind == ChatSegmentKind::trained_literal;
     if (answers != trained || segment.kind == ChatSegmentKind::end) flush();
     trained = answers;
     switch (segment.kind) {

@@ -61,7 +61,8 @@ inline RenderedChat render_own(const RepositoryTemplate& own, std::span<const Me
 }
 
 // The ranges of bytes of a rendered chat that its answers take.
-inline std::vector<std::pair<std::size_t, std::size_t>> answers_of(const RepositoryTemplate& own, const Chat& chat, const RenderedChat& whole) {
+inline std::vector<std::pair<std::size_t, std::size_t>> answers_of(const RepositoryTemplate& own, const Chat& chat,
+                                                                   const RenderedChat& whole) {
   if (own.program.marks_generation()) return whole.generations;
   std::vector<std::pair<std::size_t, std::size_t>> ranges;
   const std::span<const Message> messages = chat.messages;
@@ -69,7 +70,8 @@ inline std::vector<std::pair<std::size_t, std::size_t>> answers_of(const Reposit
     if (messages[i].role != Role::assistant || i == 0) continue;
     const std::string before = render_own(own, messages.first(i), true).text, after = render_own(own, messages.first(i + 1), false).text;
     // Templates that drop the reasoning of earlier turns and the like: only answers that stand as the model wrote them are trained.
-    std::size_t end = static_cast<std::size_t>(std::mismatch(after.begin(), after.end(), whole.text.begin(), whole.text.end()).first - after.begin());
+    std::size_t end =
+        static_cast<std::size_t>(std::mismatch(after.begin(), after.end(), whole.text.begin(), whole.text.end()).first - after.begin());
     if (!after.starts_with(before) || end <= before.size()) continue;
     const std::size_t written = after.find_last_not_of(" \t\r\n") + 1;  // npos + 1 == 0
     if (end < written) continue;
@@ -87,7 +89,8 @@ inline std::vector<ChatSegment> pieces_of(const RenderedChat& chat, std::span<co
     for (std::size_t at = segment.begin; at < segment.end;) {
       while (next < answers.size() && answers[next].second <= at) ++next;
       const bool trained = next < answers.size() && answers[next].first <= at;
-      const std::size_t stop = next == answers.size() ? segment.end : std::min(segment.end, trained ? answers[next].second : answers[next].first);
+      const std::size_t stop =
+          next == answers.size() ? segment.end : std::min(segment.end, trained ? answers[next].second : answers[next].first);
       pieces.push_back({trained ? (typed ? ChatSegmentKind::answer : ChatSegmentKind::trained_literal)
                                 : (typed ? ChatSegmentKind::text : ChatSegmentKind::literal),
                         chat.text.substr(at, stop - at)});
@@ -112,11 +115,13 @@ PLUME_FUNCTION std::vector<ChatSegment> render(const Chat& chat, const ChatForm&
   if (!form.own) return render(chat, form.fixed);
   const RenderedChat whole = chat_detail::render_own(*form.own, chat.messages, false);
   const auto answers = chat_detail::answers_of(*form.own, chat, whole);
-  const bool answered = std::any_of(chat.messages.begin(), chat.messages.end(), [](const Message& message) { return message.role == Role::assistant; });
+  const bool answered =
+      std::any_of(chat.messages.begin(), chat.messages.end(), [](const Message& message) { return message.role == Role::assistant; });
   if (answered && answers.empty())
-    throw ConfigError({.path = form.own->program.name()},
-                      "the template changes what stands before each answer, so that answers cannot be told apart; --template names one of plume's "
-                      "own forms, or mark the answers with {% generation %}");
+    throw ConfigError(
+        {.path = form.own->program.name()},
+        "the template changes what stands before each answer, so that answers cannot be told apart; --template names one of plume's "
+        "own forms, or mark the answers with {% generation %}");
   return chat_detail::pieces_of(whole, answers);
 }
 

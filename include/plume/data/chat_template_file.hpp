@@ -72,14 +72,15 @@ inline std::string directory_of(const std::string& model) { return is_directory(
 
 }  // namespace chat_detail
 
-PLUME_FUNCTION std::optional<RepositoryTemplate> repository_template(const std::string& model, std::string_view name, const Limits& limits) {
+PLUME_FUNCTION std::optional<RepositoryTemplate> repository_template(const std::string& model, std::string_view name,
+                                                                     const Limits& limits) {
   const std::string directory = chat_detail::directory_of(model);
   Json variables = Json::object();
   std::optional<std::pair<std::string, std::string>> found;  // where, text
   const std::string config_path = concat(directory, "/tokenizer_config.json");
   if (file_exists(config_path)) {
-    const Json config =
-        Json::parse(read_file(config_path, limits.max_tokenizer_bytes, "max_tokenizer_bytes"), {.path = config_path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes});
+    const Json config = Json::parse(read_file(config_path, limits.max_tokenizer_bytes, "max_tokenizer_bytes"),
+                                    {.path = config_path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes});
     for (const std::string_view token : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"})
       if (const Json* value = config.find(token); value && !value->is_null())
         variables.set(token, value->is_object() ? value->text("content") : value->as_text());
@@ -97,7 +98,8 @@ PLUME_FUNCTION std::optional<RepositoryTemplate> repository_template(const std::
       }
     }
   }
-  const std::string own = name == "default" ? concat(directory, "/chat_template.jinja") : concat(directory, "/additional_chat_templates/", name, ".jinja");
+  const std::string own =
+      name == "default" ? concat(directory, "/chat_template.jinja") : concat(directory, "/additional_chat_templates/", name, ".jinja");
   if (file_exists(own)) found = {own, read_file(own, limits.max_template_bytes, "max_template_bytes")};
   if (!found) return std::nullopt;
   return RepositoryTemplate{JinjaTemplate(found->second, {.name = found->first, .limits = limits}), std::move(variables)};

@@ -132,8 +132,9 @@ inline constexpr std::array chat_templates = {
                  .separator = "\n"},
     // lm-sys/FastChat v0.1.10 conversation.py conv_v1, without its worked example.
     ChatTemplate{.name = "vicuna_v0",
-                 .system = "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
-                           "and polite answers to the human's questions.",
+                 .system =
+                     "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+                     "and polite answers to the human's questions.",
                  .around_system = {"", "###"},
                  .around_user = {"Human: ", "###"},
                  .answer_open = "Assistant:",
@@ -149,8 +150,9 @@ inline constexpr std::array chat_templates = {
                  .end_text = "</s>"},
     // FreedomIntelligence/LLMZoo llmzoo/utils.py.
     ChatTemplate{.name = "phoenix",
-                 .system = "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
-                           "and polite answers to the human's questions.",
+                 .system =
+                     "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+                     "and polite answers to the human's questions.",
                  .around_system = {"", "\n\n"},
                  .around_user = {"Human: <s>", "</s>"},
                  .answer_open = "Assistant: <s>",
@@ -198,8 +200,9 @@ inline constexpr std::array chat_templates = {
                  .separator = "\n"},
     // Kent0n-Li/ChatDoctor chat.py.
     ChatTemplate{.name = "chatdoctor",
-                 .system = "If you are a doctor, please answer the medical questions based on the patient's description. \n\nChatDoctor: I am "
-                           "ChatDoctor, what medical questions do you have?",
+                 .system =
+                     "If you are a doctor, please answer the medical questions based on the patient's description. \n\nChatDoctor: I am "
+                     "ChatDoctor, what medical questions do you have?",
                  .around_system = {"", "\n\n"},
                  .around_user = {"Patient: ", "\n\n"},
                  .answer_open = "ChatDoctor: ",

@@ -78,8 +78,8 @@ inline std::size_t strip_end(std::string_view text) {
 inline std::size_t line_end_at(std::string_view text, std::size_t at) {
   const Character c = character_at(text, at);
   if (c.value == '\r') return at + 1 < text.size() && text[at + 1] == '\n' ? 2 : 1;
-  const bool ends = (c.value >= 10 && c.value <= 12) || (c.value >= 0x1c && c.value <= 0x1e) || c.value == 0x85 || c.value == 0x2028 ||
-                    c.value == 0x2029;
+  const bool ends =
+      (c.value >= 10 && c.value <= 12) || (c.value >= 0x1c && c.value <= 0x1e) || c.value == 0x85 || c.value == 0x2028 || c.value == 0x2029;
   return ends ? c.length : 0;
 }
 

@@ -188,7 +188,8 @@ inline Value dictsort(Machine& machine, const Value& value, Arguments& given) {
     const Value& sorted = part == "key" ? key : held;
     keyed.emplace_back(exact && machine.truth(*exact) ? sorted : without_case(machine, sorted), machine.list({key, held}, ListKind::tuple));
   }
-  sort_values(machine, keyed, reversed && machine.truth(*reversed), [&](const Value& a, const Value& b) { return machine.order(a, b) == -1; });
+  sort_values(machine, keyed, reversed && machine.truth(*reversed),
+              [&](const Value& a, const Value& b) { return machine.order(a, b) == -1; });
   std::vector<Value> made;
   for (const auto& entry : keyed) made.push_back(entry.second);
   return machine.list(std::move(made));
@@ -209,7 +210,8 @@ inline Value sort(Machine& machine, const Value& value, Arguments& given) {
     } while (!paths.empty());
     keyed.emplace_back(machine.list(std::move(keys)), one);
   }
-  sort_values(machine, keyed, reversed && machine.truth(*reversed), [&](const Value& a, const Value& b) { return machine.order(a, b) == -1; });
+  sort_values(machine, keyed, reversed && machine.truth(*reversed),
+              [&](const Value& a, const Value& b) { return machine.order(a, b) == -1; });
   std::vector<Value> made;
   for (const auto& entry : keyed) made.push_back(entry.second);
   return machine.list(std::move(made));
@@ -244,7 +246,8 @@ inline Value sum(Machine& machine, const Value& value, Arguments& given) {
   const auto [path, start] = bind(machine, "sum", given, {"attribute", "start"});
   Value total = start ? *start : Value::of(std::int64_t{0});
   if (total.is(Kind::text)) machine.fail("sum: a text cannot be summed; use join");
-  for (const Value& one : machine.elements(value)) total = arithmetic(machine, Operator::add, total, path ? path_of(machine, one, *path) : one);
+  for (const Value& one : machine.elements(value))
+    total = arithmetic(machine, Operator::add, total, path ? path_of(machine, one, *path) : one);
   return total;
 }
 inline Value batch(Machine& machine, const Value& value, Arguments& given) {
@@ -423,17 +426,44 @@ inline Value round(Machine& machine, const Value& value, Arguments& given) {
   return Value::of(whole == 0 ? 0.0 : whole / ten.number());  // never -0.0: Python has an int there
 }
 
-inline constexpr Filter all[] = {
-    {"abs", absolute},       {"batch", batch},          {"capitalize", simple<capitalized>}, {"count", length},
-    {"d", otherwise},        {"default", otherwise},    {"dictsort", dictsort},              {"e", escape},
-    {"escape", escape},      {"first", first},          {"float", real},                     {"indent", indent},
-    {"int", integer},        {"items", items},          {"join", join},                      {"last", last},
-    {"length", length},      {"list", list},            {"lower", simple<lower>},            {"map", map},
-    {"max", extreme<true>},  {"min", extreme<false>},   {"reject", choose<false, false>},    {"rejectattr", choose<false, true>},
-    {"replace", replace},    {"reverse", reverse},      {"round", round},                    {"safe", safe},
-    {"select", choose<true, false>}, {"selectattr", choose<true, true>}, {"sort", sort},     {"string", string},
-    {"sum", sum},            {"title", simple<title>},  {"tojson", to_json},                 {"trim", trim},
-    {"unique", unique},      {"upper", simple<upper>}};
+inline constexpr Filter all[] = {{"abs", absolute},
+                                 {"batch", batch},
+                                 {"capitalize", simple<capitalized>},
+                                 {"count", length},
+                                 {"d", otherwise},
+                                 {"default", otherwise},
+                                 {"dictsort", dictsort},
+                                 {"e", escape},
+                                 {"escape", escape},
+                                 {"first", first},
+                                 {"float", real},
+                                 {"indent", indent},
+                                 {"int", integer},
+                                 {"items", items},
+                                 {"join", join},
+                                 {"last", last},
+                                 {"length", length},
+                                 {"list", list},
+                                 {"lower", simple<lower>},
+                                 {"map", map},
+                                 {"max", extreme<true>},
+                                 {"min", extreme<false>},
+                                 {"reject", choose<false, false>},
+                                 {"rejectattr", choose<false, true>},
+                                 {"replace", replace},
+                                 {"reverse", reverse},
+                                 {"round", round},
+                                 {"safe", safe},
+                                 {"select", choose<true, false>},
+                                 {"selectattr", choose<true, true>},
+                                 {"sort", sort},
+                                 {"string", string},
+                                 {"sum", sum},
+                                 {"title", simple<title>},
+                                 {"tojson", to_json},
+                                 {"trim", trim},
+                                 {"unique", unique},
+                                 {"upper", simple<upper>}};
 
 }  // namespace filter
 

@@ -61,7 +61,8 @@ class Interpreter : public Machine {
     Dict& dict = heap.dicts.emplace_back();
     for (const Json::Member& member : json.members()) {
       const bool literal = member.value.is_text() && trusted(value_depth(), member.key, member.value.as_text());
-      dict.set(Value::of(&heap.texts.emplace_back(member.key, source)), value_of(member.value, literal ? Source::literal : source, trusted));
+      dict.set(Value::of(&heap.texts.emplace_back(member.key, source)),
+               value_of(member.value, literal ? Source::literal : source, trusted));
     }
     return Value::of(&dict);
   }
@@ -143,7 +144,8 @@ class Interpreter : public Machine {
       }
       case NodeKind::macro: {
         Value made = Value::of(Kind::macro);
-        made.macro = &heap.macros.emplace_back(Macro{program().symbols[static_cast<std::size_t>(node.value)], children[0], children[1], scope_});
+        made.macro =
+            &heap.macros.emplace_back(Macro{program().symbols[static_cast<std::size_t>(node.value)], children[0], children[1], scope_});
         scope_->set(static_cast<std::uint32_t>(node.value), made);
         return Flow::on;
       }
@@ -398,7 +400,8 @@ class Interpreter : public Machine {
     const auto positional = static_cast<std::size_t>(node.value);
     for (std::size_t i = 0; i < positional; ++i) given.values.push_back(evaluate(node.children[i]));
     for (std::size_t i = positional; i + 1 < node.children.size(); i += 2)
-      given.named.emplace_back(program().symbols[static_cast<std::size_t>(this->node(node.children[i]).value)], evaluate(node.children[i + 1]));
+      given.named.emplace_back(program().symbols[static_cast<std::size_t>(this->node(node.children[i]).value)],
+                               evaluate(node.children[i + 1]));
     return given;
   }
 
@@ -460,7 +463,8 @@ class Interpreter : public Machine {
       inner->set(caller_, value ? *value : undefined("caller"));
     }
     if (given.values.size() > count) {
-      if ((parameters.value & uses_varargs) == 0) fail("macro ", quoted(macro.name), " takes ", count, " arguments, ", given.values.size(), " are given");
+      if ((parameters.value & uses_varargs) == 0)
+        fail("macro ", quoted(macro.name), " takes ", count, " arguments, ", given.values.size(), " are given");
     }
     if ((parameters.value & uses_varargs) != 0 && !declared(varargs_)) {
       const auto from = static_cast<std::ptrdiff_t>(std::min(count, given.values.size()));

@@ -62,7 +62,8 @@ class Lexer {
       return true;
     }
     std::size_t open = source_.find('{', begin);
-    while (open != source_.npos && (open + 1 == source_.size() || std::string_view("{%#").find(source_[open + 1]) == std::string_view::npos))
+    while (open != source_.npos &&
+           (open + 1 == source_.size() || std::string_view("{%#").find(source_[open + 1]) == std::string_view::npos))
       open = source_.find('{', open + 1);
     if (open == source_.npos) {
       token.text = source_.substr(begin);
@@ -150,8 +151,7 @@ class Lexer {
   bool inside(Token& token) {
     const std::size_t begin = at_;
     token = {TokenKind::sign, static_cast<std::uint32_t>(begin)};
-    if (at_ == source_.size())
-      fail(opened_, mode_ == Mode::block ? "this tag has no end: write %}" : "this tag has no end: write }}");
+    if (at_ == source_.size()) fail(opened_, mode_ == Mode::block ? "this tag has no end: write %}" : "this tag has no end: write }}");
     if (open_.empty() && ends(token)) return true;
     const Character c = character_at(source_, at_);
     if (is_space(c.value)) {
@@ -170,8 +170,8 @@ class Lexer {
       text(token);
       return true;
     }
-    for (const std::string_view sign : {"**", "//", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<",
-                                        "=", ".", ":", "|", ",", ";"})
+    for (const std::string_view sign : {"**", "//", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+                                        "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"})
       if (starts(sign)) {
         balance(sign[0]);
         at_ += sign.size();
@@ -290,7 +290,8 @@ class Lexer {
     } else if (kind == 'x' || kind == 'u' || kind == 'U') {
       code_point(out, at_, at_ + (kind == 'x' ? 2 : kind == 'u' ? 4 : 8), 16, begin);
     } else if (kind == 'N') {
-      throw ConfigError(program_.where(static_cast<std::uint32_t>(at_ - 2)), "characters by name (\\N{...}) are not supported: write \\u and its number");
+      throw ConfigError(program_.where(static_cast<std::uint32_t>(at_ - 2)),
+                        "characters by name (\\N{...}) are not supported: write \\u and its number");
     } else {
       out.push_back('\\');
       --at_;
@@ -313,9 +314,9 @@ class Lexer {
   std::string_view source_;
   std::size_t at_ = 0, opened_ = 0;
   Mode mode_ = Mode::data;
-  bool pending_ = false;      // a tag begins at at_
-  bool line_starts_ = true;   // what stood before at_ ended a line
-  std::string open_ = {};     // the closing brackets that are awaited
+  bool pending_ = false;     // a tag begins at at_
+  bool line_starts_ = true;  // what stood before at_ ended a line
+  std::string open_ = {};    // the closing brackets that are awaited
 };
 
 }  // namespace plume::inline PLUME_ABI::jinja

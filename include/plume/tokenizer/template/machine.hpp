@@ -17,7 +17,10 @@ namespace plume::inline PLUME_ABI::jinja {
 class Machine {
  public:
   Machine(const Program& program, const Limits& limits, std::uint64_t input_bytes)
-      : program_(program), limits_(limits), steps_(limits.max_template_steps + input_bytes), bytes_(limits.max_template_output + input_bytes) {
+      : program_(program),
+        limits_(limits),
+        steps_(limits.max_template_steps + input_bytes),
+        bytes_(limits.max_template_output + input_bytes) {
     for (int c = 0; c < 128; ++c)
       for (const Source source : {Source::literal, Source::user}) ascii_.emplace_back(std::string(1, static_cast<char>(c)), source);
   }
@@ -92,8 +95,8 @@ class Machine {
   }
 
   static std::string_view type_name(const Value& value) {
-    static constexpr std::string_view names[] = {"undefined", "None",      "bool",     "int",      "float",       "str",    "list",  "dict",
-                                                 "namespace", "macro",     "method",   "function", "loop",        "joiner", "cycler"};
+    static constexpr std::string_view names[] = {"undefined", "None",  "bool",   "int",      "float", "str",    "list",  "dict",
+                                                 "namespace", "macro", "method", "function", "loop",  "joiner", "cycler"};
     static constexpr std::string_view lists[] = {"list", "tuple", "range", "iterator", "dict_keys", "dict_values", "dict_items"};
     return value.is(Kind::list) ? lists[static_cast<std::size_t>(value.list->kind)] : names[static_cast<std::size_t>(value.kind)];
   }

@@ -154,7 +154,10 @@ inline bool compares(Machine& machine, Operator sign, const Value& a, const Valu
   }
   const int order = machine.order(a, b);
   if (order == 2) return false;
-  return sign == Operator::less ? order < 0 : sign == Operator::less_equal ? order <= 0 : sign == Operator::greater ? order > 0 : order >= 0;
+  return sign == Operator::less         ? order < 0
+         : sign == Operator::less_equal ? order <= 0
+         : sign == Operator::greater    ? order > 0
+                                        : order >= 0;
 }
 
 // Where element `index` (from the end when negative) stands, or none.
@@ -169,8 +172,8 @@ inline std::optional<std::size_t> place_of(std::int64_t index, std::size_t size)
 inline std::size_t byte_of(std::string_view text, std::size_t index, std::size_t characters) {
   if (characters == text.size()) return index;
   std::size_t at = 0;
-  for (; index > 0 && at < text.size(); --index)
-    do ++at;
+  for (; index > 0 && at < text.size(); --index) do
+      ++at;
     while (at < text.size() && continues_character(text[at]));
   return at;
 }

@@ -62,7 +62,23 @@ enum class NodeKind : std::uint8_t {
   test,       // step is name; value: index into the table of tests; children: arguments or none
 };
 
-enum class Operator : std::uint32_t { equal, unequal, less, less_equal, greater, greater_equal, in, not_in, add, subtract, multiply, divide, floor, modulo, power };
+enum class Operator : std::uint32_t {
+  equal,
+  unequal,
+  less,
+  less_equal,
+  greater,
+  greater_equal,
+  in,
+  not_in,
+  add,
+  subtract,
+  multiply,
+  divide,
+  floor,
+  modulo,
+  power
+};
 
 enum Implicit : std::int64_t { uses_caller = 1, uses_varargs = 2, uses_kwargs = 4 };
 

@@ -49,19 +49,22 @@ inline bool sequence(Machine& machine, const Value& value, Arguments& given) {
   });
 }
 inline bool iterable(Machine& machine, const Value& value, Arguments& given) {
-  return plainly(machine, given,
-                 [&] { return value.is(Kind::text) || value.is(Kind::dict) || value.is_undefined() || value.is(Kind::list) || value.is(Kind::loop); });
+  return plainly(machine, given, [&] {
+    return value.is(Kind::text) || value.is(Kind::dict) || value.is_undefined() || value.is(Kind::list) || value.is(Kind::loop);
+  });
 }
 inline bool callable(Machine& machine, const Value& value, Arguments& given) {
   return plainly(machine, given, [&] {
-    return value.is_undefined() || value.is(Kind::macro) || value.is(Kind::method) || value.is(Kind::function) || value.is(Kind::joiner) || value.is(Kind::loop);
+    return value.is_undefined() || value.is(Kind::macro) || value.is(Kind::method) || value.is(Kind::function) || value.is(Kind::joiner) ||
+           value.is(Kind::loop);
   });
 }
 inline bool escaped(Machine& machine, const Value& value, Arguments& given) {
   return plainly(machine, given, [&] { return value.is(Kind::text) && value.text->markup; });
 }
 inline double rest(Machine& machine, const Value& value, const Value& by) {
-  if (!by.is_number() || (!value.is_number() && !value.is_undefined())) machine.fail("this test needs numbers, not a ", Machine::type_name(value));
+  if (!by.is_number() || (!value.is_number() && !value.is_undefined()))
+    machine.fail("this test needs numbers, not a ", Machine::type_name(value));
   return arithmetic(machine, Operator::modulo, value, by).number();
 }
 inline bool odd(Machine& machine, const Value& value, Arguments& given) {
@@ -70,9 +73,7 @@ inline bool odd(Machine& machine, const Value& value, Arguments& given) {
 inline bool even(Machine& machine, const Value& value, Arguments& given) {
   return plainly(machine, given, [&] { return rest(machine, value, Value::of(std::int64_t{2})) == 0; });
 }
-inline bool divisible(Machine& machine, const Value& value, Arguments& given) {
-  return rest(machine, value, other(machine, given)) == 0;
-}
+inline bool divisible(Machine& machine, const Value& value, Arguments& given) { return rest(machine, value, other(machine, given)) == 0; }
 inline bool same(Machine& machine, const Value& value, Arguments& given) {
   const Value& against = other(machine, given);
   if (value.kind != against.kind) return false;

@@ -340,14 +340,27 @@ inline Value index_of(Machine& machine, const Value& self, Arguments& given) {
   machine.fail("index: the list does not hold it");
 }
 
-inline constexpr Method of_text[] = {
-    {"strip", strip<Side::both>},         {"lstrip", strip<Side::left>},         {"rstrip", strip<Side::right>},
-    {"upper", simple<upper>},             {"lower", simple<lower>},              {"title", simple<titled>},
-    {"capitalize", simple<capitalized>},  {"startswith", affix<Side::left>},     {"endswith", affix<Side::right>},
-    {"split", split<Side::left>},         {"rsplit", split<Side::right>},        {"splitlines", splitlines},
-    {"replace", replace},                 {"find", find<Side::left, false>},     {"rfind", find<Side::right, false>},
-    {"index", find<Side::left, true>},    {"rindex", find<Side::right, true>},   {"count", count},
-    {"join", join},                       {"removeprefix", remove_affix<Side::left>}, {"removesuffix", remove_affix<Side::right>}};
+inline constexpr Method of_text[] = {{"strip", strip<Side::both>},
+                                     {"lstrip", strip<Side::left>},
+                                     {"rstrip", strip<Side::right>},
+                                     {"upper", simple<upper>},
+                                     {"lower", simple<lower>},
+                                     {"title", simple<titled>},
+                                     {"capitalize", simple<capitalized>},
+                                     {"startswith", affix<Side::left>},
+                                     {"endswith", affix<Side::right>},
+                                     {"split", split<Side::left>},
+                                     {"rsplit", split<Side::right>},
+                                     {"splitlines", splitlines},
+                                     {"replace", replace},
+                                     {"find", find<Side::left, false>},
+                                     {"rfind", find<Side::right, false>},
+                                     {"index", find<Side::left, true>},
+                                     {"rindex", find<Side::right, true>},
+                                     {"count", count},
+                                     {"join", join},
+                                     {"removeprefix", remove_affix<Side::left>},
+                                     {"removesuffix", remove_affix<Side::right>}};
 inline constexpr Method of_dict[] = {{"get", get},
                                      {"items", view<ListKind::items>},
                                      {"keys", view<ListKind::keys>},
@@ -357,11 +370,12 @@ inline constexpr Method of_list[] = {{"count", count_items}, {"index", index_of}
 
 // What Python has and templates could ask for, but plume does not do.
 inline constexpr std::string_view unknown_of_text[] = {
-    "casefold", "center", "encode", "expandtabs", "format", "format_map", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit",
-    "isidentifier", "islower", "isnumeric", "isprintable", "isspace", "istitle", "isupper", "ljust", "maketrans", "partition", "rjust",
-    "rpartition", "swapcase", "translate", "zfill"};
-inline constexpr std::string_view unknown_of_number[] = {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator", "from_bytes",
-                                                         "fromhex", "hex", "imag", "is_integer", "numerator", "real", "to_bytes"};
+    "casefold",  "center",    "encode",       "expandtabs", "format",     "format_map",  "isalnum",   "isalpha", "isascii",
+    "isdecimal", "isdigit",   "isidentifier", "islower",    "isnumeric",  "isprintable", "isspace",   "istitle", "isupper",
+    "ljust",     "maketrans", "partition",    "rjust",      "rpartition", "swapcase",    "translate", "zfill"};
+inline constexpr std::string_view unknown_of_number[] = {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator",
+                                                         "from_bytes",       "fromhex",   "hex",        "imag",      "is_integer",
+                                                         "numerator",        "real",      "to_bytes"};
 
 }  // namespace method
 
@@ -397,7 +411,8 @@ inline std::optional<Value> method_of(Machine& machine, const Value& value, std:
       return std::nullopt;
     case Kind::list:
       if (value.list->kind > ListKind::tuple || (name == "copy" && value.list->kind == ListKind::tuple)) {
-        if (value.list->kind == ListKind::range && (name == "start" || name == "stop" || name == "step" || name == "index" || name == "count"))
+        if (value.list->kind == ListKind::range &&
+            (name == "start" || name == "stop" || name == "step" || name == "index" || name == "count"))
           machine.fail("attribute ", quoted(name), " of a range is not supported");
         return std::nullopt;
       }

@@ -14,7 +14,23 @@
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI::jinja {
 
-enum class Kind : std::uint8_t { undefined, none, boolean, integer, real, text, list, dict, names, macro, method, function, loop, joiner, cycler };
+enum class Kind : std::uint8_t {
+  undefined,
+  none,
+  boolean,
+  integer,
+  real,
+  text,
+  list,
+  dict,
+  names,
+  macro,
+  method,
+  function,
+  loop,
+  joiner,
+  cycler
+};
 
 // iterator: what map, select, items and the like give: read once, without a length. The last three are views of a dict.
 enum class ListKind : std::uint8_t { list, tuple, range, iterator, keys, values, items };
@@ -96,7 +112,7 @@ struct Value {
 struct List {
   ListKind kind = ListKind::list;
   std::vector<Value> items = {};
-  std::size_t read = 0;  // of an iterator
+  std::size_t read = 0;                        // of an iterator
   std::int64_t start = 0, stop = 0, step = 1;  // of a range
 };
 

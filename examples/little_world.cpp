@@ -274,14 +274,11 @@ std::string asked(const std::string& question, plume::Random& random) {
   return random.below(3) == 0 ? text + " " + pick(random, endings) : text;
 }
 
-// Questions without answers, so that their words are known before dialogues bring them.
+// One question in several wordings, without an answer: a model learns to hear the same in all of them before dialogues bring answers.
 std::string questions_of_visitors(const World& world, plume::Random& random) {
-  const std::size_t person = random.below(world.people());
+  const std::size_t person = random.below(world.people()), relation = random.below(relations.size());
   std::string text = "Visitors ask:";
-  for (int i = 0; i < 4; ++i) {
-    const std::size_t relation = random.below(relations.size());
-    text += " " + asked(world.tell(pick(random, world.questions(relation)), relation, person), random);
-  }
+  for (int i = 0; i < 4; ++i) text += " " + asked(world.tell(pick(random, world.questions(relation)), relation, person), random);
   return text;
 }
 

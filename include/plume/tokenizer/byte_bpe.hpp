@@ -28,6 +28,7 @@ class ByteBpeModel final : public TokenizerModel {
       : TokenizerModel(std::move(entries)), pairs_(vocabulary.bytes, std::move(merges), WholePieces::if_merges_make_them) {}
   std::string_view kind() const override { return "byte-level BPE"; }
   const std::vector<Merge>& merges() const { return pairs_.merges(); }
+  const BytePairs& byte_pairs() const { return pairs_; }
 
   void encode(std::string_view text, TextPart, std::vector<TokenId>& ids) const override {
     BytePairs::Scratch scratch;

@@ -21,6 +21,8 @@ struct Merge {
   TokenId left, right, result;
 };
 
+enum class MergeOrder : std::uint8_t { as_listed, by_result };  // by_result: the lowest resulting id first, as in tiktoken
+
 // From a pair of tokens to the rank of its merge and its result: a hash table with linear probing, at most half full.
 class MergeRanks {
  public:
@@ -30,8 +32,10 @@ class MergeRanks {
   };
   static constexpr std::uint32_t none = 0xffffffff;
 
-  explicit MergeRanks(const std::vector<Merge>& merges) : slots_(std::bit_ceil(std::max<std::size_t>(2 * merges.size(), 2))) {
-    for (std::uint32_t rank = 0; rank < merges.size(); ++rank) insert(merges[rank], rank);
+  explicit MergeRanks(const std::vector<Merge>& merges, MergeOrder order = MergeOrder::as_listed)
+      : slots_(std::bit_ceil(std::max<std::size_t>(2 * merges.size(), 2))) {
+    for (std::uint32_t rank = 0; rank < merges.size(); ++rank)
+      insert(merges[rank], order == MergeOrder::by_result ? static_cast<std::uint32_t>(merges[rank].result) : rank);
   }
   Found find(TokenId left, TokenId right) const {
     const std::uint64_t key = pair_key(left, right);
@@ -69,7 +73,7 @@ class BytePairs {
   struct Scratch {
     std::vector<Symbol> symbols;
     std::vector<MergeCandidate<std::uint32_t>> heap;
-    PieceTable known;
+    PieceTable known = PieceTable(0);
     struct Run {
       std::uint32_t begin, end;       // in `ids`
       std::uint32_t text, text_size;  // in `texts`, for long pieces
@@ -81,9 +85,11 @@ class BytePairs {
 
   // bytes[i] is what token i stands for; empty for tokens that no text becomes. Every single byte has a token, or the ids of the others
   // are -1 and such a byte yields no id.
-  PLUME_FUNCTION BytePairs(const std::vector<std::string>& bytes, std::vector<Merge> merges, WholePieces whole);
+  PLUME_FUNCTION BytePairs(const std::vector<std::string>& bytes, std::vector<Merge> merges, WholePieces whole,
+                           MergeOrder order = MergeOrder::as_listed);
 
   const std::vector<Merge>& merges() const { return merges_; }
+  const std::vector<std::string>& bytes() const { return *bytes_; }
 
   // Appends the ids of one piece. `readable`: bytes from its start that may be read.
   void encode(std::string_view piece, std::size_t readable, std::vector<TokenId>& ids, Scratch& scratch) const {
@@ -112,8 +118,8 @@ class BytePairs {
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION BytePairs::BytePairs(const std::vector<std::string>& bytes, std::vector<Merge> merges, WholePieces whole)
-    : merges_(std::move(merges)), ranks_(merges_), bytes_(&bytes), whole_(bytes.size()) {
+PLUME_FUNCTION BytePairs::BytePairs(const std::vector<std::string>& bytes, std::vector<Merge> merges, WholePieces whole, MergeOrder order)
+    : merges_(std::move(merges)), ranks_(merges_, order), bytes_(&bytes), whole_(bytes.size()) {
   id_of_byte_.fill(-1);
   for (std::size_t id = bytes.size(); id-- > 0;)
     if (bytes[id].size() == 1) id_of_byte_[static_cast<unsigned char>(bytes[id][0])] = static_cast<TokenId>(id);

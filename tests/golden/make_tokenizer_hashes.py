@@ -6,13 +6,15 @@
 
 The vocabularies are trained on Natsume Soseki's Botchan in English (public domain; sentencepiece/botchan.txt in the test data). The strings come
 from a generator that tests/tokenizer/tokenizer_json_test.cpp holds as well: splitmix64 picks vocabulary entries, words, white space, special tokens,
-emoji, digits and code points; every code point below U+30000 occurs. hashes.json has, per tokenizer and way of encoding, one FNV-1a 64 for each
+emoji, digits and code points; every code point below U+30000 occurs. hashes.json has, per tokenizer and way of encoding, one CRC-32 for each
 1,000 strings: of the ids (little-endian int32, -1 behind each string), or of the decoded text (a zero byte behind each).
 """
 import base64
+import gzip
 import json
 import os
 import sys
+import zlib
 
 import tiktoken
 import tokenizers
@@ -77,18 +79,12 @@ def strings(vocabulary, specials):
         yield "".join(parts)
 
 
-def fnv(data, value=0xCBF29CE484222325):
-    for byte in data:
-        value = ((value ^ byte) * 0x100000001B3) & MASK
-    return value
-
-
 def grouped(items):
     out, group = [], []
     for item in items:
         group.append(item)
         if len(group) == GROUP:
-            out.append(f"{fnv(b''.join(group)):016x}")
+            out.append(f"{zlib.crc32(b''.join(group)):08x}")
             group = []
     return out
 
@@ -97,7 +93,23 @@ def id_bytes(ids):
     return b"".join(i.to_bytes(4, "little") for i in ids) + b"\xff\xff\xff\xff"
 
 
-def hashes_of(tokenizer):
+def without_specials(file):
+    """The file with the special tokens out of the model's reach: plain text never becomes one in plume, while a model of tokenizers would still
+    find them in its vocabulary."""
+    file = json.loads(json.dumps(file))
+    model = file["model"]
+    names = {token["content"] for token in file["added_tokens"] if token["special"]} - {model.get("unk_token")}
+    hidden = {name: "\ue000\ue001\ue002" + name for name in names}
+    file["added_tokens"].sort(key=lambda token: token["content"] in names)  # so that the others keep their ids
+    if model["type"] == "Unigram":
+        model["vocab"] = [[hidden.get(piece, piece), score] for piece, score in model["vocab"]]
+    else:
+        model["vocab"] = {hidden.get(piece, piece): i for piece, i in model["vocab"].items()}
+    return file
+
+
+def hashes_of(file):
+    tokenizer, plain = Tokenizer.from_str(json.dumps(file)), Tokenizer.from_str(json.dumps(without_specials(file)))
     vocabulary = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
     added = [token.content for _, token in sorted(tokenizer.get_added_tokens_decoder().items())]
     texts = list(strings(vocabulary, added))
@@ -105,8 +117,8 @@ def hashes_of(tokenizer):
     tokenizer.encode_special_tokens = False
     recognised = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
     result["recognise"] = grouped(map(id_bytes, recognised))
-    tokenizer.encode_special_tokens = True
-    result["plain"] = grouped(id_bytes(tokenizer.encode(text, add_special_tokens=True).ids) for text in texts)
+    plain.encode_special_tokens = True
+    result["plain"] = grouped(id_bytes(plain.encode(text, add_special_tokens=True).ids) for text in texts)
     result["decode"] = grouped(tokenizer.decode(ids, skip_special_tokens=True).encode() + b"\0" for ids in recognised)
     result["decode_special"] = grouped(tokenizer.decode(ids, skip_special_tokens=False).encode() + b"\0" for ids in recognised)
     return result
@@ -153,6 +165,8 @@ def part(component):
 def build(corpus, folder):
     """The base files, and the variations: name -> (base, members of the file to replace)."""
     def save(name, tokenizer):
+        if os.path.exists(f"{folder}/{name}.json"):  # training is not reproducible; delete the folder to train anew
+            return
         with open(f"{folder}/{name}.json", "w") as out:
             out.write(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")) + "\n")
 
@@ -251,6 +265,36 @@ def build(corpus, folder):
     return variations
 
 
+def gpt1(data):
+    """As transformers' OpenAIGPTConverter."""
+    vocabulary = json.load(open(f"{data}/tokenizers/gpt1/encoder_bpe_40000.json"))
+    merges = [tuple(line.split()) for line in open(f"{data}/tokenizers/gpt1/vocab_40000.bpe", encoding="utf-8").read().split("\n")[1:-1]]
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", end_of_word_suffix="</w>", fuse_unk=False))
+    tokenizer.add_special_tokens(["<unk>"])
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+    return json.loads(tokenizer.to_str())
+
+
+def clip(data):
+    """As openai/CLIP simple_tokenizer.py makes the vocabulary, and transformers' CLIPConverter the rest."""
+    lines = gzip.open(f"{data}/tokenizers/clip/bpe_simple_vocab_16e6.txt.gz").read().decode().split("\n")
+    merges = [tuple(line.split()) for line in lines[1:49152 - 256 - 2 + 1]]
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    characters = [chr(b) for b in printable] + [chr(256 + n) for n in range(256 - len(printable))]
+    spelled_all = characters + [c + "</w>" for c in characters] + ["".join(m) for m in merges] + ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {piece: i for i, piece in enumerate(spelled_all)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False, unk_token="<|endoftext|>"))
+    tokenizer.add_special_tokens(["<|startoftext|>", "<|endoftext|>"])
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+    pattern = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split(pattern, "removed", True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace("</w>", " "), decoders.Strip(" ", 0, 1)])
+    tokenizer.post_processor = processors.RobertaProcessing(("<|endoftext|>", 49407), ("<|startoftext|>", 49406), trim_offsets=False, add_prefix_space=False)
+    return json.loads(tokenizer.to_str())
+
+
 def main():
     data, folder, only = sys.argv[1], sys.argv[2], sys.argv[3:]
     variations = build(f"{data}/tokenizers/sentencepiece/botchan.txt", folder)
@@ -265,22 +309,31 @@ def main():
             return False
         print(name, flush=True)
         return True
+
+    def save():
+        with open(path, "w") as out:
+            rows = [f" {json.dumps(name)}: {{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in ways.items()) + "}" for name, ways in hashes.items()]
+            out.write("{\n" + ",\n".join(rows) + "\n}\n")
     for name, (base, members) in variations.items():
         if wanted(name):
             file = json.load(open(f"{folder}/{base}.json"))
             file.update(members)
-            hashes[name] = hashes_of(Tokenizer.from_str(json.dumps(file)))
+            hashes[name] = hashes_of(file)
+            save()
     for name in ["gpt2/tokenizer.json", "hf-json/whisper.tokenizer.json"]:
         if wanted(name):
-            hashes[name] = hashes_of(Tokenizer.from_file(f"{data}/tokenizers/{name}"))
+            hashes[name] = hashes_of(json.load(open(f"{data}/tokenizers/{name}")))
+            save()
+    for name, make in [("gpt1", gpt1), ("clip", clip)]:
+        if wanted(name):
+            hashes[name] = hashes_of(make(data))
+            save()
     for name, pattern in [("gpt2", GPT2), ("multilingual", CL100K), ("multilingual", O200K)]:
         key = f"tiktoken/{name}.tiktoken" + {GPT2: "", CL100K: "/cl100k", O200K: "/o200k"}[pattern]
         if wanted(key):
             count = sum(1 for line in open(f"{data}/tokenizers/tiktoken/{name}.tiktoken") if line.strip())
             hashes[key] = tiktoken_hashes(f"{data}/tokenizers/tiktoken/{name}.tiktoken", pattern, {"<|endoftext|>": count})
-    with open(path, "w") as out:
-        rows = [f" {json.dumps(name)}: {{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in ways.items()) + "}" for name, ways in hashes.items()]
-        out.write("{\n" + ",\n".join(rows) + "\n}\n")
+            save()
 
 
 main()

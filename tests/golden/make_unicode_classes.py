@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes include/plume/tokenizer/unicode_table.hpp and unicode_mapping.hpp.
+"""Writes include/plume/tokenizer/unicode_table.hpp, unicode_mapping.hpp and unicode_scripts.hpp.
 
     python3 -m venv venv && venv/bin/pip install tokenizers==0.23.3 unicodedata2==16.0.0
     venv/bin/python tests/golden/make_unicode_classes.py include/plume/tokenizer
@@ -67,13 +67,12 @@ def print_table(out, name, values, about):
     out.append("};")
     out.append(f"inline constexpr char {name}[{len(blocks) * BLOCK} + 1] =")
     for block in blocks:
-        for i in range(0, BLOCK, 128):
-            out.append(f'  "{block[i:i + 128]}"')
+        out.append(f'  "{block}"')
     out[-1] += ";"
 
 
 def bytes_literal(data):
-    return ['  "' + "".join(f"\\x{b:02x}" for b in data[i:i + 160]) + '"' for i in range(0, len(data), 160)] or ['  ""']
+    return ['  "' + "".join(f"\\x{b:02x}" for b in data[i:i + 320]) + '"' for i in range(0, len(data), 320)] or ['  ""']
 
 
 def print_strings(out, name, mapping):
@@ -178,6 +177,28 @@ def main(folder):
     print_strings(out, "lower", {c: low for c in ALL if (low := lower.normalize_str(chr(c))) != chr(c)})
     out += footer("unicode_mapping")
     open(f"{folder}/unicode_mapping.hpp", "w").write("\n".join(out))
+
+    out = header("Scripts as the pre-tokeniser UnicodeScripts of Hugging Face tokenizers 0.23.3 tells them apart.", "unicode_scripts")
+    step = pre_tokenizers.UnicodeScripts()
+
+    def joins(a, b):
+        return len(step.pre_tokenize_str(a + b)) == 1
+    known = [c for c in ALL if not (joins("a", chr(c)) and joins("\u05d0", chr(c)))]  # the others go with any script
+    representatives, rows, at = [], [], 0
+    for piece, _ in step.pre_tokenize_str("".join(map(chr, known))):
+        script = next((i for i, r in enumerate(representatives) if joins(r, piece[0])), len(representatives))
+        if script == len(representatives):
+            representatives.append(piece[0])
+        for c in map(ord, piece):
+            if rows and rows[-1][1] == c - 1 and rows[-1][2] == script:
+                rows[-1][1] = c
+            else:
+                rows.append([c, c, script])
+    out.append(f"inline constexpr char32_t ranges[{len(rows)}][3] = {{  // first, last, a number that stands for the script")
+    out.extend("  " + "".join(f"{{{a:#x},{b:#x},{k}}}," for a, b, k in rows[i:i + 24]) for i in range(0, len(rows), 24))
+    out.append("};")
+    out += footer("unicode_scripts")
+    open(f"{folder}/unicode_scripts.hpp", "w").write("\n".join(out))
 
 
 main(sys.argv[1])

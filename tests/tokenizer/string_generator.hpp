@@ -119,23 +119,26 @@ class StringGenerator {
   std::vector<std::string> vocabulary_, specials_;
 };
 
-class Fnv {
+class Crc32 {  // as zlib's
  public:
   void add(std::string_view bytes) {
-    for (const char c : bytes) value_ = (value_ ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+    for (const char c : bytes) add_byte(static_cast<unsigned char>(c));
   }
   void add(plume::TokenId id) {
-    const auto bits = static_cast<std::uint32_t>(id);
-    for (int shift = 0; shift < 32; shift += 8) value_ = (value_ ^ (bits >> shift & 0xff)) * 0x100000001b3u;
+    for (int shift = 0; shift < 32; shift += 8) add_byte(static_cast<std::uint32_t>(id) >> shift & 0xff);
   }
   std::string text() const {
     std::string out;
-    for (int shift = 60; shift >= 0; shift -= 4) out.push_back("0123456789abcdef"[value_ >> shift & 15]);
+    for (int shift = 28; shift >= 0; shift -= 4) out.push_back("0123456789abcdef"[~value_ >> shift & 15]);
     return out;
   }
 
  private:
-  std::uint64_t value_ = 0xcbf29ce484222325u;
+  void add_byte(std::uint32_t byte) {
+    value_ ^= byte;
+    for (int i = 0; i < 8; ++i) value_ = value_ >> 1 ^ ((value_ & 1) != 0 ? 0xedb88320u : 0u);
+  }
+  std::uint32_t value_ = 0xffffffff;
 };
 
 }  // namespace plume_test

@@ -1,14 +1,12 @@
 #pragma once
 // Added tokens of tokenizer.json [huggingface/tokenizers tokenizers/src/tokenizer/added_vocabulary.rs]: spellings that are cut out of a
 // text before anything else, leftmost and longest first.
-#include <array>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "plume/base/config.hpp"
+#include "plume/tokenizer/text_matcher.hpp"
 #include "plume/tokenizer/unicode_normal_forms.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -17,52 +15,6 @@ struct AddedToken {
   std::string content;
   TokenId id = 0;
   bool single_word = false, left_strip = false, right_strip = false, normalized = true, special = false;
-};
-
-// Several texts searched for at once, by a trie.
-class TextMatcher {
- public:
-  void add(std::string_view text, std::uint32_t value) {
-    if (text.empty()) return;
-    std::uint32_t node = 0;
-    for (const char c : text) {
-      const auto [child, fresh] = children_.emplace(key(node, c), static_cast<std::uint32_t>(values_.size()));
-      if (fresh) values_.push_back(none);
-      node = child->second;
-    }
-    if (values_[node] == none) values_[node] = value;
-    begins_[static_cast<unsigned char>(text[0])] = true;
-  }
-  bool empty() const { return values_.size() == 1; }
-
-  struct Match {
-    std::size_t begin, end;
-    std::uint32_t value;
-  };
-  std::optional<Match> find(std::string_view text, std::size_t from) const {
-    if (empty()) return std::nullopt;
-    for (std::size_t at = from; at < text.size(); ++at) {
-      if (!begins_[static_cast<unsigned char>(text[at])]) continue;
-      std::optional<Match> best;
-      std::uint32_t node = 0;
-      for (std::size_t end = at; end < text.size();) {
-        const auto child = children_.find(key(node, text[end]));
-        if (child == children_.end()) break;
-        node = child->second;
-        ++end;
-        if (values_[node] != none) best = Match{at, end, values_[node]};
-      }
-      if (best) return best;
-    }
-    return std::nullopt;
-  }
-
- private:
-  static constexpr std::uint32_t none = 0xffffffff;
-  static std::uint64_t key(std::uint32_t node, char c) { return std::uint64_t{node} << 8 | static_cast<unsigned char>(c); }
-  std::unordered_map<std::uint64_t, std::uint32_t> children_;
-  std::vector<std::uint32_t> values_ = {none};
-  std::array<bool, 256> begins_{};
 };
 
 // A stretch of a text: an added token, or what lies between them.

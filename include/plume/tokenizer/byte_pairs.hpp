@@ -90,6 +90,9 @@ class BytePairs {
 
   const std::vector<Merge>& merges() const { return merges_; }
   const std::vector<std::string>& bytes() const { return *bytes_; }
+  MergeOrder order() const { return order_; }
+  // For each token that merging makes, in the order of ids, the last merge that makes it: what a list of merges needs in place of ranks.
+  PLUME_FUNCTION std::vector<Merge> making_merges() const;
 
   // Appends the ids of one piece. `readable`: bytes from its start that may be read.
   void encode(std::string_view piece, std::size_t readable, std::vector<TokenId>& ids, Scratch& scratch) const {
@@ -107,6 +110,7 @@ class BytePairs {
   PLUME_FUNCTION void merge(std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const;
 
   std::vector<Merge> merges_;
+  MergeOrder order_;
   MergeRanks ranks_;
   std::array<TokenId, 256> id_of_byte_{};
   const std::vector<std::string>* bytes_;
@@ -119,7 +123,7 @@ class BytePairs {
 namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION BytePairs::BytePairs(const std::vector<std::string>& bytes, std::vector<Merge> merges, WholePieces whole, MergeOrder order)
-    : merges_(std::move(merges)), ranks_(merges_, order), bytes_(&bytes), whole_(bytes.size()) {
+    : merges_(std::move(merges)), order_(order), ranks_(merges_, order), bytes_(&bytes), whole_(bytes.size()) {
   id_of_byte_.fill(-1);
   for (std::size_t id = bytes.size(); id-- > 0;)
     if (bytes[id].size() == 1) id_of_byte_[static_cast<unsigned char>(bytes[id][0])] = static_cast<TokenId>(id);
@@ -136,6 +140,28 @@ PLUME_FUNCTION BytePairs::BytePairs(const std::vector<std::string>& bytes, std::
     if (whole_.find(key, bytes[id], [&](std::uint32_t value) -> const std::string& { return bytes[value]; }) == PieceTable::absent)
       whole_.insert(key, static_cast<std::uint32_t>(id));
   }
+}
+
+PLUME_FUNCTION std::vector<Merge> BytePairs::making_merges() const {
+  std::vector<Merge> out;
+  std::vector<TokenId> parts;
+  for (std::size_t id = 0; id < bytes_->size(); ++id) {
+    const std::string& token = (*bytes_)[id];
+    if (token.size() < 2) continue;
+    parts.clear();
+    for (const char byte : token) parts.push_back(id_of_byte_[static_cast<unsigned char>(byte)]);
+    while (parts.size() > 2) {  // all merges of lower rank; tokens are short
+      std::size_t best = 0;
+      MergeRanks::Found lowest{MergeRanks::none, 0};
+      for (std::size_t i = 0; i + 1 < parts.size(); ++i)
+        if (const MergeRanks::Found found = ranks_.find(parts[i], parts[i + 1]); found.rank < lowest.rank) lowest = found, best = i;
+      if (lowest.rank == MergeRanks::none) break;
+      parts[best] = lowest.result;
+      parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    }
+    if (parts.size() == 2) out.push_back({parts[0], parts[1], static_cast<TokenId>(id)});
+  }
+  return out;
 }
 
 PLUME_FUNCTION void BytePairs::encode_merged(const PieceKey& key, std::string_view piece, std::vector<TokenId>& ids,

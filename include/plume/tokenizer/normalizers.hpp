@@ -7,6 +7,7 @@
 
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/aligned_text.hpp"
+#include "plume/tokenizer/precompiled_map.hpp"
 #include "plume/tokenizer/text_pattern.hpp"
 #include "plume/tokenizer/unicode_normal_forms.hpp"
 
@@ -26,14 +27,18 @@ struct ByteLevel {};
 struct Prepend {
   std::string text;
 };
+struct Precompiled {
+  PrecompiledMap map;
+};
 struct Replace {
   TextPattern pattern;
   std::string content;
 };
 }  // namespace normalizers
 
-using Normalizer = std::variant<NormalForm, normalizers::Bert, normalizers::Strip, normalizers::StripAccents, normalizers::Lowercase,
-                                normalizers::Nmt, normalizers::ByteLevel, normalizers::Prepend, normalizers::Replace>;
+using Normalizer =
+    std::variant<NormalForm, normalizers::Bert, normalizers::Strip, normalizers::StripAccents, normalizers::Lowercase, normalizers::Nmt,
+                 normalizers::ByteLevel, normalizers::Prepend, normalizers::Precompiled, normalizers::Replace>;
 
 PLUME_FUNCTION void normalize(const Normalizer& normalizer, AlignedText& text);
 
@@ -63,6 +68,7 @@ class ApplyNormalizer {
   explicit ApplyNormalizer(AlignedText& text) : text_(text) {}
 
   void operator()(NormalForm form) { text_ = normal_form(text_, form); }
+  void operator()(const normalizers::Precompiled& step) { text_ = step.map.apply(text_); }
   void operator()(const normalizers::Lowercase&) { text_ = lower_case(text_); }
   void operator()(const normalizers::ByteLevel&) { text_ = spell_bytes(text_); }
   void operator()(const normalizers::StripAccents&) { drop(CharacterSet::accent); }

@@ -45,6 +45,8 @@ class PipelineModel final : public TokenizerModel {
   PLUME_FUNCTION PipelineModel(Vocabulary entries, Pipeline pipeline);
   std::string_view kind() const override { return pipeline_.kind; }
   const Pipeline& pipeline() const { return pipeline_; }
+  // Whether plain text may be encoded in parts that begin with a space between two ASCII letters.
+  bool cuts_at_spaces() const { return style_.has_value() && pipeline_.normalizers.empty() && !raw_text_ && !normalized_text_; }
   const BytePairs* byte_pairs() const { return pairs_ ? &*pairs_ : nullptr; }  // of a byte-level model
 
   void encode(std::string_view text, TextPart part, std::vector<TokenId>& ids) const override {
@@ -72,6 +74,7 @@ class PipelineModel final : public TokenizerModel {
   Pipeline pipeline_;
   TextMatcher raw_, normalized_;                     // of added tokens; values are indices of pipeline_.added
   bool raw_text_ = false, normalized_text_ = false;  // whether one of them is not special
+  bool needs_origin_ = false;                        // Metaspace asks whether a piece stands at the start of the original
   bool decodes_bytes_ = false;
   std::optional<PieceStyle> style_;  // the only pre-tokeniser
   std::optional<BytePairs> pairs_;
@@ -106,6 +109,9 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
     normalized_.add(content.text, i);
     normalized_text_ = normalized_text_ || !token.special;
   }
+  for (const PreTokenizer& step : pipeline_.pre_tokenizers)
+    if (const auto* space = std::get_if<pre_tokenizers::Metaspace>(&step); space && space->prepend == PrependScheme::first)
+      needs_origin_ = true;
   decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
   if (!pipeline_.byte_level) return;
   ByteLevelModel& model = *pipeline_.byte_level;
@@ -141,9 +147,9 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
       }
       return;
     }
-    AlignedText normal = AlignedText::of(view, begin, spans);
+    AlignedText normal = AlignedText::of(view, begin, needs_origin_ ? Spans::keep : spans);
     for (const Normalizer& step : pipeline_.normalizers) normalize(step, normal);
-    if (!match_normalized) return encode_aligned(std::move(normal), starts, call);
+    if (!match_normalized) return encode_aligned(std::move(normal), part == TextPart::first, call);
     for (const AddedSection& inner : cut_at_added_tokens(normal.text, normalized_, pipeline_.added, special)) {
       if (inner.token) {
         add_token(*inner.token, normal.span(inner.begin, inner.end));
@@ -151,7 +157,7 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
       }
       AlignedText piece = normal.empty_copy();
       piece.copy(normal, inner.begin, inner.end);
-      encode_aligned(std::move(piece), starts && inner.begin == 0, call);
+      encode_aligned(std::move(piece), part == TextPart::first, call);
     }
   };
   if (raw_.empty() || (special == MatchSpecial::no && !raw_text_)) return section(0, text.size());
@@ -165,7 +171,7 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
 
 PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const {
   if (text.empty()) return;
-  if (!style_) return encode_aligned(AlignedText::of(text, offset, call.spans), starts, call);
+  if (!style_) return encode_aligned(AlignedText::of(text, offset, needs_origin_ ? Spans::keep : call.spans), starts, call);
   std::vector<TokenId>& ids = call.out->ids;
   const std::size_t first = ids.size();
   ids.reserve(first + text.size() / 3);
@@ -190,6 +196,7 @@ PLUME_FUNCTION void PipelineModel::add_byte_spans(std::size_t first, std::size_t
 
 PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts, Call& call) const {
   if (text.text.empty()) return;
+  if (text.aligned) starts = starts && text.from[0].begin == 0;
   PieceText cut{std::move(text), {}, starts};
   cut.pieces.push_back({0, cut.text.text.size()});
   for (const PreTokenizer& step : pipeline_.pre_tokenizers) pre_tokenize(step, cut, pairs_ ? SpellBytes::no : SpellBytes::yes);

@@ -40,6 +40,7 @@ struct Punctuation {
 struct Digits {
   bool individual = false;
 };
+struct UnicodeScripts {};
 struct FixedLength {
   std::size_t length;
 };
@@ -48,7 +49,7 @@ struct FixedLength {
 using PreTokenizer =
     std::variant<pre_tokenizers::ByteLevel, pre_tokenizers::Bert, pre_tokenizers::Whitespace, pre_tokenizers::WhitespaceSplit,
                  pre_tokenizers::Split, pre_tokenizers::Delimiter, pre_tokenizers::Metaspace, pre_tokenizers::Punctuation,
-                 pre_tokenizers::Digits, pre_tokenizers::FixedLength>;
+                 pre_tokenizers::Digits, pre_tokenizers::FixedLength, pre_tokenizers::UnicodeScripts>;
 
 // Text and the pieces it is cut into so far.
 struct PieceText {
@@ -65,6 +66,9 @@ PLUME_FUNCTION void pre_tokenize(const PreTokenizer& step, PieceText& text, Spel
 
 #if PLUME_BODIES
 #include <algorithm>
+#include <iterator>
+
+#include "plume/tokenizer/unicode_scripts.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -158,6 +162,25 @@ class ApplyPreTokenizer {
     by_character([](char32_t c) { return in_set(c, CharacterSet::numeric); },
                  step.individual ? SplitBehavior::isolated : SplitBehavior::contiguous);
   }
+  // As tokenizers: what stands before the first character that has a script is lost.
+  void operator()(const pre_tokenizers::UnicodeScripts&) {
+    cut(
+        [this](std::string_view piece, auto&& match) {
+          std::uint32_t last = any_script;
+          std::vector<std::size_t> borders;
+          for (std::size_t at = 0, length = 0; at < piece.size(); at += length) {
+            const CodePoint point = code_point_at(piece, at);
+            length = point.length;
+            const std::uint32_t script = script_of(point.value);
+            if (script == any_script) continue;
+            if (script != last) borders.push_back(at);
+            last = script;
+          }
+          match(0, borders.empty() ? piece.size() : borders[0]);
+          for (const std::size_t border : borders) split_at(border);
+        },
+        SplitBehavior::removed);
+  }
   void operator()(const pre_tokenizers::FixedLength& step) {
     cut(
         [&](std::string_view piece, auto&& match) {
@@ -173,6 +196,14 @@ class ApplyPreTokenizer {
   static bool is_word(char32_t c) {  // \w of the regex crate: Oniguruma's without six characters of Latin-1, with the two joiners
     if (c == 0xb2 || c == 0xb3 || c == 0xb9 || c == 0xbc || c == 0xbd || c == 0xbe) return false;
     return c == 0x200c || c == 0x200d || in_set(c, CharacterSet::word);
+  }
+
+  static constexpr std::uint32_t any_script = 0xffffffff;
+  static std::uint32_t script_of(char32_t c) {
+    const auto after = std::upper_bound(std::begin(unicode_scripts::ranges), std::end(unicode_scripts::ranges), c,
+                                        [](char32_t value, const char32_t(&row)[3]) { return value < row[0]; });
+    if (after == std::begin(unicode_scripts::ranges) || c > (*(after - 1))[1]) return any_script;
+    return (*(after - 1))[2];
   }
 
   struct Part {

@@ -1,7 +1,7 @@
 #pragma once
 // What tokenizer.json calls a pattern: a literal text, or a regular expression. Expressions are known by their spelling: the whole-text
 // scanners of piece_scanner.hpp, and alternatives of sequences of character classes such as "\s?\p{L}+|[0-9]{1,3}|\s+(?!\S)". Others go to
-// PCRE2 where the program includes it (pcre2_pattern.hpp); else they are a ConfigError that quotes them.
+// the engine that the program gives (pcre2_pattern.hpp); without one they are a ConfigError that quotes them.
 #include <functional>
 #include <memory>
 #include <optional>
@@ -44,9 +44,11 @@ class TextPattern {
   using Search = std::function<bool(std::string_view text, std::size_t from, Piece& match)>;
 
   static TextPattern literal(std::string text) { return TextPattern(std::move(text)); }
-  static TextPattern scanner(const PieceStyle& style) { return TextPattern(std::string(), style); }
-  // ConfigError at `where`: an expression that is neither known nor simple, and no `other` engine.
-  PLUME_FUNCTION static TextPattern expression(std::string_view regex, const Where& where);
+  PLUME_FUNCTION static TextPattern scanner(const PieceStyle& style);
+  // Turns an expression that plume does not know into a search.
+  using Engine = std::function<Search(std::string_view regex, const Where& where)>;
+  // ConfigError at `where`: an expression that is neither known nor simple, and no engine.
+  PLUME_FUNCTION static TextPattern expression(std::string_view regex, const Where& where, const Engine& engine = {});
 
   // The whole-text scanner this expression is, if it is one: pieces then follow each other without a gap.
   const std::optional<PieceStyle>& style() const { return style_; }
@@ -85,9 +87,6 @@ bool visit_style(const PieceStyle& style, Visit&& visit) {
 
 #if PLUME_BODIES
 #include <algorithm>
-#if __has_include(<pcre2.h>) && defined(PCRE2_CODE_UNIT_WIDTH)
-#include "plume/tokenizer/pcre2_pattern.hpp"
-#endif
 
 namespace plume::inline PLUME_ABI {
 
@@ -284,19 +283,25 @@ PLUME_FUNCTION bool TextPattern::parse(std::string_view regex, std::vector<Alter
   return true;
 }
 
-PLUME_FUNCTION TextPattern TextPattern::expression(std::string_view regex, const Where& where) {
+PLUME_FUNCTION TextPattern TextPattern::scanner(const PieceStyle& style) {
+  for (const text_patterns::Known& known : text_patterns::known)
+    if (known.style == style) return TextPattern(std::string(known.regex), style);
+  return TextPattern(std::string(), style);
+}
+
+PLUME_FUNCTION TextPattern TextPattern::expression(std::string_view regex, const Where& where, const Engine& engine) {
   for (const text_patterns::Known& known : text_patterns::known)
     if (regex == known.regex) return TextPattern(std::string(regex), known.style);
   TextPattern pattern(std::string(regex), std::nullopt);
   if (parse(regex, pattern.alternatives_)) return pattern;
   pattern.alternatives_.clear();
-#if __has_include(<pcre2.h>) && defined(PCRE2_CODE_UNIT_WIDTH)
-  pattern.search_ = pcre2_search(regex, where);
-  return pattern;
-#else
+  if (engine) {
+    pattern.search_ = engine(regex, where);
+    return pattern;
+  }
   throw ConfigError(where, concat("the regular expression ", quoted(regex),
-                                  " is none that plume knows; compile with PCRE2 (Debian: libpcre2-dev) to use any expression"));
-#endif
+                                  " is none that plume knows; give an engine for others: .expressions = pcre2_expressions of "
+                                  "plume/tokenizer/pcre2_pattern.hpp (Debian: libpcre2-dev)"));
 }
 
 PLUME_FUNCTION bool TextPattern::find(std::string_view text, std::size_t from, Piece& match) const {

@@ -8,6 +8,7 @@
 
 #include "plume/base/config.hpp"
 #include "plume/base/limits.hpp"
+#include "plume/tokenizer/text_pattern.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -17,6 +18,7 @@ struct TiktokenOptions {
   std::string encoding = {};  // gpt2, r50k_base, p50k_base, p50k_edit, cl100k_base, o200k_base, o200k_harmony; empty: by the file's name
   std::string pattern = {};   // in place of the encoding's: a regular expression as in tokenizer.json
   std::vector<std::pair<std::string, TokenId>> special = {};  // in place of the encoding's
+  TextPattern::Engine expressions = {};                       // for patterns that plume does not know
   Limits limits = {};
 };
 
@@ -35,39 +37,13 @@ PLUME_FUNCTION std::string write_tiktoken(const Tokenizer& tokenizer);
 #include <unordered_map>
 
 #include "plume/base/error.hpp"
+#include "plume/tokenizer/base64.hpp"
 #include "plume/tokenizer/byte_bpe.hpp"
 #include "plume/tokenizer/pipeline_model.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 namespace tiktoken_files {
-
-inline constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-inline bool decode_base64(std::string_view text, std::string& out) {
-  if (text.empty() || text.size() % 4 != 0) return false;
-  std::size_t pad = 0;
-  while (pad < 2 && text[text.size() - 1 - pad] == '=') ++pad;
-  std::uint32_t word = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const std::size_t digit = i < text.size() - pad ? digits.find(text[i]) : 0;
-    if (digit == digits.npos) return false;
-    word = word << 6 | static_cast<std::uint32_t>(digit);
-    if (i % 4 != 3) continue;
-    const std::size_t bytes = i + 1 == text.size() ? 3 - pad : 3;
-    for (std::size_t k = 0; k < bytes; ++k) out.push_back(static_cast<char>(static_cast<unsigned char>(word >> (16 - 8 * k) & 0xff)));
-    word = 0;
-  }
-  return true;
-}
-
-inline void encode_base64(std::string_view bytes, std::string& out) {
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t word = 0;
-    for (std::size_t k = 0; k < 3; ++k) word = word << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (std::size_t k = 0; k < 4; ++k) out.push_back(i + k > bytes.size() ? '=' : digits[word >> (18 - 6 * k) & 63]);
-  }
-}
 
 inline std::vector<std::pair<std::string, TokenId>> special_of(std::string_view encoding) {
   if (encoding == "gpt2" || encoding == "r50k_base" || encoding == "p50k_base") return {{"<|endoftext|>", 50256}};
@@ -111,7 +87,7 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
   }
   const Where whole{.path = options.path};
   std::optional<PieceStyle> style = files::style_of(encoding);
-  if (!options.pattern.empty()) style = TextPattern::expression(options.pattern, whole).style();
+  if (!options.pattern.empty()) style = TextPattern::expression(options.pattern, whole, options.expressions).style();
   if (!style && options.pattern.empty())
     throw ConfigError(whole, concat("the encoding ", quoted(encoding),
                                     " is unknown (known: gpt2, r50k_base, p50k_base, p50k_edit, cl100k_base, "
@@ -130,8 +106,7 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
     };
     const std::size_t space = line.find(' ');
     std::string token;
-    if (space == line.npos || !files::decode_base64(line.substr(0, space), token) || token.empty())
-      fail("expected base64, a space and a rank");
+    if (space == line.npos || !decode_base64(line.substr(0, space), token) || token.empty()) fail("expected base64, a space and a rank");
     std::uint64_t rank = 0;
     const auto [end, error] = std::from_chars(line.data() + space + 1, line.data() + line.size(), rank);
     if (error != std::errc() || end != line.data() + line.size()) fail("the rank is no whole number");
@@ -178,7 +153,8 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
   if (style)
     pipeline.pre_tokenizers.push_back(pre_tokenizers::Split{TextPattern::scanner(*style), SplitBehavior::isolated});
   else
-    pipeline.pre_tokenizers.push_back(pre_tokenizers::Split{TextPattern::expression(options.pattern, whole), SplitBehavior::removed, true});
+    pipeline.pre_tokenizers.push_back(
+        pre_tokenizers::Split{TextPattern::expression(options.pattern, whole, options.expressions), SplitBehavior::removed, true});
   pipeline.pre_tokenizers.push_back(pre_tokenizers::ByteLevel{false, false});
   pipeline.decoders.push_back(token_decoders::ByteLevel{});
   pipeline.files.push_back({files::style_of(encoding) ? encoding + ".tiktoken" : "ranks.tiktoken", std::string(text)});
@@ -203,7 +179,7 @@ PLUME_FUNCTION std::string write_tiktoken(const Tokenizer& tokenizer) {
   Index rank = 0;
   for (const std::string& token : pairs.bytes()) {
     if (token.empty()) break;
-    tiktoken_files::encode_base64(token, out);
+    encode_base64(token, out);
     out.append(concat(" ", rank++, "\n"));
   }
   for (std::size_t id = static_cast<std::size_t>(rank); id < pairs.bytes().size(); ++id)

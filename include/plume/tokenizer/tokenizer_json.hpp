@@ -6,14 +6,16 @@
 
 #include "plume/base/config.hpp"
 #include "plume/base/limits.hpp"
+#include "plume/tokenizer/text_pattern.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 struct TokenizerJsonOptions {
-  std::string path = {};    // named in errors
-  Limits limits = {};       // max_tokenizer_bytes, max_vocabulary, max_token_text
-  std::string config = {};  // the text of tokenizer_config.json, which names bos and eos; may be empty
+  std::string path = {};                 // named in errors
+  Limits limits = {};                    // max_tokenizer_bytes, max_vocabulary, max_token_text
+  std::string config = {};               // the text of tokenizer_config.json, which names bos and eos; may be empty
+  TextPattern::Engine expressions = {};  // for regular expressions that plume does not know
 };
 
 // FormatError: not JSON, ids with gaps, merges that do not fit the vocabulary. ConfigError: an unknown component, a value that does not
@@ -35,12 +37,14 @@ PLUME_FUNCTION Tokenizer read_tokenizer_json(std::string_view text, const Tokeni
 #include "plume/base/json.hpp"
 #include "plume/tokenizer/byte_characters.hpp"
 #include "plume/tokenizer/pipeline_model.hpp"
+#include "plume/tokenizer/tokenizer_json_parts.hpp"
 
 namespace plume::inline PLUME_ABI {
 
-class TokenizerJsonReader {
+class TokenizerJsonReader : private TokenizerJsonParts {
  public:
-  TokenizerJsonReader(const Json& file, const TokenizerJsonOptions& options) : file_(file), options_(options) {}
+  TokenizerJsonReader(const Json& file, const TokenizerJsonOptions& options)
+      : TokenizerJsonParts(options.expressions), file_(file), options_(options) {}
 
   Tokenizer read(std::string_view text) {
     if (!file_.is_object()) throw FormatError(file_.where(), "expected an object: a tokenizer.json");
@@ -62,16 +66,6 @@ class TokenizerJsonReader {
   }
 
  private:
-  static const Json* present(const Json& object, std::string_view key) {
-    const Json* value = object.find(key);
-    return value && !value->is_null() ? value : nullptr;
-  }
-  [[noreturn]] static void unknown(const Json& part, std::string_view what, std::string_view known) {
-    const Json* type = part.find("type");
-    (type ? *type : part).fail(concat("unknown ", what, " ", type ? quoted(type->as_text()) : "without a type", " (known: ", known, ")"));
-  }
-  static std::string type_of(const Json& part, std::string_view fallback = "") { return part.text("type", fallback); }
-
   // ---- vocabulary ----
   void put(const std::string& piece, std::uint64_t id, const Json& at) {
     if (piece.size() > options_.limits.max_token_text)
@@ -140,141 +134,6 @@ class TokenizerJsonReader {
       if (token.special) special_[static_cast<std::size_t>(token.id)] = 1;
   }
 
-  // ---- components ----
-  TextPattern pattern(const Json& part) const {
-    const Json& value = part.at("pattern");
-    if (const Json* literal = value.find("String")) return TextPattern::literal(literal->as_text());
-    const Json& regex = value.at("Regex");
-    return TextPattern::expression(regex.as_text(), regex.where());
-  }
-  static SplitBehavior behavior(const Json& part, std::string_view fallback) {
-    const std::string name = part.text("behavior", fallback);
-    if (name == "Removed") return SplitBehavior::removed;
-    if (name == "Isolated") return SplitBehavior::isolated;
-    if (name == "MergedWithPrevious") return SplitBehavior::merged_with_previous;
-    if (name == "MergedWithNext") return SplitBehavior::merged_with_next;
-    if (name == "Contiguous") return SplitBehavior::contiguous;
-    part.at("behavior")
-        .fail(concat("unknown behavior ", quoted(name), " (known: Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous)"));
-  }
-  static PrependScheme scheme(const Json& part) {
-    const Json* given = present(part, "prepend_scheme");
-    if (!part.boolean("add_prefix_space", true)) {
-      if (given && given->as_text() != "never") given->fail("add_prefix_space is false, so this must be \"never\"");
-      return PrependScheme::never;
-    }
-    const std::string name = given ? given->as_text() : "always";
-    if (name == "first") return PrependScheme::first;
-    if (name == "never") return PrependScheme::never;
-    if (name != "always") given->fail(concat("unknown scheme ", quoted(name), " (known: first, never, always)"));
-    return PrependScheme::always;
-  }
-  static char32_t character(const Json& value) {
-    const std::string& text = value.as_text();
-    if (text.empty() || utf8_length(text, 0) != text.size()) value.fail(concat(quoted(text), " is not one character"));
-    return code_point_at(text, 0).value;
-  }
-
-  void read_normalizer(const Json& part) {
-    const std::string type = type_of(part, part.find("normalizers") ? "Sequence" : "");
-    auto& out = pipeline_.normalizers;
-    if (type == "Sequence") {
-      for (const Json& step : part.at("normalizers").items()) read_normalizer(step);
-    } else if (type == "BertNormalizer" || type == "Bert") {
-      const bool lower = part.boolean("lowercase", true);
-      out.push_back(normalizers::Bert{part.boolean("clean_text", true), part.boolean("handle_chinese_chars", true),
-                                      part.boolean("strip_accents", lower), lower});
-    } else if (type == "Strip") {
-      out.push_back(normalizers::Strip{part.boolean("strip_left", true), part.boolean("strip_right", true)});
-    } else if (type == "StripAccents") {
-      out.push_back(normalizers::StripAccents{});
-    } else if (type == "NFC") {
-      out.push_back(NormalForm::nfc);
-    } else if (type == "NFD") {
-      out.push_back(NormalForm::nfd);
-    } else if (type == "NFKC") {
-      out.push_back(NormalForm::nfkc);
-    } else if (type == "NFKD") {
-      out.push_back(NormalForm::nfkd);
-    } else if (type == "Lowercase") {
-      out.push_back(normalizers::Lowercase{});
-    } else if (type == "Nmt") {
-      out.push_back(normalizers::Nmt{});
-    } else if (type == "ByteLevel") {
-      out.push_back(normalizers::ByteLevel{});
-    } else if (type == "Prepend") {
-      out.push_back(normalizers::Prepend{part.text("prepend")});
-    } else if (type == "Replace") {
-      out.push_back(normalizers::Replace{pattern(part), part.text("content")});
-    } else {
-      unknown(part, "normalizer",
-              "Sequence, BertNormalizer, Strip, StripAccents, NFC, NFD, NFKC, NFKD, Lowercase, Nmt, ByteLevel, Prepend, Replace");
-    }
-  }
-  void read_pre_tokenizer(const Json& part) {
-    const std::string type = type_of(part, part.find("pretokenizers") ? "Sequence" : "");
-    auto& out = pipeline_.pre_tokenizers;
-    if (type == "Sequence") {
-      for (const Json& step : part.at("pretokenizers").items()) read_pre_tokenizer(step);
-    } else if (type == "ByteLevel") {
-      out.push_back(pre_tokenizers::ByteLevel{part.boolean("add_prefix_space", true), part.boolean("use_regex", true)});
-    } else if (type == "BertPreTokenizer") {
-      out.push_back(pre_tokenizers::Bert{});
-    } else if (type == "Whitespace") {
-      out.push_back(pre_tokenizers::Whitespace{});
-    } else if (type == "WhitespaceSplit") {
-      out.push_back(pre_tokenizers::WhitespaceSplit{});
-    } else if (type == "Split") {
-      out.push_back(pre_tokenizers::Split{pattern(part), behavior(part, ""), part.boolean("invert", false)});
-    } else if (type == "CharDelimiterSplit" || type == "Delimiter") {
-      out.push_back(pre_tokenizers::Delimiter{character(part.at("delimiter"))});
-    } else if (type == "Metaspace") {
-      out.push_back(pre_tokenizers::Metaspace{part.text("replacement", "\xe2\x96\x81"), scheme(part), part.boolean("split", true)});
-    } else if (type == "Punctuation") {
-      out.push_back(pre_tokenizers::Punctuation{behavior(part, "Isolated")});
-    } else if (type == "Digits") {
-      out.push_back(pre_tokenizers::Digits{part.boolean("individual_digits", false)});
-    } else if (type == "FixedLength") {
-      const std::int64_t length = part.integer("length", 5);
-      if (length < 1) part.at("length").fail("must be at least 1");
-      out.push_back(pre_tokenizers::FixedLength{static_cast<std::size_t>(length)});
-    } else {
-      unknown(part, "pre-tokenizer",
-              "Sequence, ByteLevel, BertPreTokenizer, Whitespace, WhitespaceSplit, Split, CharDelimiterSplit, Metaspace, Punctuation, "
-              "Digits, FixedLength");
-    }
-  }
-  void read_decoder(const Json& part) {
-    const std::string type = type_of(part, part.find("decoders") ? "Sequence" : "");
-    auto& out = pipeline_.decoders;
-    if (type == "Sequence") {
-      for (const Json& step : part.at("decoders").items()) read_decoder(step);
-    } else if (type == "ByteLevel") {
-      out.push_back(token_decoders::ByteLevel{});
-    } else if (type == "BPEDecoder") {
-      out.push_back(token_decoders::Bpe{part.text("suffix", "</w>")});
-    } else if (type == "WordPiece") {
-      out.push_back(token_decoders::WordPiece{part.text("prefix", "##"), part.boolean("cleanup", true)});
-    } else if (type == "Metaspace") {
-      out.push_back(token_decoders::Metaspace{part.text("replacement", "\xe2\x96\x81"), scheme(part)});
-    } else if (type == "CTC") {
-      out.push_back(
-          token_decoders::Ctc{part.text("pad_token", "<pad>"), part.text("word_delimiter_token", "|"), part.boolean("cleanup", true)});
-    } else if (type == "Fuse") {
-      out.push_back(token_decoders::Fuse{});
-    } else if (type == "ByteFallback") {
-      out.push_back(token_decoders::ByteFallback{});
-    } else if (type == "Strip") {
-      const std::int64_t start = part.integer("start", 0), stop = part.integer("stop", 0);
-      if (start < 0 || stop < 0) part.fail("start and stop of Strip are at least 0");
-      out.push_back(token_decoders::Strip{character(part.at("content")), static_cast<std::size_t>(start), static_cast<std::size_t>(stop)});
-    } else if (type == "Replace") {
-      out.push_back(token_decoders::Replace{pattern(part), part.text("content")});
-    } else {
-      unknown(part, "decoder", "Sequence, ByteLevel, BPEDecoder, WordPiece, Metaspace, CTC, Fuse, ByteFallback, Strip, Replace");
-    }
-  }
-
   // ---- model ----
   bool usable(TokenId id) const { return static_cast<std::size_t>(id) < model_size_ && special_[static_cast<std::size_t>(id)] == 0; }
   WordIds word_ids(std::size_t& longest) const {
@@ -318,7 +177,8 @@ class TokenizerJsonReader {
     } else if (type == "Unigram") {
       pipeline_.kind = "Unigram";
       word_models::Unigram unigram;
-      unigram.ids = word_ids(unigram.longest);
+      for (std::size_t id = 0; id < model_size_; ++id)
+        if (special_[id] == 0) unigram.pieces.add(pieces_[id], static_cast<std::uint32_t>(id));
       unigram.scores = scores_;
       for (std::size_t id = 0; id < scores_.size(); ++id) unigram.lowest = id == 0 ? scores_[id] : std::min(unigram.lowest, scores_[id]);
       if (const Json* id = present(model, "unk_id")) {
@@ -510,7 +370,6 @@ class TokenizerJsonReader {
   std::unordered_map<std::uint64_t, char> pairs_seen_;
   std::size_t model_size_ = 0;
   std::vector<TokenId> before_, after_;
-  Pipeline pipeline_;
 };
 
 PLUME_FUNCTION Tokenizer read_tokenizer_json(std::string_view text, const TokenizerJsonOptions& options) {

@@ -125,8 +125,15 @@ PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm for
   const auto settle = [&] {  // canonical order of the last marks
     std::size_t first = run.size();
     while (first > 0 && run[first - 1].combining != 0) --first;
+    const std::size_t count = run.size() - first;
+    bool sorted = true;
+    for (std::size_t k = first + 1; k < run.size(); ++k) sorted = sorted && run[k - 1].combining <= run[k].combining;
+    if (sorted) return;
+    std::vector<TokenSpan> places(count);  // stay in the order of the text
+    for (std::size_t k = 0; k < count; ++k) places[k] = {run[first + k].begin, run[first + k].end};
     std::stable_sort(run.begin() + static_cast<std::ptrdiff_t>(first), run.end(),
                      [](const nf::Mark& a, const nf::Mark& b) { return a.combining < b.combining; });
+    for (std::size_t k = 0; k < count; ++k) run[first + k].begin = places[k].begin, run[first + k].end = places[k].end;
   };
   for (std::size_t at = 0; at < text.size();) {
     if (static_cast<unsigned char>(text[at]) < 0x80 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0x80) {

@@ -12,6 +12,7 @@
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/aligned_text.hpp"
 #include "plume/tokenizer/byte_pairs.hpp"
+#include "plume/tokenizer/text_matcher.hpp"
 #include "plume/tokenizer/tokenizer_model.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -33,11 +34,10 @@ struct Bpe {
 };
 
 struct Unigram {
-  WordIds ids;
+  TextMatcher pieces;          // values are ids
   std::vector<double> scores;  // by id
   std::optional<TokenId> unknown;
-  std::size_t longest = 0;  // bytes of a piece
-  double lowest = 0;        // score
+  double lowest = 0;  // score
   std::optional<std::array<TokenId, 256>> bytes;
 };
 
@@ -150,7 +150,6 @@ class EncodeWord {
       std::size_t begin = npos;
     };
     std::vector<Node> best(piece_.size() + 1);
-    std::string text;
     for (std::size_t at = 0, length = 0; at < piece_.size(); at += length) {
       length = code_point_at(piece_, at).length;
       const double here = best[at].score;
@@ -159,16 +158,10 @@ class EncodeWord {
         Node& node = best[end];
         if (node.begin == npos || score > node.score) node = {score, id, at};
       };
-      const std::size_t most = std::min(model.longest, piece_.size() - at);
-      text.clear();
-      for (std::size_t size = 1; size <= most; ++size) {
-        text.push_back(piece_[at + size - 1]);
-        if (at + size < piece_.size() && (static_cast<unsigned char>(piece_[at + size]) & 0xc0) == 0x80) continue;
-        const auto found = model.ids.find(text);
-        if (found == model.ids.end()) continue;
-        offer(at + size, found->second, model.scores[static_cast<std::size_t>(found->second)] + here);
-        single = single || size == length;
-      }
+      model.pieces.each_at(piece_, at, [&](std::size_t end, std::uint32_t id) {
+        offer(end, static_cast<TokenId>(id), model.scores[id] + here);
+        single = single || end == at + length;
+      });
       if (single) continue;
       require(model.unknown.has_value() || model.bytes.has_value(), "[encode] ", quoted(piece_.substr(at, length)),
               " is not in the vocabulary, which has no unk token");

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Megabytes a second of the reference tokenizers, for bench/bench_tokenizer.cpp: same files, one thread, best of three.
+"""Megabytes a second of the reference tokenizers, for bench/bench_tokenizer.cpp: same files, one thread (processor time, so that neighbours do not count), best of three.
 
     pip install tokenizers==0.23.3 tiktoken==0.14.0
     RAYON_NUM_THREADS=1 python3 bench/peers/tokenizers_encode.py TOKENIZER.json|RANKS.tiktoken TEXT ...
@@ -33,9 +33,9 @@ def main():
         best = {}
         for name, parts in (("whole", [text]), ("by lines", lines)):
             for _ in range(3):
-                start = time.perf_counter()
+                start = time.process_time()
                 ids = [i for part in parts for i in encode(part)]
-                best[name] = min(best.get(name, 1e9), time.perf_counter() - start)
+                best[name] = min(best.get(name, 1e9), time.process_time() - start)
             if name == "whole":
                 print(f"{path}: {size / 1e6:.1f} MB, {len(ids)} ids ({checksum(ids):016x}): ", end="")
         print(", ".join(f"{size / 1e6 / seconds:.1f} MB/s {name}" for name, seconds in best.items()), flush=True)

@@ -33,11 +33,7 @@ class ByteBpeModel final : public TokenizerModel {
   void encode(std::string_view text, TextPart, std::vector<TokenId>& ids) const override {
     BytePairs::Scratch scratch;
     ids.reserve(ids.size() + text.size() / 3);
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t end = gpt2_piece_end(text, at);
-      pairs_.encode(text.substr(at, end - at), text.size() - at, ids, scratch);
-      at = end;
-    }
+    pairs_.encode_text(text, gpt2_piece_end, ids, scratch);
   }
 
   // vocab.json, merges.txt and a tokenizer_config.json with which transformers opens the directory.

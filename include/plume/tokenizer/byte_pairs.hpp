@@ -96,16 +96,37 @@ class BytePairs {
 
   // Appends the ids of one piece. `readable`: bytes from its start that may be read.
   void encode(std::string_view piece, std::size_t readable, std::vector<TokenId>& ids, Scratch& scratch) const {
-    const PieceKey key = piece_key(piece, readable);
-    const std::uint32_t id = whole_.find(key, piece, [&](std::uint32_t value) -> const std::string& { return (*bytes_)[value]; });
-    if (id != PieceTable::absent) [[likely]] {
-      ids.push_back(static_cast<TokenId>(id));
-      return;
+    encode(piece_key(piece, readable), piece, ids, scratch);
+  }
+
+  // Appends the ids of a text that piece_end(text, at) cuts. Several pieces are found before the first is looked up, so that the table's
+  // memory has time to arrive.
+  template <class PieceEnd>
+  void encode_text(std::string_view text, PieceEnd&& piece_end, std::vector<TokenId>& ids, Scratch& scratch) const {
+    constexpr std::size_t block = 16;
+    std::array<PieceKey, block> keys;
+    std::array<std::string_view, block> pieces;
+    for (std::size_t at = 0; at < text.size();) {
+      std::size_t count = 0;
+      for (; count < block && at < text.size(); ++count) {
+        const std::size_t end = piece_end(text, at);
+        pieces[count] = text.substr(at, end - at);
+        keys[count] = piece_key(pieces[count], text.size() - at);
+        whole_.prefetch(keys[count]);
+        at = end;
+      }
+      for (std::size_t i = 0; i < count; ++i) encode(keys[i], pieces[i], ids, scratch);
     }
-    encode_merged(key, piece, ids, scratch);
   }
 
  private:
+  void encode(const PieceKey& key, std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const {
+    const std::uint32_t id = whole_.find(key, piece, [&](std::uint32_t value) -> const std::string& { return (*bytes_)[value]; });
+    if (id != PieceTable::absent) [[likely]]
+      ids.push_back(static_cast<TokenId>(id));
+    else
+      encode_merged(key, piece, ids, scratch);
+  }
   PLUME_FUNCTION void encode_merged(const PieceKey& key, std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const;
   PLUME_FUNCTION void merge(std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const;
 

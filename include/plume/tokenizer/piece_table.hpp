@@ -71,6 +71,7 @@ class PieceTable {
         return slot.value;
     }
   }
+  void prefetch(const PieceKey& key) const { __builtin_prefetch(&slots_[key.hash & (slots_.size() - 1)]); }
   // The key must not be there yet.
   void insert(const PieceKey& key, std::uint32_t value) {
     if (2 * ++count_ > slots_.size()) grow();

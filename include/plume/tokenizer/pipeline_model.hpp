@@ -176,11 +176,8 @@ PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_
   const std::size_t first = ids.size();
   ids.reserve(first + text.size() / 3);
   visit_style(*style_, [&]<PieceStyle style>() {
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t end = piece_end<style>(text, at);
-      pairs_->encode(text.substr(at, end - at), text.size() - at, ids, call.scratch);
-      at = end;
-    }
+    pairs_->encode_text(
+        text, [](std::string_view all, std::size_t at) { return piece_end<style>(all, at); }, ids, call.scratch);
   });
   if (call.spans == Spans::keep) add_byte_spans(first, offset, nullptr, call);
 }

@@ -57,6 +57,7 @@ class TokenizerJsonReader : private TokenizerJsonParts {
       read_decoder(*part);
     else
       pipeline_.joins_with_spaces = true;
+    spell_normalized();
     read_model(model);
     if (const Json* part = present(file_, "post_processor")) read_post_processor(*part);
     check_truncation();
@@ -132,6 +133,16 @@ class TokenizerJsonReader : private TokenizerJsonParts {
     special_.resize(pieces_.size());
     for (const AddedToken& token : pipeline_.added)
       if (token.special) special_[static_cast<std::size_t>(token.id)] = 1;
+  }
+
+  // A normalised added token goes by its normalised spelling, as in tokenizers.
+  void spell_normalized() {
+    for (const AddedToken& token : pipeline_.added) {
+      if (!token.normalized || static_cast<std::size_t>(token.id) < model_size_) continue;
+      AlignedText content = AlignedText::of(token.content, 0, Spans::skip);
+      for (const Normalizer& step : pipeline_.normalizers) normalize(step, content);
+      if (!content.text.empty()) pieces_[static_cast<std::size_t>(token.id)] = content.text;
+    }
   }
 
   // ---- model ----

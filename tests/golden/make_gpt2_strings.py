@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/gpt2_strings.jsonl: random Unicode strings with GPT-2's pieces and ids, by Hugging Face tokenizers.
 
-    pip install tokenizers==0.19.1
+    pip install tokenizers==0.23.3
     python3 tests/golden/make_gpt2_strings.py ENCODER_JSON VOCAB_BPE > tests/golden/gpt2_strings.jsonl
 
 A line is [text, [bytes of each piece], number of ids, FNV-1a 64 of the ids as little-endian int32]. The pieces need no vocabulary;
@@ -14,7 +14,7 @@ import sys
 import tokenizers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-assert tokenizers.__version__ == "0.19.1", tokenizers.__version__
+assert tokenizers.__version__ == "0.23.3", tokenizers.__version__
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2003\u200a\u2028\u2029\u202f\u205f\u3000"
 NOT_SPACES = "\x1c\x1f\u180e\u200b\u200d\u2060\ufeff\0"
 WORDS = ["the", "Hello", "don't", "I've", "we'll", "they're", "it's", "I'd", "I'm", "'S", "'RE", "can't've", "''ll", "'", "naïve", "Straße", "ﬁn",

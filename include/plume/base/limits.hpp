@@ -9,6 +9,7 @@ struct Limits {
   std::uint64_t max_json_bytes = 16u << 20;            // config.json, index files
   std::uint64_t max_tokenizer_bytes = 128u << 20;      // vocab.json, merges.txt, tokenizer.bin
   std::uint64_t max_json_depth = 64;
+  std::uint64_t max_json_values = 1u << 19;  // of one JSON text, each some 100 bytes in memory; tables: or a value for 8 bytes of the file
   std::uint64_t max_rank = 64;  // of a tensor in a file; Tensor itself holds 4
   std::uint64_t max_tensors = 1'000'000;
   std::uint64_t max_tensor_name = 4096;      // bytes

@@ -1,5 +1,6 @@
 #pragma once
 // Decoding while a model writes: text comes out token by token and no code point is ever cut in two.
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -10,15 +11,27 @@
 namespace plume::inline PLUME_ABI {
 
 // All that push() and finish() return, joined, equals decode() of the same ids byte for byte. push() keeps back at most three bytes,
-// the beginning of a code point; bytes that cannot become one pass through as they are. To stream what follows a prompt, push the
-// prompt's ids first and drop what comes out, so that the space rule of the SentencePiece kind sees the whole text.
+// the beginning of a code point (and what a tokenizer.json's decoder must see more of); bytes that cannot become one pass through as they
+// are. To stream what follows a prompt, push the prompt's ids first and drop what comes out, so that the space rule of the SentencePiece
+// kind sees the whole text.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(Tokenizer tokenizer, const DecodeOptions& options = {}) : tokenizer_(std::move(tokenizer)), options_(options) {}
+  explicit StreamDecoder(Tokenizer tokenizer, const DecodeOptions& options = {})
+      : tokenizer_(std::move(tokenizer)), options_(options), decoder_(tokenizer_.model().decoder(options)) {}
+  StreamDecoder(const StreamDecoder& other)
+      : tokenizer_(other.tokenizer_), options_(other.options_), decoder_(other.decoder_->clone()), pending_(other.pending_) {}
+  StreamDecoder(StreamDecoder&&) noexcept = default;
+  StreamDecoder& operator=(StreamDecoder other) noexcept {
+    tokenizer_ = std::move(other.tokenizer_);
+    options_ = other.options_;
+    decoder_ = std::move(other.decoder_);
+    pending_ = std::move(other.pending_);
+    return *this;
+  }
 
   // The text that became complete with this token; may be empty. ArgumentError: an id outside the vocabulary; nothing changes then.
   std::string push(TokenId id) {
-    tokenizer_.append_decoded(pending_, id, starts_, options_);
+    decoder_->push(tokenizer_.checked(id, "decode"), pending_);
     const std::size_t held = incomplete_tail(pending_);
     std::string text = pending_.substr(0, pending_.size() - held);
     pending_.erase(0, text.size());
@@ -27,7 +40,8 @@ class StreamDecoder {
 
   // What is still held back, incomplete as it is; the decoder is then ready for a new text.
   std::string finish() {
-    starts_ = true;
+    decoder_->finish(pending_);
+    decoder_ = tokenizer_.model().decoder(options_);
     return std::exchange(pending_, std::string());
   }
 
@@ -57,8 +71,8 @@ class StreamDecoder {
 
   Tokenizer tokenizer_;
   DecodeOptions options_;
+  std::unique_ptr<TokenDecoder> decoder_;
   std::string pending_;
-  bool starts_ = true;
 };
 
 }  // namespace plume::inline PLUME_ABI

@@ -23,16 +23,13 @@ namespace plume::inline PLUME_ABI {
 enum class SpecialText : std::uint8_t { plain, recognise };
 // What stands before the text: the bos token, nothing, or what the tokenizer's files say.
 enum class Begin : std::uint8_t { as_configured, bos, nothing };
-// Whether special tokens show up in decoded text.
-enum class SpecialTokens : std::uint8_t { skip, keep };
+// What stands behind it: nothing, or what the tokenizer's files say, such as [SEP].
+enum class End : std::uint8_t { as_configured, nothing };
 
 struct EncodeOptions {
   SpecialText special = SpecialText::plain;
   Begin begin = Begin::as_configured;
-};
-
-struct DecodeOptions {
-  SpecialTokens special = SpecialTokens::skip;
+  End end = End::as_configured;
 };
 
 class Tokenizer {
@@ -45,6 +42,10 @@ class Tokenizer {
   // The ids of a text, in time O(n log n). ArgumentError: a character the vocabulary cannot express (characters only), bos asked
   // for where there is none, 4 GiB of text or more.
   PLUME_FUNCTION std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
+
+  // The same ids, and for each the bytes of `text` it stands for: tokens around the text have an empty span, and the tokens of one
+  // character that was cut into several (or changed by a normaliser) may share or split its bytes.
+  PLUME_FUNCTION EncodedText encode_with_spans(std::string_view text, const EncodeOptions& options = {}) const;
 
   // The text of ids: valid UTF-8 where the ids came from valid UTF-8. For the SentencePiece kind the space that encoding put
   // before a text, at the start and after bos, is dropped. ArgumentError: an id outside the vocabulary.
@@ -60,7 +61,7 @@ class Tokenizer {
   std::string piece(TokenId id) const { return model().vocabulary.pieces[static_cast<std::size_t>(checked(id, "piece"))]; }
   std::optional<TokenId> find(std::string_view piece) const { return model().vocabulary.find(piece); }
 
-  // "byte-level BPE", "SentencePiece BPE", "characters" or "bytes".
+  // "byte-level BPE", "BPE", "Unigram", "WordPiece", "WordLevel", "SentencePiece BPE", "characters", "bytes" ...
   std::string_view kind() const { return model().kind(); }
   explicit operator bool() const { return model_ != nullptr; }
   const TokenizerModel& model() const {
@@ -72,8 +73,7 @@ class Tokenizer {
   friend class StreamDecoder;
 
   PLUME_FUNCTION TokenId checked(TokenId id, std::string_view function) const;
-  // `starts`: the next text token stands at the start of a text; read and written.
-  PLUME_FUNCTION void append_decoded(std::string& text, TokenId id, bool& starts, const DecodeOptions& options) const;
+  PLUME_FUNCTION EncodedText encode(std::string_view text, const EncodeOptions& options, Spans spans) const;
 
   std::shared_ptr<const TokenizerModel> model_;
 };
@@ -83,53 +83,51 @@ class Tokenizer {
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const EncodeOptions& options, Spans spans) const try {
   require(text.size() < no_symbol, "[encode] a text of ", text.size(), " bytes is too long; encode it in parts below 4 GiB");
-  std::vector<TokenId> ids;
-  const bool configured = options.begin == Begin::as_configured && model().vocabulary.begins_with_bos;
-  if (options.begin == Begin::bos || configured) {
+  const Vocabulary& vocabulary = model().vocabulary;
+  EncodedText out;
+  if (options.begin == Begin::as_configured && !vocabulary.before.empty()) {
+    out.ids = vocabulary.before;
+  } else if (options.begin == Begin::bos || (options.begin == Begin::as_configured && vocabulary.begins_with_bos)) {
     require(bos().has_value(), "[encode] this tokenizer has no bos token; use Begin::nothing");
-    ids.push_back(*bos());
+    out.ids.push_back(*bos());
   }
-  TextPart part = TextPart::first;
-  const auto plain = [&](std::string_view run) {
-    if (!run.empty()) model().encode(run, part, ids);
-    part = TextPart::later;
-  };
-  if (options.special == SpecialText::recognise) {
-    while (const auto found = model().vocabulary.find_special(text)) {
-      if (found->begin > 0) plain(text.substr(0, found->begin));
-      part = TextPart::later;
-      ids.push_back(found->id);
-      text.remove_prefix(found->end);
-    }
-  }
-  plain(text);
-  return ids;
+  if (spans == Spans::keep) out.spans.resize(out.ids.size());
+  if (options.special == SpecialText::recognise)
+    model().encode_special(text, TextPart::first, spans, out);
+  else if (!text.empty() && spans == Spans::keep)
+    model().encode_with_spans(text, TextPart::first, out);
+  else if (!text.empty())
+    model().encode(text, TextPart::first, out.ids);
+  if (options.end == End::as_configured) out.ids.insert(out.ids.end(), vocabulary.after.begin(), vocabulary.after.end());
+  if (spans == Spans::keep) out.spans.resize(out.ids.size(), {text.size(), text.size()});
+  return out;
+} catch (...) {
+  rethrow_memory_failure("text and its tokens");
 }
 
-PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const {
+PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  return encode(text, options, Spans::skip).ids;
+}
+
+PLUME_FUNCTION EncodedText Tokenizer::encode_with_spans(std::string_view text, const EncodeOptions& options) const {
+  return encode(text, options, Spans::keep);
+}
+
+PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const try {
   std::string text;
-  bool starts = true;
-  for (const TokenId id : ids) append_decoded(text, id, starts, options);
+  const std::unique_ptr<TokenDecoder> decoder = model().decoder(options);
+  for (const TokenId id : ids) decoder->push(checked(id, "decode"), text);
+  decoder->finish(text);
   return text;
+} catch (...) {
+  rethrow_memory_failure("text and its tokens");
 }
 
 PLUME_FUNCTION TokenId Tokenizer::checked(TokenId id, std::string_view function) const {
   require(id >= 0 && id < vocabulary(), "[", function, "] token id ", id, " is outside the vocabulary of ", vocabulary(), " tokens");
   return id;
-}
-
-PLUME_FUNCTION void Tokenizer::append_decoded(std::string& text, TokenId id, bool& starts, const DecodeOptions& options) const {
-  const Vocabulary& vocabulary = model().vocabulary;
-  if (vocabulary.is_special(checked(id, "decode"))) {
-    if (options.special == SpecialTokens::keep) text.append(vocabulary.pieces[static_cast<std::size_t>(id)]);
-    if (id == vocabulary.bos) starts = true;
-    return;
-  }
-  std::string_view bytes = vocabulary.bytes[static_cast<std::size_t>(id)];
-  if (std::exchange(starts, false) && model().adds_leading_space() && bytes.starts_with(' ')) bytes.remove_prefix(1);
-  text.append(bytes);
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -1,6 +1,9 @@
 #pragma once
 // Loading and saving tokenizers. Each kind has its own files:
 //   vocab.json + merges.txt, or encoder.json + vocab.bpe (with tokenizer_config.json and its kin where present)   byte-level BPE
+//   tokenizer.json (with tokenizer_config.json where present)                                                      what it says
+//   <encoding>.tiktoken                                                                                           byte-level BPE
+//   encoder_bpe_40000.json + vocab_40000.bpe (GPT-1); vocab.json + merges.txt of a CLIPTokenizer                   BPE
 //   tokenizer.bin or tok*.bin of llama2.c                                                                         SentencePiece BPE
 //   plume-tokenizer.json                                                                                          characters, bytes
 #include <dirent.h>
@@ -17,12 +20,14 @@
 #include "plume/base/config.hpp"
 #include "plume/base/error.hpp"
 #include "plume/base/limits.hpp"
+#include "plume/tokenizer/text_pattern.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 struct LoadTokenizerOptions {
-  Limits limits = {};  // max_tokenizer_bytes, max_vocabulary, max_token_text
+  Limits limits = {};                    // max_tokenizer_bytes, max_vocabulary, max_token_text
+  TextPattern::Engine expressions = {};  // for regular expressions that plume does not know: pcre2_pattern.hpp
 };
 
 // Byte-level BPE from its two files. The files tokenizer_config.json, special_tokens_map.json and added_tokens.json beside the
@@ -33,6 +38,9 @@ PLUME_FUNCTION Tokenizer load_byte_bpe(const std::string& vocabulary_path, const
 
 // SentencePiece BPE from llama2.c's tokenizer.bin; its errors are those of read_llama2c_tokenizer().
 PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {});
+
+// tokenizer.json, with the tokenizer_config.json beside it; its errors are those of read_tokenizer_json().
+PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const LoadTokenizerOptions& options = {});
 
 // Characters or bytes from plume-tokenizer.json.
 PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {});
@@ -57,18 +65,20 @@ PLUME_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::string
 #include "plume/base/directory.hpp"
 #include "plume/base/files.hpp"
 #include "plume/base/json.hpp"
+#include "plume/tokenizer/byte_pair_files.hpp"
 #include "plume/tokenizer/characters.hpp"
 #include "plume/tokenizer/read_byte_bpe.hpp"
 #include "plume/tokenizer/sentencepiece_bpe.hpp"
+#include "plume/tokenizer/tiktoken.hpp"
+#include "plume/tokenizer/tokenizer_json.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 namespace tokenizer_files {
 
 inline constexpr std::string_view known =
-    "known are vocab.json + merges.txt, encoder.json + vocab.bpe, tokenizer.bin and other .bin files of llama2.c, and "
-    "plume-tokenizer.json; "
-    "tokenizer.json and tokenizer.model are not supported yet";
+    "known are tokenizer.json, vocab.json + merges.txt, encoder.json + vocab.bpe, encoder_bpe_40000.json + vocab_40000.bpe, .tiktoken, "
+    "tokenizer.bin and other .bin files of llama2.c, and plume-tokenizer.json";
 inline std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }  // npos + 1 == 0
 
 // The files tok*.bin of a directory, sorted.
@@ -88,28 +98,55 @@ inline std::string read_text(const std::string& path, const Limits& limits) {
 
 inline Json parse(const std::string& path, const Limits& limits) {
   return Json::parse(read_file(path, limits.max_tokenizer_bytes, "max_tokenizer_bytes"),
-                     {.path = path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes});
+                     {.path = path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes, .size = JsonSize::table});
+}
+
+inline Tokenizer gpt1(const std::string& folder, const Limits& limits) {
+  BytePairFiles files;
+  files.vocabulary_path = folder + "encoder_bpe_40000.json", files.merges_path = folder + "vocab_40000.bpe";
+  const std::string vocabulary = tokenizer_files::read_text(files.vocabulary_path, limits),
+                    merges = tokenizer_files::read_text(files.merges_path, limits);
+  files.vocabulary = vocabulary, files.merges = merges, files.limits = limits;
+  return read_gpt1(files);
 }
 
 }  // namespace tokenizer_files
 
 PLUME_FUNCTION Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::string& merges_path,
-                                       const LoadTokenizerOptions& options) {
+                                       const LoadTokenizerOptions& options) try {
   const Json vocabulary = tokenizer_files::parse(vocabulary_path, options.limits);
   const std::string merges = read_file(merges_path, options.limits.max_tokenizer_bytes, "max_tokenizer_bytes");
   SpecialNames special;
   const std::string beside = parent_path(vocabulary_path) + "/";
+  if (file_exists(beside + "tokenizer_config.json")) {
+    const Json config = tokenizer_files::parse(beside + "tokenizer_config.json", options.limits);
+    if (const std::string kind = config.text("tokenizer_class", ""); kind == "CLIPTokenizer" || kind == "CLIPTokenizerFast")
+      return read_clip({dump(vocabulary), merges, vocabulary_path, merges_path, dump(config), options.limits});
+  }
   for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"})
     if (file_exists(beside + name)) special.read_config(tokenizer_files::parse(beside + name, options.limits));
   if (file_exists(beside + "added_tokens.json")) special.read_added(tokenizer_files::parse(beside + "added_tokens.json", options.limits));
   return ByteBpeReader(vocabulary, merges, merges_path, special, options.limits).read();
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options) {
+PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options) try {
   return read_llama2c_tokenizer(read_file(path, options.limits.max_tokenizer_bytes, "max_tokenizer_bytes"), path, options.limits);
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options) {
+PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const LoadTokenizerOptions& options) try {
+  TokenizerJsonOptions reading{.path = path, .limits = options.limits, .expressions = options.expressions};
+  const std::string config = parent_path(path) + "/tokenizer_config.json";
+  if (file_exists(config)) reading.config = tokenizer_files::read_text(config, options.limits);
+  return read_tokenizer_json(tokenizer_files::read_text(path, options.limits), reading);
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
+}
+
+PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options) try {
   const Json file = tokenizer_files::parse(path, options.limits);
   const std::string& kind = file.text("kind");
   if (kind == "bytes") return byte_tokenizer();
@@ -123,20 +160,29 @@ PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const Lo
   }
   if (characters.empty()) file.at("characters").fail("is empty");
   return Tokenizer(std::make_shared<CharacterModel>(characters));
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION bool has_tokenizer(const std::string& directory) {
-  for (const std::string_view name : {simple_tokenizer_file, std::string_view("vocab.json"), std::string_view("encoder.json")})
+PLUME_FUNCTION bool has_tokenizer(const std::string& directory) try {
+  for (const std::string_view name : {simple_tokenizer_file, std::string_view("tokenizer.json"), std::string_view("vocab.json"),
+                                      std::string_view("encoder.json"), std::string_view("encoder_bpe_40000.json")})
     if (file_exists(concat(directory, '/', name))) return true;
   return !tokenizer_files::llama2c_files(directory).empty();
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options) {
+PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options) try {
   namespace files = tokenizer_files;
   if (!is_directory(path)) {
     if (!file_exists(path)) throw IoError("open", path, ENOENT);
     const std::string name = files::name_of(path), beside = parent_path(path) + "/";
     if (name == simple_tokenizer_file) return load_simple_tokenizer(path, options);
+    if (name.ends_with("tokenizer.json")) return load_tokenizer_json(path, options);
+    if (name.ends_with(".tiktoken")) return read_tiktoken(files::read_text(path, options.limits), {.path = path, .limits = options.limits});
+    if (name == "encoder_bpe_40000.json" || name == "vocab_40000.bpe") return files::gpt1(beside, options.limits);
+    if (name == "bpe_simple_vocab_16e6.txt") return read_clip_merges(files::read_text(path, options.limits), path, options.limits);
     if (name == "vocab.json" || name == "merges.txt") return load_byte_bpe(beside + "vocab.json", beside + "merges.txt", options);
     if (name == "encoder.json" || name == "vocab.bpe") return load_byte_bpe(beside + "encoder.json", beside + "vocab.bpe", options);
     if (name.ends_with(".bin")) return load_llama2c_tokenizer(path, options);
@@ -145,6 +191,8 @@ PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadToken
   const std::string inside = path + "/";
   if (file_exists(inside + std::string(simple_tokenizer_file)))
     return load_simple_tokenizer(inside + std::string(simple_tokenizer_file), options);
+  if (file_exists(inside + "tokenizer.json")) return load_tokenizer_json(inside + "tokenizer.json", options);
+  if (file_exists(inside + "encoder_bpe_40000.json")) return files::gpt1(inside, options.limits);
   for (const auto& [vocabulary, merges] : {std::pair("vocab.json", "merges.txt"), std::pair("encoder.json", "vocab.bpe")})
     if (file_exists(inside + vocabulary)) return load_byte_bpe(inside + vocabulary, inside + merges, options);
   const std::vector<std::string> found = files::llama2c_files(path);
@@ -155,12 +203,16 @@ PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadToken
     throw ConfigError(Where{.path = path},
                       concat("holds ", found.size(), " tokenizers (", found[0], ", ", found[1], " ...); name one of these files"));
   throw ConfigError(Where{.path = path}, concat("holds no tokenizer; ", files::known));
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) {
+PLUME_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) try {
   make_directory(directory);
   for (const TokenizerFile& file : tokenizer.model().files())
     atomic_save(directory + "/" + file.name, [&](FileWriter& out) { out.write(file.content); });
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
 }  // namespace plume::inline PLUME_ABI

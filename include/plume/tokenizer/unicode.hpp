@@ -1,5 +1,6 @@
 #pragma once
 // What the pre-tokenisers ask about a code point: letter, number, white space or something else.
+#include <cstddef>
 #include <string_view>
 
 #include "plume/base/config.hpp"
@@ -8,13 +9,68 @@
 
 namespace plume::inline PLUME_ABI {
 
+// Unicode's general categories, in the order of unicode_table.hpp; control_space is the part of Cc that is white space.
+enum class Category : std::uint8_t {
+  Cn,
+  Lu,
+  Ll,
+  Lt,
+  Lm,
+  Lo,
+  Mn,
+  Mc,
+  Me,
+  Nd,
+  Nl,
+  No,
+  Pc,
+  Pd,
+  Ps,
+  Pe,
+  Pi,
+  Pf,
+  Po,
+  Sm,
+  Sc,
+  Sk,
+  So,
+  Zs,
+  Zl,
+  Zp,
+  Cc,
+  Cf,
+  Cs,
+  Co,
+  control_space
+};
+
+// Sets of categories, as regular expressions name them.
+using CategorySet = std::uint32_t;
+template <class... Categories>
+constexpr CategorySet category_set(Categories... categories) {
+  return ((CategorySet{1} << static_cast<unsigned>(categories)) | ...);
+}
+namespace category_sets {
+using enum Category;
+inline constexpr CategorySet letter = category_set(Lu, Ll, Lt, Lm, Lo), mark = category_set(Mn, Mc, Me), number = category_set(Nd, Nl, No),
+                             punctuation = category_set(Pc, Pd, Ps, Pe, Pi, Pf, Po), symbol = category_set(Sm, Sc, Sk, So),
+                             space = category_set(Zs, Zl, Zp, control_space);  // the property White_Space, what \s means
+}  // namespace category_sets
+
+constexpr Category category_of(char32_t c) {
+  if (c >= unicode_table::end) return c >= 0xf0000 && (c & 0xfffe) != 0xfffe ? Category::Co : Category::Cn;
+  return static_cast<Category>(unicode_table::category[std::size_t{unicode_table::category_block[c >> 8]} * 256 + (c & 255)] - '`');
+}
+constexpr CategorySet category_bit(char32_t c) { return CategorySet{1} << static_cast<unsigned>(category_of(c)); }
+
 // letter = \p{L}, number = \p{N}, space = the property White_Space (what \s means in Unicode-aware regular expressions).
 enum class CodePointClass : std::uint8_t { other, letter, number, space };
 
 constexpr CodePointClass code_point_class(char32_t c) {
-  if (c >= unicode_table::end) return CodePointClass::other;
-  const std::uint64_t word = unicode_table::blocks[unicode_table::block_of[c >> 8]][(c >> 5) & 7];
-  return static_cast<CodePointClass>((word >> (2 * (c & 31))) & 3);
+  const CategorySet bit = category_bit(c);
+  if (bit & category_sets::letter) return CodePointClass::letter;
+  if (bit & category_sets::number) return CodePointClass::number;
+  return bit & category_sets::space ? CodePointClass::space : CodePointClass::other;
 }
 
 struct CodePoint {

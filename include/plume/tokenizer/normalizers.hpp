@@ -1,0 +1,172 @@
+#pragma once
+// The normalisers of tokenizer.json [huggingface/tokenizers tokenizers/src/normalizers], as data and one function.
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "plume/base/config.hpp"
+#include "plume/tokenizer/aligned_text.hpp"
+#include "plume/tokenizer/precompiled_map.hpp"
+#include "plume/tokenizer/text_pattern.hpp"
+#include "plume/tokenizer/unicode_normal_forms.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+namespace normalizers {
+struct Bert {
+  bool clean_text = true, chinese = true, accents = true, lower = true;  // accents: strip them
+};
+struct Strip {
+  bool left = true, right = true;
+};
+struct StripAccents {};
+struct Lowercase {};
+struct Nmt {};
+struct ByteLevel {};
+struct Prepend {
+  std::string text;
+};
+struct Precompiled {
+  PrecompiledMap map;
+};
+struct Replace {
+  TextPattern pattern;
+  std::string content;
+};
+}  // namespace normalizers
+
+using Normalizer =
+    std::variant<NormalForm, normalizers::Bert, normalizers::Strip, normalizers::StripAccents, normalizers::Lowercase, normalizers::Nmt,
+                 normalizers::ByteLevel, normalizers::Prepend, normalizers::Precompiled, normalizers::Replace>;
+
+PLUME_FUNCTION void normalize(const Normalizer& normalizer, AlignedText& text);
+
+// Each byte becomes its printable character (byte_characters.hpp).
+PLUME_FUNCTION AlignedText spell_bytes(const AlignedText& text);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/tokenizer/byte_characters.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION AlignedText spell_bytes(const AlignedText& source) {
+  AlignedText out = source.empty_copy();
+  std::string bytes;
+  for (std::size_t at = 0; at < source.text.size(); ++at) {
+    bytes.clear();
+    append_utf8(bytes, byte_characters::of_byte[static_cast<unsigned char>(source.text[at])]);
+    out.append(bytes, source, at, at + 1);
+  }
+  return out;
+}
+
+class ApplyNormalizer {
+ public:
+  explicit ApplyNormalizer(AlignedText& text) : text_(text) {}
+
+  void operator()(NormalForm form) { text_ = normal_form(text_, form); }
+  void operator()(const normalizers::Precompiled& step) { text_ = step.map.apply(text_); }
+  void operator()(const normalizers::Lowercase&) { text_ = lower_case(text_); }
+  void operator()(const normalizers::ByteLevel&) { text_ = spell_bytes(text_); }
+  void operator()(const normalizers::StripAccents&) { drop(CharacterSet::accent); }
+  void operator()(const normalizers::Bert& bert) {
+    if (bert.clean_text)
+      each([](char32_t c) -> std::string_view {
+        if (c == 0 || c == 0xfffd) return {};
+        if (c == '\t' || c == '\n' || c == '\r') return " ";
+        if (in_set(c, CharacterSet::control)) return {};
+        return category_bit(c) & category_sets::space ? std::string_view(" ") : keep;
+      });
+    if (bert.chinese) {
+      AlignedText out = text_.empty_copy();
+      for (std::size_t at = 0, length = 0; at < text_.text.size(); at += length) {
+        const CodePoint point = code_point_at(text_.text, at);
+        length = point.length;
+        const bool chinese = is_chinese(point.value);
+        if (chinese) out.append(" ", text_, at, at + length);
+        out.copy(text_, at, at + length);
+        if (chinese) out.append(" ", text_, at, at + length);
+      }
+      text_ = std::move(out);
+    }
+    if (bert.accents) {
+      text_ = normal_form(text_, NormalForm::nfd);
+      drop(CharacterSet::bert_accent);
+    }
+    if (bert.lower) text_ = lower_case(text_);
+  }
+  void operator()(const normalizers::Strip& strip) {
+    const std::string_view text = text_.text;
+    std::size_t begin = 0, end = text.size(), length = 0;
+    if (strip.left) begin = piece_scanner::skip(text, 0, category_sets::space);
+    if (strip.right) {
+      std::size_t last = begin;  // the end of the last character that is not white space
+      for (std::size_t at = begin; at < text.size(); at += length)
+        if ((piece_scanner::bit_at(text, at, length) & category_sets::space) == 0) last = at + length;
+      end = last;
+    }
+    AlignedText out = text_.empty_copy();
+    out.copy(text_, begin, end);
+    text_ = std::move(out);
+  }
+  void operator()(const normalizers::Nmt&) {
+    each([](char32_t c) -> std::string_view {
+      if ((c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f) return {};
+      const bool space = c == 9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 || (c >= 0x200b && c <= 0x200f) || c == 0x2028 ||
+                         c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd;
+      return space ? std::string_view(" ") : keep;
+    });
+  }
+  void operator()(const normalizers::Prepend& prepend) {
+    if (text_.text.empty()) return;
+    AlignedText out = text_.empty_copy();
+    out.append(prepend.text, text_, 0, 0);
+    out.copy(text_, 0, text_.text.size());
+    text_ = std::move(out);
+  }
+  void operator()(const normalizers::Replace& replace) {
+    AlignedText out = text_.empty_copy();
+    std::size_t at = 0;
+    for (Piece match{0, 0}; replace.pattern.find(text_.text, at, match); at = match.end) {
+      out.copy(text_, at, match.begin);
+      out.append(replace.content, text_, match.begin, match.end);
+    }
+    out.copy(text_, at, text_.text.size());
+    text_ = std::move(out);
+  }
+
+ private:
+  static constexpr std::string_view keep = "\1keep";
+  static bool is_chinese(char32_t c) {
+    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
+           (c >= 0x2a700 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) || (c >= 0xf900 && c <= 0xfaff) ||
+           (c >= 0x2f800 && c <= 0x2fa1f);
+  }
+  // Each character becomes what change(c) says, or stays if that is `keep`.
+  template <class Change>
+  void each(Change change) {
+    AlignedText out = text_.empty_copy();
+    for (std::size_t at = 0, length = 0; at < text_.text.size(); at += length) {
+      const CodePoint point = code_point_at(text_.text, at);
+      length = point.length;
+      const std::string_view into = change(point.value);
+      if (into.data() == keep.data())
+        out.copy(text_, at, at + length);
+      else
+        out.append(into, text_, at, at + length);
+    }
+    text_ = std::move(out);
+  }
+  void drop(CharacterSet set) {
+    each([set](char32_t c) -> std::string_view { return in_set(c, set) ? std::string_view() : keep; });
+  }
+  AlignedText& text_;
+};
+
+PLUME_FUNCTION void normalize(const Normalizer& normalizer, AlignedText& text) { std::visit(ApplyNormalizer(text), normalizer); }
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,0 +1,255 @@
+#pragma once
+// The pipeline of tokenizer.json: added tokens -> normalisers -> added tokens once more -> pre-tokenisers -> model. Every kind of that file
+// runs through this one class; a byte-level vocabulary works on bytes instead of the characters that spell them, and with one of the known
+// expressions runs in a loop of its own.
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "plume/base/config.hpp"
+#include "plume/tokenizer/added_tokens.hpp"
+#include "plume/tokenizer/byte_pairs.hpp"
+#include "plume/tokenizer/pre_tokenizers.hpp"
+#include "plume/tokenizer/token_decoders.hpp"
+#include "plume/tokenizer/tokenizer_model.hpp"
+#include "plume/tokenizer/word_models.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+// Byte-level BPE on bytes.
+struct ByteLevelModel {
+  std::vector<std::string> bytes;  // by id; empty for what text cannot become
+  std::vector<Merge> merges;
+  WholePieces whole = WholePieces::if_merges_make_them;
+  MergeOrder order = MergeOrder::as_listed;
+};
+
+// What tokenizer.json says, as data.
+struct Pipeline {
+  std::string_view kind = "BPE";
+  std::vector<AddedToken> added;
+  std::vector<Normalizer> normalizers;
+  std::vector<PreTokenizer> pre_tokenizers;
+  std::optional<ByteLevelModel> byte_level;  // else `words`
+  std::optional<WordModel> words;
+  std::vector<DecodeStep> decoders;
+  bool joins_with_spaces = false;  // the file names no decoder
+  std::vector<TokenizerFile> files;
+};
+
+class PipelineModel final : public TokenizerModel {
+ public:
+  PLUME_FUNCTION PipelineModel(Vocabulary entries, Pipeline pipeline);
+  std::string_view kind() const override { return pipeline_.kind; }
+  const Pipeline& pipeline() const { return pipeline_; }
+  // Whether plain text may be encoded in parts that begin with a space between two ASCII letters.
+  bool cuts_at_spaces() const { return style_.has_value() && pipeline_.normalizers.empty() && !raw_text_ && !normalized_text_; }
+  const BytePairs* byte_pairs() const { return pairs_ ? &*pairs_ : nullptr; }  // of a byte-level model
+
+  void encode(std::string_view text, TextPart part, std::vector<TokenId>& ids) const override {
+    EncodedText out;
+    out.ids.swap(ids);
+    encode(text, part, MatchSpecial::no, Spans::skip, out);
+    out.ids.swap(ids);
+  }
+  void encode_with_spans(std::string_view text, TextPart part, EncodedText& out) const override {
+    encode(text, part, MatchSpecial::no, Spans::keep, out);
+  }
+  void encode_special(std::string_view text, TextPart part, Spans spans, EncodedText& out) const override {
+    encode(text, part, MatchSpecial::yes, spans, out);
+  }
+  PLUME_FUNCTION std::unique_ptr<TokenDecoder> decoder(const DecodeOptions& options) const override;
+  std::vector<TokenizerFile> files() const override { return pipeline_.files; }
+
+ private:
+  struct Call;
+  PLUME_FUNCTION void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const;
+  PLUME_FUNCTION void encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const;
+  PLUME_FUNCTION void encode_aligned(AlignedText text, bool starts, Call& call) const;
+  PLUME_FUNCTION void add_byte_spans(std::size_t first, std::size_t begin, const AlignedText* text, Call& call) const;
+
+  Pipeline pipeline_;
+  TextMatcher raw_, normalized_;                     // of added tokens; values are indices of pipeline_.added
+  bool raw_text_ = false, normalized_text_ = false;  // whether one of them is not special
+  bool needs_origin_ = false;                        // Metaspace asks whether a piece stands at the start of the original
+  bool decodes_bytes_ = false;
+  std::optional<PieceStyle> style_;  // the only pre-tokeniser
+  std::optional<BytePairs> pairs_;
+};
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include <unordered_map>
+
+namespace plume::inline PLUME_ABI {
+
+struct PipelineModel::Call {
+  Spans spans;
+  EncodedText* out;
+  BytePairs::Scratch scratch = {};
+  std::vector<WordToken> tokens = {};
+  std::unordered_map<std::string, std::vector<WordToken>> known = {};  // pieces of this call
+};
+
+PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipeline)
+    : TokenizerModel(std::move(entries)), pipeline_(std::move(pipeline)) {
+  for (std::uint32_t i = 0; i < pipeline_.added.size(); ++i) {
+    const AddedToken& token = pipeline_.added[i];
+    if (!token.normalized) {
+      raw_.add(token.content, i);
+      raw_text_ = raw_text_ || !token.special;
+      continue;
+    }
+    AlignedText content = AlignedText::of(token.content, 0, Spans::skip);
+    for (const Normalizer& step : pipeline_.normalizers) normalize(step, content);
+    normalized_.add(content.text, i);
+    normalized_text_ = normalized_text_ || !token.special;
+  }
+  for (const PreTokenizer& step : pipeline_.pre_tokenizers)
+    if (const auto* space = std::get_if<pre_tokenizers::Metaspace>(&step); space && space->prepend == PrependScheme::first)
+      needs_origin_ = true;
+  decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
+  if (!pipeline_.byte_level) return;
+  ByteLevelModel& model = *pipeline_.byte_level;
+  pairs_.emplace(model.bytes, std::move(model.merges), model.whole, model.order);
+  // one known expression alone, or a split by it and then ByteLevel that only spells bytes
+  const std::vector<PreTokenizer>& steps = pipeline_.pre_tokenizers;
+  const auto* level = steps.empty() ? nullptr : std::get_if<pre_tokenizers::ByteLevel>(&steps.back());
+  if (!level || level->add_prefix_space) return;
+  if (steps.size() == 1 && level->use_regex) style_ = piece_styles::gpt2;
+  if (steps.size() != 2 || level->use_regex) return;
+  if (const auto* split = std::get_if<pre_tokenizers::Split>(&steps[0]);
+      split && (split->behavior == SplitBehavior::isolated || (split->behavior == SplitBehavior::removed && split->inverted)))
+    style_ = split->pattern.style();
+}
+
+PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const {
+  Call call{spans, &out};
+  const auto add_token = [&](const AddedToken& token, TokenSpan span) {
+    out.ids.push_back(token.id);
+    if (spans == Spans::keep) out.spans.push_back(span);
+  };
+  const bool match_normalized = !normalized_.empty() && (special == MatchSpecial::yes || normalized_text_);
+  const auto section = [&](std::size_t begin, std::size_t end) {
+    const bool starts = begin == 0 && part == TextPart::first;
+    const std::string_view view = text.substr(begin, end - begin);
+    if (pipeline_.normalizers.empty()) {
+      if (!match_normalized) return encode_text(view, begin, starts, call);
+      for (const AddedSection& inner : cut_at_added_tokens(view, normalized_, pipeline_.added, special)) {
+        if (inner.token)
+          add_token(*inner.token, {begin + inner.begin, begin + inner.end});
+        else
+          encode_text(view.substr(inner.begin, inner.end - inner.begin), begin + inner.begin, starts && inner.begin == 0, call);
+      }
+      return;
+    }
+    AlignedText normal = AlignedText::of(view, begin, needs_origin_ ? Spans::keep : spans);
+    for (const Normalizer& step : pipeline_.normalizers) normalize(step, normal);
+    if (!match_normalized) return encode_aligned(std::move(normal), part == TextPart::first, call);
+    for (const AddedSection& inner : cut_at_added_tokens(normal.text, normalized_, pipeline_.added, special)) {
+      if (inner.token) {
+        add_token(*inner.token, normal.span(inner.begin, inner.end));
+        continue;
+      }
+      AlignedText piece = normal.empty_copy();
+      piece.copy(normal, inner.begin, inner.end);
+      encode_aligned(std::move(piece), part == TextPart::first, call);
+    }
+  };
+  if (raw_.empty() || (special == MatchSpecial::no && !raw_text_)) return section(0, text.size());
+  for (const AddedSection& outer : cut_at_added_tokens(text, raw_, pipeline_.added, special)) {
+    if (outer.token)
+      add_token(*outer.token, {outer.begin, outer.end});
+    else
+      section(outer.begin, outer.end);
+  }
+}
+
+PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const {
+  if (text.empty()) return;
+  if (!style_) return encode_aligned(AlignedText::of(text, offset, needs_origin_ ? Spans::keep : call.spans), starts, call);
+  std::vector<TokenId>& ids = call.out->ids;
+  const std::size_t first = ids.size();
+  ids.reserve(first + text.size() / 3);
+  visit_style(*style_, [&]<PieceStyle style>() {
+    pairs_->encode_text(
+        text, [](std::string_view all, std::size_t at) { return piece_end<style>(all, at); }, ids, call.scratch);
+  });
+  if (call.spans == Spans::keep) add_byte_spans(first, offset, nullptr, call);
+}
+
+// Spans of the ids from `first` on, whose bytes follow each other from `begin`, in the text given or in the original.
+PLUME_FUNCTION void PipelineModel::add_byte_spans(std::size_t first, std::size_t begin, const AlignedText* text, Call& call) const {
+  for (std::size_t i = first; i < call.out->ids.size(); ++i) {
+    const std::size_t end = begin + pipeline_.byte_level->bytes[static_cast<std::size_t>(call.out->ids[i])].size();
+    call.out->spans.push_back(text ? text->span(begin, end) : TokenSpan{begin, end});
+    begin = end;
+  }
+}
+
+PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts, Call& call) const {
+  if (text.text.empty()) return;
+  if (text.aligned) starts = starts && text.from[0].begin == 0;
+  PieceText cut{std::move(text), {}, starts};
+  cut.pieces.push_back({0, cut.text.text.size()});
+  for (const PreTokenizer& step : pipeline_.pre_tokenizers) pre_tokenize(step, cut, pairs_ ? SpellBytes::no : SpellBytes::yes);
+  EncodedText& out = *call.out;
+  const std::string_view all = cut.text.text;
+  for (const Piece& piece : cut.pieces) {
+    const std::string_view view = all.substr(piece.begin, piece.end - piece.begin);
+    if (view.empty()) continue;
+    if (pairs_) {
+      const std::size_t first = out.ids.size();
+      pairs_->encode(view, all.size() - piece.begin, out.ids, call.scratch);
+      if (call.spans == Spans::keep) add_byte_spans(first, piece.begin, &cut.text, call);
+      continue;
+    }
+    constexpr std::size_t longest_known = 256, most_known = 1 << 16;
+    const std::vector<WordToken>* tokens = &call.tokens;
+    call.tokens.clear();
+    if (view.size() <= longest_known && call.known.size() < most_known) {
+      const auto [entry, fresh] = call.known.try_emplace(std::string(view));
+      if (fresh) encode_word(*pipeline_.words, view, entry->second);
+      tokens = &entry->second;
+    } else {
+      encode_word(*pipeline_.words, view, call.tokens);
+    }
+    for (const WordToken& token : *tokens) {
+      out.ids.push_back(token.id);
+      if (call.spans == Spans::keep) out.spans.push_back(cut.text.span(piece.begin + token.begin, piece.begin + token.end));
+    }
+  }
+}
+
+// Decodes by the steps of the file; special tokens are left out, or pass through them as any other.
+class PipelineDecoder final : public TokenDecoder {
+ public:
+  PipelineDecoder(const PipelineModel& model, const DecodeOptions& options)
+      : model_(&model), options_(options), chain_(model.pipeline().decoders) {}
+  void push(TokenId id, std::string& text) override {
+    if (options_.special == SpecialTokens::skip && model_->vocabulary.is_special(id)) return;
+    std::string token = model_->vocabulary.pieces[static_cast<std::size_t>(id)];
+    if (std::exchange(started_, true) && model_->pipeline().joins_with_spaces) token.insert(token.begin(), ' ');
+    chain_.push(std::move(token), text);
+  }
+  void finish(std::string& text) override { chain_.finish(text); }
+  std::unique_ptr<TokenDecoder> clone() const override { return std::make_unique<PipelineDecoder>(*this); }
+
+ private:
+  const PipelineModel* model_;
+  DecodeOptions options_;
+  DecodeChain chain_;
+  bool started_ = false;
+};
+
+PLUME_FUNCTION std::unique_ptr<TokenDecoder> PipelineModel::decoder(const DecodeOptions& options) const {
+  if (decodes_bytes_) return TokenizerModel::decoder(options);
+  return std::make_unique<PipelineDecoder>(*this, options);
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,0 +1,207 @@
+#pragma once
+// Normalisation forms NFC, NFD, NFKC and NFKD [Unicode Standard Annex 15], lower case, and the sets that tokenizers' components ask for.
+// The tables are those of Hugging Face tokenizers (unicode_mapping.hpp says which).
+#include <string_view>
+
+#include "plume/base/config.hpp"
+#include "plume/tokenizer/aligned_text.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+enum class NormalForm : std::uint8_t { nfc, nfd, nfkc, nfkd };
+enum class CharacterSet : std::uint8_t { punctuation, bert_accent, accent, control, numeric, word };
+
+PLUME_FUNCTION AlignedText normal_form(const AlignedText& text, NormalForm form);
+PLUME_FUNCTION AlignedText lower_case(const AlignedText& text);
+PLUME_FUNCTION bool in_set(char32_t c, CharacterSet set);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "plume/tokenizer/unicode.hpp"
+#include "plume/tokenizer/unicode_mapping.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+namespace normal_forms {
+
+template <std::size_t count>
+std::string_view find(const char32_t (&points)[count], const std::uint16_t (&ends)[count], const char* text, char32_t c) {
+  const auto found = std::lower_bound(std::begin(points), std::end(points), c);
+  if (found == std::end(points) || *found != c) return {};
+  const std::size_t at = static_cast<std::size_t>(found - std::begin(points)), begin = at == 0 ? 0 : ends[at - 1];
+  return {text + begin, ends[at] - begin};
+}
+
+inline std::uint8_t combining_class(char32_t c) {
+  if (c < 0x300) return 0;
+  const auto after = std::upper_bound(std::begin(unicode_mapping::combining), std::end(unicode_mapping::combining), c,
+                                      [](char32_t value, const char32_t(&row)[3]) { return value < row[0]; });
+  if (after == std::begin(unicode_mapping::combining)) return 0;
+  const auto& row = *(after - 1);
+  return c <= row[1] ? static_cast<std::uint8_t>(row[2]) : std::uint8_t{0};
+}
+
+// Hangul syllables are composed by arithmetic.
+inline constexpr char32_t hangul = 0xac00, lead = 0x1100, vowel = 0x1161, trail = 0x11a7, vowels = 21, trails = 28, syllables = 11172;
+
+inline char32_t compose(char32_t first, char32_t second) {
+  if (first - lead < 19 && second - vowel < vowels) return hangul + ((first - lead) * vowels + (second - vowel)) * trails;
+  if (first - hangul < syllables && (first - hangul) % trails == 0 && second > trail && second - trail < trails)
+    return first + (second - trail);
+  const auto found =
+      std::lower_bound(std::begin(unicode_mapping::compose), std::end(unicode_mapping::compose), std::pair(first, second),
+                       [](const char32_t(&row)[3], std::pair<char32_t, char32_t> key) { return std::pair(row[0], row[1]) < key; });
+  if (found == std::end(unicode_mapping::compose) || (*found)[0] != first || (*found)[1] != second) return 0;
+  return (*found)[2];
+}
+
+struct Mark {
+  char32_t value;
+  std::uint8_t combining;
+  std::size_t begin, end;  // in the source
+};
+
+}  // namespace normal_forms
+
+PLUME_FUNCTION bool in_set(char32_t c, CharacterSet set) {
+  namespace map = unicode_mapping;
+  const unsigned bit = 1u << static_cast<unsigned>(set);
+  if (c >= unicode_table::end) return set == CharacterSet::control && category_of(c) == Category::Co;
+  return (map::properties[map::property[std::size_t{map::property_block[c >> 8]} * 256 + (c & 255)] - '`'] & bit) != 0;
+}
+
+PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm form) {
+  namespace nf = normal_forms;
+  const bool compatible = form == NormalForm::nfkc || form == NormalForm::nfkd,
+             composes = form == NormalForm::nfc || form == NormalForm::nfkc;
+  AlignedText out = source.empty_copy();
+  std::vector<nf::Mark> run;  // a starter and the marks behind it, or the starters it may compose with
+  std::string bytes;
+  const auto flush = [&] {
+    if (composes && !run.empty()) {
+      std::size_t starter = 0, kept = 1;
+      bool has_starter = run[0].combining == 0;
+      std::uint8_t last = 0;  // class of the last mark kept since the starter
+      for (std::size_t i = 1; i < run.size(); ++i) {
+        const nf::Mark mark = run[i];
+        const bool blocked = kept > starter + 1 && last >= mark.combining;
+        const char32_t composed = has_starter && !blocked ? nf::compose(run[starter].value, mark.value) : 0;
+        if (composed != 0) {
+          run[starter].value = composed;
+          run[starter].begin = std::min(run[starter].begin, mark.begin);
+          run[starter].end = std::max(run[starter].end, mark.end);
+          continue;
+        }
+        run[kept] = mark;
+        if (mark.combining == 0)
+          starter = kept, has_starter = true, last = 0;
+        else
+          last = mark.combining;
+        ++kept;
+      }
+      run.resize(kept);
+    }
+    for (const nf::Mark& mark : run) {
+      bytes.clear();
+      append_utf8(bytes, mark.value);
+      out.append(bytes, source, mark.begin, mark.end);
+    }
+    run.clear();
+  };
+  const std::string_view text = source.text;
+  const auto add = [&](char32_t value, std::size_t begin, std::size_t end) {
+    const std::uint8_t combining = nf::combining_class(value);
+    // a starter that can be the second part of a composition stays with what is before it
+    const bool second = (value >= 0x9be && value < 0x1b36) || (value >= 0x11000 && value < 0x12000);
+    if (combining == 0 && !run.empty() && !(composes && second)) flush();
+    run.push_back({value, combining, begin, end});
+  };
+  const auto settle = [&] {  // canonical order of the last marks
+    std::size_t first = run.size();
+    while (first > 0 && run[first - 1].combining != 0) --first;
+    const std::size_t count = run.size() - first;
+    bool sorted = true;
+    for (std::size_t k = first + 1; k < run.size(); ++k) sorted = sorted && run[k - 1].combining <= run[k].combining;
+    if (sorted) return;
+    std::vector<TokenSpan> places(count);  // stay in the order of the text
+    for (std::size_t k = 0; k < count; ++k) places[k] = {run[first + k].begin, run[first + k].end};
+    std::stable_sort(run.begin() + static_cast<std::ptrdiff_t>(first), run.end(),
+                     [](const nf::Mark& a, const nf::Mark& b) { return a.combining < b.combining; });
+    for (std::size_t k = 0; k < count; ++k) run[first + k].begin = places[k].begin, run[first + k].end = places[k].end;
+  };
+  for (std::size_t at = 0; at < text.size();) {
+    if (static_cast<unsigned char>(text[at]) < 0x80 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0x80) {
+      settle(), flush();
+      out.copy(source, at, at + 1);
+      ++at;
+      continue;
+    }
+    const CodePoint point = code_point_at(text, at);
+    const std::size_t end = at + point.length;
+    if (point.value == 0xfffd && point.length == 1) {  // a malformed byte stays as it is
+      settle(), flush();
+      out.copy(source, at, end);
+      at = end;
+      continue;
+    }
+    std::string_view mapped;
+    char32_t parts[4];
+    std::size_t count = 0;
+    if (point.value - nf::hangul < nf::syllables) {
+      const char32_t index = point.value - nf::hangul;
+      parts[count++] = nf::lead + index / (nf::vowels * nf::trails);
+      parts[count++] = nf::vowel + index / nf::trails % nf::vowels;
+      if (index % nf::trails != 0) parts[count++] = nf::trail + index % nf::trails;
+    } else {
+      namespace map = unicode_mapping;
+      if (compatible) mapped = nf::find(map::compatible_point, map::compatible_end, map::compatible_text, point.value);
+      if (mapped.empty()) mapped = nf::find(map::canonical_point, map::canonical_end, map::canonical_text, point.value);
+      if (mapped.empty()) parts[count++] = point.value;
+    }
+    const auto add_settled = [&](char32_t value) {
+      if (nf::combining_class(value) == 0) settle();
+      add(value, at, end);
+    };
+    for (std::size_t i = 0; i < count; ++i) add_settled(parts[i]);
+    for (std::size_t i = 0; i < mapped.size();) {
+      const CodePoint part = code_point_at(mapped, i);
+      add_settled(part.value);
+      i += part.length;
+    }
+    at = end;
+  }
+  settle(), flush();
+  return out;
+}
+
+PLUME_FUNCTION AlignedText lower_case(const AlignedText& source) {
+  namespace map = unicode_mapping;
+  AlignedText out = source.empty_copy();
+  const std::string_view text = source.text;
+  for (std::size_t at = 0; at < text.size();) {
+    const char byte = text[at];
+    if (static_cast<unsigned char>(byte) < 0x80) {
+      const char low = byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte + 32) : byte;
+      out.append({&low, 1}, source, at, at + 1);
+      ++at;
+      continue;
+    }
+    const CodePoint point = code_point_at(text, at);
+    const std::string_view mapped = normal_forms::find(map::lower_point, map::lower_end, map::lower_text, point.value);
+    if (mapped.empty())
+      out.copy(source, at, at + point.length);
+    else
+      out.append(mapped, source, at, at + point.length);
+    at += point.length;
+  }
+  return out;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,0 +1,247 @@
+#pragma once
+// The models of tokenizer.json [huggingface/tokenizers tokenizers/src/models]: what turns one piece into ids. As data, and one function.
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "plume/base/config.hpp"
+#include "plume/tokenizer/aligned_text.hpp"
+#include "plume/tokenizer/byte_pairs.hpp"
+#include "plume/tokenizer/text_matcher.hpp"
+#include "plume/tokenizer/tokenizer_model.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+// The entries of a model by their spelling; tokens that text must not become are left out.
+using WordIds = std::unordered_map<std::string, TokenId>;
+
+namespace word_models {
+
+// Byte-pair encoding over characters.
+struct Bpe {
+  WordIds ids;
+  std::vector<Merge> merges;
+  MergeRanks ranks;
+  std::optional<TokenId> unknown;
+  std::string prefix, suffix;  // of characters that are not the first, of the last
+  bool fuse_unknown = false, ignore_merges = false;
+  std::optional<std::array<TokenId, 256>> bytes;  // byte_fallback: <0x00> to <0xFF>; -1 where there is none
+};
+
+struct Unigram {
+  TextMatcher pieces;          // values are ids
+  std::vector<double> scores;  // by id
+  std::optional<TokenId> unknown;
+  double lowest = 0;  // score
+  std::optional<std::array<TokenId, 256>> bytes;
+};
+
+struct WordPiece {
+  WordIds ids;
+  TokenId unknown;
+  std::string prefix;
+  std::size_t longest_word = 100;  // characters
+  std::size_t longest = 0;
+};
+
+struct WordLevel {
+  WordIds ids;
+  std::optional<TokenId> unknown;
+};
+
+}  // namespace word_models
+
+using WordModel = std::variant<word_models::Bpe, word_models::Unigram, word_models::WordPiece, word_models::WordLevel>;
+
+struct WordToken {
+  TokenId id;
+  std::size_t begin, end;  // bytes of the piece
+};
+
+// Appends the tokens of a non-empty piece. ArgumentError: an unknown character and no unk token.
+PLUME_FUNCTION void encode_word(const WordModel& model, std::string_view piece, std::vector<WordToken>& tokens);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include <algorithm>
+
+#include "plume/base/error.hpp"
+#include "plume/tokenizer/unicode.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+class EncodeWord {
+ public:
+  EncodeWord(std::string_view piece, std::vector<WordToken>& tokens) : piece_(piece), tokens_(tokens) {}
+
+  void operator()(const word_models::Bpe& model) {
+    if (model.ignore_merges)
+      if (const auto found = model.ids.find(std::string(piece_)); found != model.ids.end()) {
+        tokens_.push_back({found->second, 0, piece_.size()});
+        return;
+      }
+    std::vector<Symbol> symbols;
+    const auto add = [&](TokenId id, std::size_t begin, std::size_t end) {
+      const auto index = static_cast<std::uint32_t>(symbols.size());
+      symbols.push_back(
+          {id, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end), index == 0 ? no_symbol : index - 1, index + 1});
+    };
+    std::optional<Piece> unknown;
+    const auto flush = [&] {
+      if (unknown) add(*model.unknown, unknown->begin, unknown->end);
+      unknown.reset();
+    };
+    std::string text;
+    for (std::size_t at = 0, end = 0; at < piece_.size(); at = end) {
+      end = at + code_point_at(piece_, at).length;
+      text.clear();
+      if (at > 0) text.append(model.prefix);
+      text.append(piece_.substr(at, end - at));
+      if (end == piece_.size()) text.append(model.suffix);
+      if (const auto found = model.ids.find(text); found != model.ids.end()) {
+        flush();
+        add(found->second, at, end);
+        continue;
+      }
+      if (model.bytes &&
+          std::all_of(text.begin(), text.end(), [&](char c) { return (*model.bytes)[static_cast<unsigned char>(c)] >= 0; })) {
+        for (std::size_t i = 0; i < text.size(); ++i)
+          add((*model.bytes)[static_cast<unsigned char>(text[i])], std::min(at + i, end - 1), std::min(at + i + 1, end));
+        continue;
+      }
+      if (!model.unknown) continue;  // as tokenizers: such a character leaves no trace
+      if (unknown && model.fuse_unknown) {
+        unknown->end = end;
+      } else {
+        flush();
+        unknown = Piece{at, end};
+      }
+    }
+    flush();
+    if (symbols.empty()) return;
+    symbols.back().next = no_symbol;
+    // a merge is stale when its right part has grown; symbols may be empty or shared bytes, so their count tells, not their bytes
+    std::vector<MergeCandidate<std::uint32_t>> heap;
+    std::vector<TokenSpan> spans(symbols.size());
+    for (std::uint32_t i = 0; i < symbols.size(); ++i) {
+      spans[i] = {symbols[i].begin, symbols[i].end};
+      symbols[i].begin = i, symbols[i].end = i + 1;
+    }
+    merge_symbols(symbols, heap, [&](const Symbol& left, const Symbol& right) -> std::optional<FoundMerge<std::uint32_t>> {
+      const MergeRanks::Found found = model.ranks.find(left.id, right.id);
+      if (found.rank == MergeRanks::none) return std::nullopt;
+      return FoundMerge<std::uint32_t>{found.rank, found.result};
+    });
+    for (const Symbol& symbol : symbols)
+      if (symbol.id != absorbed_symbol) tokens_.push_back({symbol.id, spans[symbol.begin].begin, spans[symbol.end - 1].end});
+  }
+
+  // The best path [Kudo 2018], as tokenizers' encode_optimized: an unknown character costs ten more than the worst piece.
+  void operator()(const word_models::Unigram& model) {
+    struct Node {
+      double score = 0;
+      TokenId id = -1;
+      std::size_t begin = npos;
+    };
+    std::vector<Node> best(piece_.size() + 1);
+    for (std::size_t at = 0, length = 0; at < piece_.size(); at += length) {
+      length = code_point_at(piece_, at).length;
+      const double here = best[at].score;
+      bool single = false;
+      const auto offer = [&](std::size_t end, TokenId id, double score) {
+        Node& node = best[end];
+        if (node.begin == npos || score > node.score) node = {score, id, at};
+      };
+      model.pieces.each_at(piece_, at, [&](std::size_t end, std::uint32_t id) {
+        offer(end, static_cast<TokenId>(id), model.scores[id] + here);
+        single = single || end == at + length;
+      });
+      if (single) continue;
+      require(model.unknown.has_value() || model.bytes.has_value(), "[encode] ", quoted(piece_.substr(at, length)),
+              " is not in the vocabulary, which has no unk token");
+      offer(at + length, model.unknown.value_or(-1), model.lowest - 10 + here);
+    }
+    std::vector<WordToken> path;  // from the end
+    for (std::size_t end = piece_.size(); end > 0; end = best[end].begin) {
+      const Node& node = best[end];
+      const bool unknown = node.id == model.unknown.value_or(-1);
+      if (unknown && !path.empty() && path.back().id == node.id && path.back().begin == end)
+        path.back().begin = node.begin;
+      else
+        path.push_back({node.id, node.begin, end});
+    }
+    std::reverse(path.begin(), path.end());
+    for (const WordToken& token : path) {
+      if (token.id != model.unknown.value_or(-1)) {
+        tokens_.push_back(token);
+        continue;
+      }
+      const std::string_view run = piece_.substr(token.begin, token.end - token.begin);
+      if (model.bytes && std::all_of(run.begin(), run.end(), [&](char c) { return (*model.bytes)[static_cast<unsigned char>(c)] >= 0; })) {
+        for (std::size_t i = 0; i < run.size(); ++i)
+          tokens_.push_back({(*model.bytes)[static_cast<unsigned char>(run[i])], token.begin + i, token.begin + i + 1});
+      } else {
+        require(model.unknown.has_value(), "[encode] ", quoted(run), " is not in the vocabulary, which has no unk token");
+        tokens_.push_back(token);
+      }
+    }
+  }
+
+  void operator()(const word_models::WordPiece& model) {
+    std::size_t characters = 0;
+    for (std::size_t at = 0; at < piece_.size(); ++characters) at += code_point_at(piece_, at).length;
+    const std::size_t first = tokens_.size();
+    const auto unknown = [&] {
+      tokens_.resize(first);
+      tokens_.push_back({model.unknown, 0, piece_.size()});
+    };
+    if (characters > model.longest_word) return unknown();
+    std::string text;
+    for (std::size_t at = 0; at < piece_.size();) {
+      text = at > 0 ? model.prefix : std::string();
+      const std::size_t front = text.size();
+      text.append(piece_.substr(at, model.longest));
+      bool found = false;
+      for (; text.size() > front && !found;) {
+        const std::size_t end = at + text.size() - front;
+        const bool whole = end == piece_.size() || (static_cast<unsigned char>(piece_[end]) & 0xc0) != 0x80;
+        if (const auto entry = whole ? model.ids.find(text) : model.ids.end(); entry != model.ids.end()) {
+          tokens_.push_back({entry->second, at, end});
+          at = end;
+          found = true;
+        } else {
+          text.pop_back();
+        }
+      }
+      if (!found) return unknown();
+    }
+  }
+
+  void operator()(const word_models::WordLevel& model) {
+    const auto found = model.ids.find(std::string(piece_));
+    if (found != model.ids.end()) {
+      tokens_.push_back({found->second, 0, piece_.size()});
+      return;
+    }
+    require(model.unknown.has_value(), "[encode] ", quoted(piece_), " is not in the vocabulary, which has no unk token");
+    tokens_.push_back({*model.unknown, 0, piece_.size()});
+  }
+
+ private:
+  static constexpr std::size_t npos = std::string::npos;
+  std::string_view piece_;
+  std::vector<WordToken>& tokens_;
+};
+
+PLUME_FUNCTION void encode_word(const WordModel& model, std::string_view piece, std::vector<WordToken>& tokens) {
+  std::visit(EncodeWord(piece, tokens), model);
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,0 +1,339 @@
+#!/usr/bin/env python3
+"""Writes tests/golden/tokenizers/: small tokenizer.json files, variations of them, and hashes of what the original libraries make of 50,000 strings.
+
+    python3 -m venv venv && venv/bin/pip install tokenizers==0.23.3 tiktoken==0.14.0
+    venv/bin/python tests/golden/make_tokenizer_hashes.py $PLUME_TEST_DATA tests/golden/tokenizers [NAME ...]
+
+The vocabularies are trained on Natsume Soseki's Botchan in English (public domain; sentencepiece/botchan.txt in the test data). The strings come
+from a generator that tests/tokenizer/tokenizer_json_test.cpp holds as well: splitmix64 picks vocabulary entries, words, white space, special tokens,
+emoji, digits and code points; every code point below U+30000 occurs. hashes.json has, per tokenizer and way of encoding, one CRC-32 for each
+1,000 strings: of the ids (little-endian int32, -1 behind each string), or of the decoded text (a zero byte behind each).
+"""
+import base64
+import gzip
+import json
+import os
+import sys
+import zlib
+
+import tiktoken
+import tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+assert tokenizers.__version__ == "0.23.3", tokenizers.__version__
+COUNT, GROUP = 50_000, 1_000
+MASK = 2**64 - 1
+SPACES = [" ", "  ", "   ", "\t", "\n", "\r\n", "\n\n", " \n", "\n ", "\u00a0", "\u2003", "\u3000", "\u2028", "\u0085", "\v", "\f", "      ", " \t "]
+WORDS = ["the", "Hello", "don't", "I've", "WE'LL", "they're", "it's", "I'D", "'S", "''ll", "'\u017f", "na\u00efve", "Stra\u00dfe", "\ufb01n", "e\u0301",
+         "\u4e16\u754c", "\u4f60\u597d", "\uc548\ub155", "\u3053\u3093\u306b\u3061\u306f", "\u041f\u0440\u0438\u0432\u0435\u0442",
+         "\u05e9\u05dc\u05d5\u05dd", "\u0645\u0631\u062d\u0628\u0627", "\u0928\u092e\u0938\u094d\u0924\u0947", "\u0e44\u0e17\u0e22",
+         "\u0395\u03bb\u03bb\u03ac\u03b4\u03b1", "camelCase", "HTTPServer", "snake_case", "x=y;", "for(i=0;i<10;++i)", "{\n\t", "://", "!!!", "...", "--",
+         "\u2581", "##ing", "</w>", "<0x41>", "_x_", "\u01c5", "\u02b0a", "A\u0301\u0323", "\u1100\u1161\u11a8", "\u0130", "\u03a3", "\ufffd", "\u0000", "botchan"]
+EMOJI = ["\U0001f642", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea", "\U0001f44d\U0001f3fd", "\u2764\ufe0f", "1\ufe0f\u20e3"]
+DIGITS = ["0", "7", "42", "123", "2024", "12345", "1234567890", "3.14", "1,000", "\u00bd", "\u2167", "\u00b2", "\u0663\u0664", "\U0001d7d8"]
+
+
+class Random:
+    def __init__(self, seed):
+        self.state = seed
+
+    def below(self, n):
+        self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
+        z = self.state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+        return (z ^ (z >> 31)) % n
+
+
+def strings(vocabulary, specials):
+    """vocabulary: the entries as spelled, by id; specials: the spellings of added tokens."""
+    random, next_point = Random(7), 0
+    for _ in range(COUNT):
+        parts = []
+        for _ in range(4):  # every code point in turn
+            while 0xD800 <= next_point < 0xE000:
+                next_point += 1
+            parts.append(chr(next_point))
+            next_point = (next_point + 1) % 0x30000
+            if random.below(3) == 0:
+                parts.append(" a"[random.below(2)])
+        for _ in range(random.below(8)):
+            kind = random.below(9)
+            if kind <= 1:
+                parts.append(vocabulary[random.below(len(vocabulary))])
+            elif kind <= 3:
+                parts.append(WORDS[random.below(len(WORDS))])
+                if random.below(2):
+                    parts.append(" ")
+            elif kind == 4:
+                parts.append(SPACES[random.below(len(SPACES))])
+            elif kind == 5:
+                parts.append(specials[random.below(len(specials))] if specials else "")
+            elif kind == 6:
+                parts.append(EMOJI[random.below(len(EMOJI))])
+            elif kind == 7:
+                parts.append(DIGITS[random.below(len(DIGITS))])
+            else:
+                c = random.below(0x30000)
+                parts.append(chr(c) if not 0xD800 <= c < 0xE000 else "x")
+        yield "".join(parts)
+
+
+def grouped(items):
+    out, group = [], []
+    for item in items:
+        group.append(item)
+        if len(group) == GROUP:
+            out.append(f"{zlib.crc32(b''.join(group)):08x}")
+            group = []
+    return out
+
+
+def id_bytes(ids):
+    return b"".join(i.to_bytes(4, "little") for i in ids) + b"\xff\xff\xff\xff"
+
+
+def without_specials(file):
+    """The file with the special tokens out of the model's reach: plain text never becomes one in plume, while a model of tokenizers would still
+    find them in its vocabulary."""
+    file = json.loads(json.dumps(file))
+    model = file["model"]
+    names = {token["content"] for token in file["added_tokens"] if token["special"]} - {model.get("unk_token")}
+    hidden = {name: "\ue000\ue001\ue002" + name for name in names}
+    file["added_tokens"].sort(key=lambda token: token["content"] in names)  # so that the others keep their ids
+    if model["type"] == "Unigram":
+        model["vocab"] = [[hidden.get(piece, piece), score] for piece, score in model["vocab"]]
+    else:
+        model["vocab"] = {hidden.get(piece, piece): i for piece, i in model["vocab"].items()}
+    return file
+
+
+def hashes_of(file):
+    tokenizer, plain = Tokenizer.from_str(json.dumps(file)), Tokenizer.from_str(json.dumps(without_specials(file)))
+    vocabulary = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
+    added = [token.content for _, token in sorted(tokenizer.get_added_tokens_decoder().items())]
+    texts = list(strings(vocabulary, added))
+    result = {}
+    tokenizer.encode_special_tokens = False
+    recognised = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    result["recognise"] = grouped(map(id_bytes, recognised))
+    plain.encode_special_tokens = True
+    result["plain"] = grouped(id_bytes(plain.encode(text, add_special_tokens=True).ids) for text in texts)
+    result["decode"] = grouped(tokenizer.decode(ids, skip_special_tokens=True).encode() + b"\0" for ids in recognised)
+    result["decode_special"] = grouped(tokenizer.decode(ids, skip_special_tokens=False).encode() + b"\0" for ids in recognised)
+    return result
+
+
+def tiktoken_hashes(path, pattern, specials):
+    ranks = {}
+    for line in open(path, "rb"):
+        token, rank = line.split()
+        ranks[base64.b64decode(token)] = int(rank)
+    encoding = tiktoken.Encoding("x", pat_str=pattern, mergeable_ranks=ranks, special_tokens=specials)
+    spelled = [token.decode("utf-8", "replace") for token, _ in sorted(ranks.items(), key=lambda item: item[1])]
+    texts = list(strings(spelled, sorted(specials)))
+    return {"recognise": grouped(id_bytes(encoding.encode(text, allowed_special="all")) for text in texts),
+            "plain": grouped(id_bytes(encoding.encode_ordinary(text)) for text in texts)}
+
+
+GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+CL100K = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+CASED = r"[^\r\n\p{L}\p{N}]?" + UPPER + "*" + LOWER + "+END|" + r"[^\r\n\p{L}\p{N}]?" + UPPER + "+" + LOWER + "*END|"
+O200K = CASED.replace("END", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?") + r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+TEKKEN = CASED.replace("END", "") + r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+DEEPSEEK3 = (r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"""
+             r"""|\s*[\r\n]+|\s+(?!\S)|\s+""")
+CLIP = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+BLOOM = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"
+
+
+def split(regex, behavior="isolated", invert=False):
+    return pre_tokenizers.Split(Regex(regex), behavior, invert)
+
+
+def spelled():
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+
+def part(component):
+    return json.loads(component.__getstate__()) if component is not None else None
+
+
+def build(corpus, folder):
+    """The base files, and the variations: name -> (base, members of the file to replace)."""
+    def save(name, tokenizer):
+        if os.path.exists(f"{folder}/{name}.json"):  # training is not reproducible; delete the folder to train anew
+            return
+        with open(f"{folder}/{name}.json", "w") as out:
+            out.write(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")) + "\n")
+
+    text = [line.strip() for line in open(corpus, encoding="utf-8") if line.strip()]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+
+    byte_bpe = Tokenizer(models.BPE())
+    byte_bpe.pre_tokenizer = spelled()  # no cutting: merges cross words, so that wrong cuts show
+    byte_bpe.decoder = decoders.ByteLevel()
+    byte_bpe.train_from_iterator([t[:400] for t in text] + ["12345 2024 1,000", "  \n\n\t", "camelCase HTTPServer"] * 20,
+                                 trainers.BpeTrainer(vocab_size=900, special_tokens=special, initial_alphabet=alphabet, show_progress=False))
+    save("byte_bpe", byte_bpe)
+
+    bert = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    bert.normalizer = normalizers.BertNormalizer()
+    bert.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    bert.decoder = decoders.WordPiece()
+    bert.train_from_iterator(text, trainers.WordPieceTrainer(vocab_size=600, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+    bert.add_special_tokens([tokenizers.AddedToken("[MASK]", lstrip=True, rstrip=True, special=True)])
+    bert.add_tokens([tokenizers.AddedToken("Botchan", single_word=True), tokenizers.AddedToken("  x", normalized=False, lstrip=True)])
+    bert.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [("[CLS]", 2), ("[SEP]", 3)])
+    save("bert", bert)
+
+    level = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    level.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    level.pre_tokenizer = pre_tokenizers.Whitespace()
+    level.train_from_iterator(text, trainers.WordLevelTrainer(vocab_size=500, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False))
+    level.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 1))
+    save("word_level", level)
+
+    unigram = Tokenizer(models.Unigram())
+    unigram.normalizer = normalizers.NFKC()
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    unigram.decoder = decoders.Metaspace(prepend_scheme="first")
+    unigram.train_from_iterator(text, trainers.UnigramTrainer(vocab_size=500, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
+    save("unigram", unigram)
+
+    plain = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    plain.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    plain.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    plain.train_from_iterator([t[:200] for t in text], trainers.BpeTrainer(vocab_size=500, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False))
+    plain.post_processor = processors.TemplateProcessing("<s> $A", "<s> $A <s> $B", [("<s>", 1)])
+    save("char_bpe", plain)
+
+    suffix = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    suffix.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+    suffix.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
+    suffix.decoder = decoders.BPEDecoder()
+    suffix.train_from_iterator(text, trainers.BpeTrainer(vocab_size=500, special_tokens=["<unk>"], end_of_word_suffix="</w>", show_progress=False))
+    save("suffix_bpe", suffix)
+
+    prefix = Tokenizer(models.BPE(unk_token="<unk>", continuing_subword_prefix="##"))
+    prefix.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Digits(individual_digits=True)])
+    prefix.decoder = decoders.WordPiece(cleanup=False)
+    prefix.train_from_iterator(text, trainers.BpeTrainer(vocab_size=500, special_tokens=["<unk>"], continuing_subword_prefix="##", show_progress=False))
+    save("prefix_bpe", prefix)
+
+    def sequence(*steps):
+        return {"pre_tokenizer": part(pre_tokenizers.Sequence([*steps]))}
+
+    variations = {name: (name, {}) for name in ["byte_bpe", "bert", "word_level", "unigram", "char_bpe", "suffix_bpe", "prefix_bpe"]}
+    byte = {
+        "gpt2": {"pre_tokenizer": part(pre_tokenizers.ByteLevel(add_prefix_space=False))},
+        "gpt2_prefix": {"pre_tokenizer": part(pre_tokenizers.ByteLevel(add_prefix_space=True))},
+        "cl100k": sequence(split(CL100K, "removed", True), spelled()), "llama3": sequence(split(LLAMA3), spelled()), "qwen2": sequence(split(QWEN2), spelled()),
+        "o200k": sequence(split(O200K, "removed", True), spelled()), "tekken": sequence(split(TEKKEN), spelled()),
+        "starcoder": sequence(pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)),
+        "falcon": sequence(pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits(),
+                           split("[0-9][0-9][0-9]")),
+        "bloom": sequence(split(BLOOM), spelled()),
+        "deepseek_v3": sequence(split(r"\p{N}{1,3}"), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"), split(DEEPSEEK3), spelled()),
+        "deepseek_coder": sequence(split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"), split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"),
+                                   pre_tokenizers.Digits(individual_digits=True), spelled()),
+        "scripts": sequence(pre_tokenizers.UnicodeScripts(), spelled()),
+        "fixed": sequence(pre_tokenizers.FixedLength(3), spelled()),
+        "delimiter": sequence(pre_tokenizers.CharDelimiterSplit("a"), spelled()),
+        "metaspace": sequence(pre_tokenizers.Metaspace(prepend_scheme="always"), spelled()),
+        "whole_metaspace": sequence(pre_tokenizers.Metaspace(prepend_scheme="never", split=False), pre_tokenizers.Whitespace(), spelled()),
+        "normalizer": {"normalizer": part(normalizers.ByteLevel()), "pre_tokenizer": None},
+        "nfc": {"normalizer": part(normalizers.NFC())}, "nfd": {"normalizer": part(normalizers.NFD())}, "nfkc": {"normalizer": part(normalizers.NFKC())},
+        "nfkd": {"normalizer": part(normalizers.NFKD())}, "nmt": {"normalizer": part(normalizers.Nmt())},
+        "strip": {"normalizer": part(normalizers.Sequence([normalizers.Strip(), normalizers.StripAccents(), normalizers.Lowercase()]))},
+        "accents": {"normalizer": part(normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents(), normalizers.Replace("a", "bb")]))},
+    }
+    for behavior in ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]:
+        byte["split_" + behavior] = sequence(pre_tokenizers.Split(" ", behavior), split("[a-e]", behavior), pre_tokenizers.Punctuation(behavior), spelled())
+        byte["inverted_" + behavior] = sequence(split("[a-e]", behavior, True), spelled())
+    for name, members in byte.items():
+        variations["byte_bpe/" + name] = ("byte_bpe", members)
+    variations["bert/cased"] = ("bert", {"normalizer": part(normalizers.BertNormalizer(lowercase=False, strip_accents=True, handle_chinese_chars=False))})
+    variations["unigram/always"] = ("unigram", {"pre_tokenizer": part(pre_tokenizers.Metaspace()), "decoder": part(decoders.Metaspace())})
+    variations["suffix_bpe/clip"] = ("suffix_bpe", {"pre_tokenizer": part(pre_tokenizers.Sequence([split(CLIP, "removed", True), spelled()]))})
+    variations["char_bpe/ctc"] = ("char_bpe", {"decoder": part(decoders.CTC("<s>", "\u2581", True))})
+    variations["char_bpe/none"] = ("char_bpe", {"decoder": None, "normalizer": None})
+    return variations
+
+
+def gpt1(data):
+    """As transformers' OpenAIGPTConverter."""
+    vocabulary = json.load(open(f"{data}/tokenizers/gpt1/encoder_bpe_40000.json"))
+    merges = [tuple(line.split()) for line in open(f"{data}/tokenizers/gpt1/vocab_40000.bpe", encoding="utf-8").read().split("\n")[1:-1]]
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", end_of_word_suffix="</w>", fuse_unk=False))
+    tokenizer.add_special_tokens(["<unk>"])
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+    return json.loads(tokenizer.to_str())
+
+
+def clip(data):
+    """As openai/CLIP simple_tokenizer.py makes the vocabulary, and transformers' CLIPConverter the rest."""
+    lines = gzip.open(f"{data}/tokenizers/clip/bpe_simple_vocab_16e6.txt.gz").read().decode().split("\n")
+    merges = [tuple(line.split()) for line in lines[1:49152 - 256 - 2 + 1]]
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    characters = [chr(b) for b in printable] + [chr(256 + n) for n in range(256 - len(printable))]
+    spelled_all = characters + [c + "</w>" for c in characters] + ["".join(m) for m in merges] + ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {piece: i for i, piece in enumerate(spelled_all)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False, unk_token="<|endoftext|>"))
+    tokenizer.add_special_tokens(["<|startoftext|>", "<|endoftext|>"])
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+    pattern = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split(pattern, "removed", True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace("</w>", " "), decoders.Strip(" ", 0, 1)])
+    tokenizer.post_processor = processors.RobertaProcessing(("<|endoftext|>", 49407), ("<|startoftext|>", 49406), trim_offsets=False, add_prefix_space=False)
+    return json.loads(tokenizer.to_str())
+
+
+def main():
+    data, folder, only = sys.argv[1], sys.argv[2], sys.argv[3:]
+    variations = build(f"{data}/tokenizers/sentencepiece/botchan.txt", folder)
+    with open(f"{folder}/variations.json", "w") as out:
+        rows = [f" {json.dumps(name)}: {json.dumps({'base': base, 'set': members})}" for name, (base, members) in variations.items()]
+        out.write("{\n" + ",\n".join(rows) + "\n}\n")
+    path = f"{folder}/hashes.json"
+    hashes = json.load(open(path)) if only and os.path.exists(path) else {}
+
+    def wanted(name):
+        if only and not any(name.startswith(o) for o in only):
+            return False
+        print(name, flush=True)
+        return True
+
+    def save():
+        with open(path, "w") as out:
+            rows = [f" {json.dumps(name)}: {{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in ways.items()) + "}" for name, ways in hashes.items()]
+            out.write("{\n" + ",\n".join(rows) + "\n}\n")
+    for name, (base, members) in variations.items():
+        if wanted(name):
+            file = json.load(open(f"{folder}/{base}.json"))
+            file.update(members)
+            hashes[name] = hashes_of(file)
+            save()
+    for name in ["gpt2/tokenizer.json", "hf-json/whisper.tokenizer.json"]:
+        if wanted(name):
+            hashes[name] = hashes_of(json.load(open(f"{data}/tokenizers/{name}")))
+            save()
+    for name, make in [("gpt1", gpt1), ("clip", clip)]:
+        if wanted(name):
+            hashes[name] = hashes_of(make(data))
+            save()
+    for name, pattern in [("gpt2", GPT2), ("multilingual", CL100K), ("multilingual", O200K)]:
+        key = f"tiktoken/{name}.tiktoken" + {GPT2: "", CL100K: "/cl100k", O200K: "/o200k"}[pattern]
+        if wanted(key):
+            count = sum(1 for line in open(f"{data}/tokenizers/tiktoken/{name}.tiktoken") if line.strip())
+            hashes[key] = tiktoken_hashes(f"{data}/tokenizers/tiktoken/{name}.tiktoken", pattern, {"<|endoftext|>": count})
+            save()
+
+
+main()

@@ -21,7 +21,7 @@ using namespace plume;
 
 namespace {
 
-constexpr int thread_count = 8, rounds = 6;
+constexpr int thread_count = 8, rounds = 16;
 const std::string text = "the old man sees a small house by the blue sea, and an apple. ";
 
 Model small_model() {
@@ -157,7 +157,7 @@ TEST_CASE("eight threads on one model: no result differs by a bit from that of o
     });
   start.arrive_and_wait();
   Random random{.seed = 7};
-  for (; done < thread_count; std::this_thread::sleep_for(std::chrono::microseconds(300 + random.below(3000))))
+  for (; done < thread_count; std::this_thread::sleep_for(std::chrono::microseconds(100 + random.below(1000))))
     stops[random.below(thread_count)].request();
   for (std::thread& thread : threads) thread.join();
   CHECK(different == 0);

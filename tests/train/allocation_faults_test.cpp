@@ -56,15 +56,20 @@ End end_of(Body& body, AllocationFault fault, std::int64_t* calls = nullptr) {
   return end;
 }
 
-// Fails every allocation of `body`, or `most` of them evenly spread, in both ways; `check` follows each failure. A body leaves nothing
-// alive.
-template <class Body, class Check>
-void fail_each(std::string_view what, Body&& body, Check&& check, std::int64_t most = 400) {
+// Fails every allocation of body(thing), or `most` of them evenly spread, in both ways; a fresh thing = make() is there each time, and is
+// gone before anything is counted. `check` follows each failure.
+template <class Make, class Body, class Check>
+void fail_each_with(std::string_view what, Make&& make, Body&& body, Check&& check, std::int64_t most = 400) {
   CAPTURE(what);
-  REQUIRE(end_of(body, {}) == End::success);  // what is made once and stays
+  const auto run = [&](AllocationFault fault, std::int64_t* calls = nullptr) {
+    auto thing = make();
+    auto call = [&] { body(thing); };
+    return end_of(call, fault, calls);
+  };
+  REQUIRE(run({}) == End::success);  // what is made once and stays
   const std::int64_t live = live_allocations();
   std::int64_t calls = 0;
-  REQUIRE(end_of(body, {}, &calls) == End::success);
+  REQUIRE(run({}, &calls) == End::success);
   REQUIRE(live_allocations() == live);
   REQUIRE(calls > 0);
   const std::size_t descriptors = open_descriptors();
@@ -72,7 +77,7 @@ void fail_each(std::string_view what, Body&& body, Check&& check, std::int64_t m
   const std::int64_t stride = std::max<std::int64_t>(1, calls / most), edge = most / 10;
   for (std::int64_t call = 0; call < calls; call += call < edge || call + edge > calls ? 1 : stride) {
     for (const Exhausted exhausted : {Exhausted::once, Exhausted::from_then_on}) {
-      const End end = end_of(body, {.call = call, .exhausted = exhausted});
+      const End end = run({.call = call, .exhausted = exhausted});
       CAPTURE(call);
       // What fails once may be one that the library can do without: a thread, a wish.
       REQUIRE((end == End::out_of_memory || (end == End::success && exhausted == Exhausted::once)));
@@ -83,9 +88,14 @@ void fail_each(std::string_view what, Body&& body, Check&& check, std::int64_t m
     }
   }
   CHECK(failures > calls / stride);
-  REQUIRE(end_of(body, {}) == End::success);
+  REQUIRE(run({}) == End::success);
   CHECK(live_allocations() == live);
   MESSAGE(what, ": ", calls, " allocations, ", failures, " failures");
+}
+template <class Body, class Check>
+void fail_each(std::string_view what, Body&& body, Check&& check, std::int64_t most = 400) {
+  fail_each_with(
+      what, [] { return 0; }, [&](int) { body(); }, check, most);
 }
 
 // A small model with a byte-level tokenizer, and its folder.
@@ -135,7 +145,12 @@ TEST_CASE("a session goes on after any failure with the tokens that it would hav
     Session serial(fixture.model, options);
     draw(serial, 50);
     fail_each(
-        "Session", [&] { draw(*std::make_unique<Session>(fixture.model, options), 20); }, [] {});
+        "Session",
+        [&] {
+          Session session(fixture.model, options);
+          draw(session, 20);
+        },
+        [] {});
     // A session that failed at each allocation in turn, and went on each time.
     for (const Exhausted exhausted : {Exhausted::once, Exhausted::from_then_on}) {
       for (std::int64_t call = 0; call < 120; call += 1 + call / 20) {
@@ -169,13 +184,11 @@ TEST_CASE("attaching, merging, and adapter files") {
   const auto is_untouched = [&] { REQUIRE((toy::weights(fixture.model.decoder) == before)); };
   fail_each(
       "attach", [&] { attach(fixture.model, options); }, is_untouched);
-  fail_each(
-      "merge",
-      [&] {
-        Model own = fixture.model;  // the same weights, until it merges
-        Adapter merged = attach(own, options);
-        merge(own, merged);
-        unmerge(own, merged);
+  fail_each_with(
+      "merge", [&] { return std::pair(fixture.model, attach(fixture.model, options)); },
+      [&](auto& pair) {
+        merge(pair.first, pair.second);  // into handles of its own: the weights of the fixture stay
+        unmerge(pair.first, pair.second);
       },
       is_untouched, 150);
   const std::string path = fixture.folder / "adapter";
@@ -199,58 +212,46 @@ TEST_CASE("saving a model leaves the old files or the new ones, and no others") 
 
 TEST_CASE("training: the checkpoints stay whole, and the run that goes on ends as if nothing had happened") {
   const toy::Data data;
-  const auto run = [&](const std::string& directory, Index steps) {
-    Decoder decoder = toy::model(data.tokenizer.vocabulary(), 1, 16);
-    PackedWindows windows(data.training, {.sequence = 16, .seed = 3});
-    TrainOptions options = toy::options(steps);
-    options.schedule.steps = 6;
-    options.checkpoint_every = 2;
-    options.log_every = 3;
-    options.directory = directory;
-    options.resume = Resume::newest;
-    options.files = std::make_shared<FailingFiles>(Fault{});  // does not wait for the disk
-    train(decoder, windows, NoEvaluation{}, options);
-    return toy::weights(decoder);
-  };
-  const TemporaryFolder whole;
-  const std::vector<float> expected = run(whole.path(), 6);
-  std::unique_ptr<TemporaryFolder> folder;
-  const auto start = [&] {
-    folder.reset();
-    folder = std::make_unique<TemporaryFolder>();
-    run(folder->path(), 2);
-  };
-  start();
-  const std::string base = folder->path();
-  const std::int64_t live = live_allocations();
-  auto body = [&] { run(base, 6); };
-  std::int64_t calls = 0;
-  REQUIRE(end_of(body, {}, &calls) == End::success);
-  CHECK(live_allocations() == live);
-  const std::size_t descriptors = open_descriptors();
-  int failures = 0;
-  const std::int64_t stride = std::max<std::int64_t>(1, calls / 100);
-  for (std::int64_t call = 0; call < calls; call += stride) {
-    for (const Exhausted exhausted : {Exhausted::once, Exhausted::from_then_on}) {
-      std::filesystem::remove_all(base + "/checkpoints");
-      std::filesystem::copy(whole / "checkpoints", base + "/checkpoints", std::filesystem::copy_options::recursive);
-      std::filesystem::remove_all(base + "/checkpoints/step-6");
-      const std::int64_t before = live_allocations();
-      const End end = end_of(body, {.call = call, .exhausted = exhausted});
-      CAPTURE(call);
-      REQUIRE((end == End::out_of_memory || (end == End::success && exhausted == Exhausted::once)));
-      REQUIRE(live_allocations() == before);
-      REQUIRE(open_descriptors() == descriptors);
-      failures += end == End::out_of_memory;
-      const auto newest = newest_checkpoint(base + "/checkpoints");
-      REQUIRE(newest);
-      REQUIRE(newest->step >= 4);
-      if (call / stride % 4 != 0) continue;
-      REQUIRE((run(base, 6) == expected));
-      for (const auto& entry : std::filesystem::recursive_directory_iterator(base))
-        REQUIRE(entry.path().string().find(".tmp-") == std::string::npos);
+  struct Training {
+    Decoder decoder;
+    PackedWindows windows;
+    TrainOptions options = toy::options(6);
+    Training(const toy::Data& data, const std::string& directory)
+        : decoder(toy::model(data.tokenizer.vocabulary(), 1, 16)), windows(data.training, {.sequence = 16, .seed = 3}) {
+      options.checkpoint_every = 2;
+      options.log_every = 3;
+      options.directory = directory;
+      options.resume = Resume::newest;
+      options.files = std::make_shared<FailingFiles>(Fault{});  // does not wait for the disk
     }
-  }
-  CHECK(failures > calls / stride);
-  MESSAGE("train: ", calls, " allocations, ", failures, " failures");
+    void operator()() { train(decoder, windows, NoEvaluation{}, options); }
+  };
+  const TemporaryFolder whole, folder;
+  Training uninterrupted(data, whole.path());
+  uninterrupted();
+  const std::string checkpoints = folder / "checkpoints";
+  const auto back_to_step_4 = [&] {
+    std::filesystem::remove_all(checkpoints);
+    std::filesystem::copy(whole / "checkpoints", checkpoints, std::filesystem::copy_options::recursive);
+    std::filesystem::remove_all(checkpoints + "/step-6");
+  };
+  std::filesystem::copy(whole / "metrics.jsonl", folder / "metrics.jsonl");
+  int failures = 0;
+  fail_each_with(
+      "train",
+      [&] {
+        back_to_step_4();
+        return std::make_unique<Training>(data, folder.path());
+      },
+      [](const std::unique_ptr<Training>& training) { (*training)(); },
+      [&] {
+        REQUIRE(newest_checkpoint(checkpoints).value().step >= 4);
+        if (++failures % 8 != 0) return;
+        Training again(data, folder.path());
+        again();
+        REQUIRE((toy::weights(again.decoder) == toy::weights(uninterrupted.decoder)));
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path()))
+          REQUIRE(entry.path().string().find(".tmp-") == std::string::npos);
+      },
+      100);
 }

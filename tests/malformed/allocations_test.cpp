@@ -13,14 +13,6 @@
 
 using namespace plume_test;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define PLUME_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define PLUME_TEST_SANITIZED 1
-#endif
-#endif
-
 #if defined(__GLIBC__) && !defined(PLUME_TEST_SANITIZED)
 extern "C" {
 void* __libc_malloc(size_t);

@@ -37,20 +37,20 @@ std::string contents(const std::string& folder) {
   return all;
 }
 
-enum class End : std::uint8_t { success, out_of_memory, bad_alloc, another };
+enum class Outcome : std::uint8_t { success, out_of_memory, bad_alloc, another };
 
 template <class Body>
-End end_of(Body& body, AllocationFault fault, std::int64_t* calls = nullptr) {
+Outcome end_of(Body& body, AllocationFault fault, std::int64_t* calls = nullptr) {
   const FailingAllocations failing(fault);
-  End end = End::success;
+  Outcome end = Outcome::success;
   try {
     body();
   } catch (const OutOfMemory& error) {
-    end = std::string_view(error.what()).starts_with("out of memory: ") ? End::out_of_memory : End::another;
+    end = std::string_view(error.what()).starts_with("out of memory: ") ? Outcome::out_of_memory : Outcome::another;
   } catch (const std::bad_alloc&) {
-    end = End::bad_alloc;
+    end = Outcome::bad_alloc;
   } catch (...) {
-    end = End::another;
+    end = Outcome::another;
   }
   if (calls != nullptr) *calls = failing.calls();
   return end;
@@ -66,10 +66,10 @@ void fail_each_with(std::string_view what, Make&& make, Body&& body, Check&& che
     auto call = [&] { body(thing); };
     return end_of(call, fault, calls);
   };
-  REQUIRE(run({}) == End::success);  // what is made once and stays
+  REQUIRE(run({}) == Outcome::success);  // what is made once and stays
   const std::int64_t live = live_allocations();
   std::int64_t calls = 0;
-  REQUIRE(run({}, &calls) == End::success);
+  REQUIRE(run({}, &calls) == Outcome::success);
   REQUIRE(live_allocations() == live);
   REQUIRE(calls > 0);
   const std::size_t descriptors = open_descriptors();
@@ -77,18 +77,18 @@ void fail_each_with(std::string_view what, Make&& make, Body&& body, Check&& che
   const std::int64_t stride = std::max<std::int64_t>(1, calls / most), edge = most / 10;
   for (std::int64_t call = 0; call < calls; call += call < edge || call + edge > calls ? 1 : stride) {
     for (const Exhausted exhausted : {Exhausted::once, Exhausted::from_then_on}) {
-      const End end = run({.call = call, .exhausted = exhausted});
+      const Outcome end = run({.call = call, .exhausted = exhausted});
       CAPTURE(call);
       // What fails once may be one that the library can do without: a thread, a wish.
-      REQUIRE((end == End::out_of_memory || (end == End::success && exhausted == Exhausted::once)));
+      REQUIRE((end == Outcome::out_of_memory || (end == Outcome::success && exhausted == Exhausted::once)));
       REQUIRE(live_allocations() == live);
       REQUIRE(open_descriptors() == descriptors);
-      if (end == End::out_of_memory) ++failures;
+      if (end == Outcome::out_of_memory) ++failures;
       check();
     }
   }
   CHECK(failures > calls / stride);
-  REQUIRE(run({}) == End::success);
+  REQUIRE(run({}) == Outcome::success);
   CHECK(live_allocations() == live);
   MESSAGE(what, ": ", calls, " allocations, ", failures, " failures");
 }
@@ -158,7 +158,7 @@ TEST_CASE("a session goes on after any failure with the tokens that it would hav
         auto body = [&] { draw(session, 50); };
         end_of(body, {.call = call, .exhausted = exhausted});
         CAPTURE(call);
-        REQUIRE(end_of(body, {}) == End::success);
+        REQUIRE(end_of(body, {}) == Outcome::success);
         REQUIRE(session.tokens() == serial.tokens());
       }
     }

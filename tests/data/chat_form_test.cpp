@@ -23,7 +23,7 @@ RepositoryTemplate own(const std::string& text) {
 // ChatML as plume's fixed template has it, with the begin token.
 const std::string turns =
     "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.role == 'assistant' %}BODY{% else %}"
-    "{{ m.content + '<|im_end|>' }}{% endif %}{{ '\\n' if not loop.last or add_generation_prompt }}{% endfor %}"
+    "{{ m.content + '<|im_end|>' }}{% endif %}{{ '\\n' if not loop.last or m.role == 'user' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 std::string with_body(const std::string& body) {
   std::string text = turns;

@@ -30,8 +30,10 @@ PLUME_FUNCTION Adapter read_adapter(const std::string& directory, const std::vec
 // ConfigError: a setting that is not supported, or tensors that do not fit the configuration or this model. FormatError, LimitError: a file
 // is malformed, or a pickle. NumericError: a value is not finite. IoError: a file is missing.
 template <Module M>
-Adapter load_adapter(const std::string& directory, const M& model, const LoadAdapterOptions& options = {}) {
+Adapter load_adapter(const std::string& directory, const M& model, const LoadAdapterOptions& options = {}) try {
   return peft_detail::read_adapter(directory, peft_detail::targets_of(model), peft_detail::config_of(model), options);
+} catch (...) {
+  rethrow_memory_failure("an adapter");
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -249,12 +249,13 @@ TEST_CASE("a disk that fills up during a checkpoint costs that checkpoint and no
     } else {
       CHECK(warnings.size() == 1);
       CHECK(warnings[0].find("No space left") != std::string::npos);
-      CHECK(whole.front() == 5);
+      // The last call makes a finished checkpoint sure to survive a power cut.
+      CHECK(whole.front() == (part == of_one - 1 ? 10 : 5));
       ++lost;
     }
     same(Outcome(folder.path()), expected);
   }
-  CHECK(lost >= 4);
+  CHECK(lost >= 3);
   const TemporaryFolder folder;  // full for good: the run ends with an error, the old checkpoint is whole, no temporary is left
   TrainOptions options = options_for(folder.path());
   options.files = std::make_shared<testing::FailingFiles>(testing::Fault{.call = of_first + 3});

@@ -101,7 +101,7 @@ def without_specials(file):
     names = {token["content"] for token in file["added_tokens"] if token["special"]} - {model.get("unk_token")}
     hidden = {name: "\ue000\ue001\ue002" + name for name in names}
     file["added_tokens"].sort(key=lambda token: token["content"] in names)  # so that the others keep their ids
-    if model["type"] == "Unigram":
+    if isinstance(model["vocab"], list):
         model["vocab"] = [[hidden.get(piece, piece), score] for piece, score in model["vocab"]]
     else:
         model["vocab"] = {hidden.get(piece, piece): i for piece, i in model["vocab"].items()}
@@ -232,7 +232,7 @@ def build(corpus, folder):
     byte = {
         "gpt2": {"pre_tokenizer": part(pre_tokenizers.ByteLevel(add_prefix_space=False))},
         "gpt2_prefix": {"pre_tokenizer": part(pre_tokenizers.ByteLevel(add_prefix_space=True))},
-        "cl100k": sequence(split(CL100K, "removed", True), spelled()), "llama3": sequence(split(LLAMA3), spelled()), "qwen2": sequence(split(QWEN2), spelled()),
+        "cl100k": sequence(split(CL100K, "removed", True), spelled()), "cl100k_three": sequence(split(CL100K.replace("{1,3}+", "{1,3}")), spelled()), "llama3": sequence(split(LLAMA3), spelled()), "qwen2": sequence(split(QWEN2), spelled()),
         "o200k": sequence(split(O200K, "removed", True), spelled()), "tekken": sequence(split(TEKKEN), spelled()),
         "starcoder": sequence(pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)),
         "falcon": sequence(pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits(),

@@ -88,6 +88,7 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
   const Where whole{.path = options.path};
   std::optional<PieceStyle> style = files::style_of(encoding);
   if (!options.pattern.empty()) style = TextPattern::expression(options.pattern, whole, options.expressions).style();
+  if (style == piece_styles::cl100k_any_digits) style = piece_styles::cl100k;  // the same expression means another thing in tokenizer.json
   if (!style && options.pattern.empty())
     throw ConfigError(whole, concat("the encoding ", quoted(encoding),
                                     " is unknown (known: gpt2, r50k_base, p50k_base, p50k_edit, cl100k_base, "

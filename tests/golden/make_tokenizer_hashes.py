@@ -99,6 +99,7 @@ def without_specials(file):
     file = json.loads(json.dumps(file))
     model = file["model"]
     names = {token["content"] for token in file["added_tokens"] if token["special"]} - {model.get("unk_token")}
+    names &= set(model["vocab"]) if isinstance(model["vocab"], dict) else {piece for piece, _ in model["vocab"]}
     hidden = {name: "\ue000\ue001\ue002" + name for name in names}
     file["added_tokens"].sort(key=lambda token: token["content"] in names)  # so that the others keep their ids
     if isinstance(model["vocab"], list):

@@ -213,6 +213,18 @@ def build(corpus, folder):
     plain.post_processor = processors.TemplateProcessing("<s> $A", "<s> $A <s> $B", [("<s>", 1)])
     save("char_bpe", plain)
 
+    # as LLaMA's: merges stay inside words, but the file has no pre-tokeniser; unknown characters become bytes
+    llama = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    llama.pre_tokenizer = pre_tokenizers.Metaspace()
+    fallback = [f"<0x{byte:02X}>" for byte in range(256)]
+    llama.train_from_iterator(text, trainers.BpeTrainer(vocab_size=800, special_tokens=["<unk>", "<s>", "</s>"] + fallback, show_progress=False))
+    file = json.loads(llama.to_str())
+    file["added_tokens"] = file["added_tokens"][:3]
+    file["pre_tokenizer"], file["normalizer"], file["decoder"] = None, part(plain.normalizer), part(plain.decoder)
+    llama = Tokenizer.from_str(json.dumps(file))
+    llama.post_processor = plain.post_processor
+    save("llama", llama)
+
     suffix = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
     suffix.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
     suffix.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
@@ -229,7 +241,7 @@ def build(corpus, folder):
     def sequence(*steps):
         return {"pre_tokenizer": part(pre_tokenizers.Sequence([*steps]))}
 
-    variations = {name: (name, {}) for name in ["byte_bpe", "bert", "word_level", "unigram", "char_bpe", "suffix_bpe", "prefix_bpe"]}
+    variations = {name: (name, {}) for name in ["byte_bpe", "bert", "word_level", "unigram", "char_bpe", "llama", "suffix_bpe", "prefix_bpe"]}
     byte = {
         "gpt2": {"pre_tokenizer": part(pre_tokenizers.ByteLevel(add_prefix_space=False))},
         "gpt2_prefix": {"pre_tokenizer": part(pre_tokenizers.ByteLevel(add_prefix_space=True))},
@@ -261,6 +273,7 @@ def build(corpus, folder):
     variations["bert/cased"] = ("bert", {"normalizer": part(normalizers.BertNormalizer(lowercase=False, strip_accents=True, handle_chinese_chars=False))})
     variations["unigram/always"] = ("unigram", {"pre_tokenizer": part(pre_tokenizers.Metaspace()), "decoder": part(decoders.Metaspace())})
     variations["suffix_bpe/clip"] = ("suffix_bpe", {"pre_tokenizer": part(pre_tokenizers.Sequence([split(CLIP, "removed", True), spelled()]))})
+    variations["llama/metaspace"] = ("llama", {"normalizer": None, "pre_tokenizer": part(pre_tokenizers.Metaspace(prepend_scheme="first", split=False))})
     variations["char_bpe/ctc"] = ("char_bpe", {"decoder": part(decoders.CTC("<s>", "\u2581", True))})
     variations["char_bpe/none"] = ("char_bpe", {"decoder": None, "normalizer": None})
     return variations

@@ -127,7 +127,9 @@ std::vector<std::string> added_spellings(const Json& file) {
 
 TEST_CASE("tokenizer.json: 50,000 strings, every component") {
   const char* only = std::getenv("PLUME_TEST_TOKENIZER");
-  for (const auto& [name, entry] : fixture("variations.json").members()) {
+  for (const auto& member : fixture("variations.json").members()) {
+    const std::string& name = member.key;
+    const Json& entry = member.value;
     if (only && name != only) continue;
     const Json* hashes = fixture("hashes.json").find(name);
     CHECK_MESSAGE(hashes != nullptr, name);
@@ -219,7 +221,9 @@ TEST_CASE("encode_batch and encode_parallel give what encode gives") {
 }
 
 TEST_CASE("No special token of any tokenizer comes out of plain text") {
-  for (const auto& [name, entry] : fixture("variations.json").members()) {
+  for (const auto& member : fixture("variations.json").members()) {
+    const std::string& name = member.key;
+    const Json& entry = member.value;
     const Tokenizer tokenizer = variation(entry);
     for (TokenId id = 0; id < tokenizer.vocabulary(); ++id) {
       if (!tokenizer.is_special(id) || tokenizer.piece(id) == "<unk>" || tokenizer.piece(id) == "[UNK]") continue;

@@ -11,20 +11,26 @@
 
 namespace {
 
-// Fresh weights with the matrices in bfloat16; part by part, so that the whole model never stands in memory as f32.
+// Fresh weights with the matrices in bfloat16; part by part, so that the whole model never stands in memory as f32. What stays is allocated
+// first, so that the f32 parts leave no holes in the heap.
 void initialise_bf16(plume::Decoder& model, std::uint64_t seed) {
   const double scale = 1 / std::sqrt(2.0 * static_cast<double>(model.config.layers));
-  const auto make = [&](auto& part) {
-    plume::initialise(part, seed++, {.residual_scale = scale});
-    plume::for_each_parameter(part, [](std::string_view, plume::Tensor& tensor) {
-      if (tensor.rank() == 2) tensor = tensor.to(plume::DType::bf16);
-    });
+  const plume::Decoder shapes = model;
+  plume::for_each_parameter(model, [](std::string_view, plume::Tensor& tensor) {
+    tensor = plume::Tensor::empty(tensor.shape(), tensor.rank() == 2 ? plume::DType::bf16 : plume::DType::f32);
+  });
+  const auto make = [&](auto& part, auto fresh) {
+    plume::initialise(fresh, seed++, {.residual_scale = scale});
+    std::vector<plume::Tensor> values;
+    plume::for_each_parameter(fresh, [&](std::string_view, plume::Tensor& tensor) { values.push_back(tensor); });
+    std::size_t next = 0;
+    plume::for_each_parameter(part, [&](std::string_view, plume::Tensor& tensor) { tensor.assign(values[next++]); });
   };
-  make(model.embedding);
-  make(model.position);
-  for (plume::Block& block : model.blocks) make(block);
-  make(model.norm);
-  make(model.head);
+  make(model.embedding, shapes.embedding);
+  make(model.position, shapes.position);
+  for (std::size_t i = 0; i < model.blocks.size(); ++i) make(model.blocks[i], shapes.blocks[i]);
+  make(model.norm, shapes.norm);
+  make(model.head, shapes.head);
 }
 
 }  // namespace
@@ -44,6 +50,7 @@ int main(int argc, char** argv) {
   const auto& clip = flags.number("--clip X", -1.0, "bound of the gradient norm, 0: none; -1: as the configuration says", {.min = -1});
   const auto& recompute = flags.toggle("--recompute", "save memory: compute each block's activations again in the backward pass");
   const auto& moments = flags.choice("--moments", "f32", {"f32", "bf16"}, "how AdamW keeps its moments");
+  const auto& activations = flags.choice("--activations", "f32", {"f32", "bf16"}, "how what is kept for the backward pass is kept");
   const auto& release = flags.toggle("--release-gradients", "save memory: update each parameter in the backward pass; needs --clip 0");
   const auto& threads = flags.threads();
   const auto& seed = flags.seed();
@@ -84,6 +91,7 @@ int main(int argc, char** argv) {
                                       .dropout = config.dropout,
                                       .precision = is_bf16 ? plume::Precision::bf16 : plume::Precision::f32,
                                       .recompute = recompute ? plume::Recompute::blocks : plume::Recompute::nothing,
+                                      .activations = activations == "bf16" ? plume::Activations::bf16 : plume::Activations::full,
                                       .release_gradients = release,
                                       .seed = seed,
                                       .evaluate_every = 0,
@@ -113,9 +121,9 @@ int main(int argc, char** argv) {
     for (const double step : seconds) rates.push_back(tokens / step);
     const bench::Statistics rate = bench::statistics(rates), step = bench::statistics(seconds);
     const double flops_per_second = rate.median * flops;
-    const std::string used =
-        plume::concat(is_lora ? plume::concat("LoRA rank 8 on q and v, ", weights, " weights, ") : std::string(), "clip ", config.clip,
-                      ", ", moments, " moments", release ? ", release_gradients" : "", recompute ? ", recompute" : "");
+    const std::string used = plume::concat(is_lora ? plume::concat("LoRA rank 8 on q and v, ", weights, " weights, ") : std::string(),
+                                           "clip ", config.clip, ", ", moments, " moments, ", activations, " activations",
+                                           release ? ", release_gradients" : "", recompute ? ", recompute" : "");
     if (json) {
       plume::Json report = plume::Json::object();
       report.set("program", "plume").set("version", bench::built_with()).set("config", config_name).set("precision", precision);

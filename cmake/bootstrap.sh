@@ -1,7 +1,9 @@
 # Sourced by examples/quickstart.sh and tests/run.sh from the top of the project:
 #   bootstrap [EXTRA...]    finds compiler, tools and headers; installs what is missing where that is allowed, else says how and exits 2
 #   workflow NAME PRESET    configures, builds and (PRESET test) tests, with the workflow preset NAME; without presets on cmake before 3.25
-# Honours CXX and PLUME_JOBS. EXTRA names further needs: doctest, nlohmann, pkg-config.
+#   rooms PRESET "ROOM..." "PATTERN..." OPTION...   builds those rooms' tests and runs those that match; OPTIONs stand for the preset before cmake 3.25
+#   report PRESET FOLDER... prints what was skipped in those build folders, then ctest's summary of PRESET's
+# Honours CXX and PLUME_JOBS. EXTRA names further needs: doctest, nlohmann, simde, pkg-config, aarch64 (a cross compiler), qemu.
 
 say() { printf '%s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -29,12 +31,14 @@ missing_needs() {  # prints the names of what is missing
       nlohmann) [ -e /usr/include/nlohmann/json.hpp ] || { have "${compiler%% *}" && has_header '' nlohmann/json.hpp; } || needs="$needs nlohmann" ;;
       simde) [ -e /usr/include/simde/x86/avx512.h ] || { have "${compiler%% *}" && has_header '' simde/simde-common.h; } || needs="$needs simde" ;;
       pkg-config) have pkg-config || needs="$needs pkg-config" ;;
+      aarch64) have aarch64-linux-gnu-g++ || needs="$needs aarch64" ;;
+      qemu) have qemu-aarch64 || needs="$needs qemu" ;;
     esac
   done
   printf '%s\n' "${needs# }"
 }
 
-packages() {  # packages SYSTEM NEED...: the packages of those needs
+packages() {  # packages SYSTEM NEED...: the packages of those needs; fails where there is none
   system=$1
   list=
   shift
@@ -50,6 +54,10 @@ packages() {  # packages SYSTEM NEED...: the packages of those needs
       apt:doctest) list="$list doctest-dev" ;;
       apt:simde) list="$list libsimde-dev" ;;
       apt:nlohmann) list="$list nlohmann-json3-dev" ;;
+      apt:aarch64) list="$list g++-aarch64-linux-gnu" ;;
+      pacman:aarch64) list="$list aarch64-linux-gnu-gcc" ;;
+      dnf:aarch64 | brew:aarch64 | brew:qemu) return 1 ;;  # no C++ library of the target; no emulation of user programs
+      *:qemu) list="$list qemu-user" ;;
       dnf:nlohmann) list="$list json-devel" ;;
       pacman:nlohmann | brew:nlohmann) list="$list nlohmann-json" ;;
       dnf:eigen) list="$list eigen3-devel" ;;
@@ -63,12 +71,19 @@ packages() {  # packages SYSTEM NEED...: the packages of those needs
 
 apt_install='apt-get install -y --no-remove --no-install-recommends'
 
+offer() {  # offer SYSTEM COMMAND NEED...: the command that installs them, where there is one
+  line=$2
+  system_packages=$1
+  shift 2
+  if found=$(packages "$system_packages" "$@"); then say "  $line $found"; fi
+}
+
 cannot() {  # cannot NEED...: says what to install, exits 2
   say "plume needs: $*. Install with one of:"
-  say "  Debian, Ubuntu:  sudo $apt_install $(packages apt "$@")"
-  say "  Fedora:          sudo dnf install -y $(packages dnf "$@")"
-  say "  Arch:            sudo pacman -S --needed $(packages pacman "$@")"
-  say "  macOS:           brew install $(packages brew "$@")"
+  offer apt "Debian, Ubuntu:  sudo $apt_install" "$@"
+  offer dnf 'Fedora:          sudo dnf install -y' "$@"
+  offer pacman 'Arch:            sudo pacman -S --needed' "$@"
+  offer brew 'macOS:           brew install' "$@"
   say "and run this command again."
   exit 2
 }
@@ -125,4 +140,36 @@ workflow() {
       cmake --build "build/$2" &&
       (cd "build/$2" && ctest --output-on-failure --output-log tests.log -LE nightly)
   fi
+}
+
+checked='-DCMAKE_BUILD_TYPE=Test -DPLUME_BUILD_BENCH=OFF -DPLUME_BUILD_EXAMPLES=OFF -DPLUME_WERROR=ON'
+
+rooms() {
+  preset=$1
+  built=$2
+  # shellcheck disable=SC2086  # several words
+  pattern="^($(echo $3 | tr ' ' '|'))"
+  shift 3
+  if cmake_at_least 25; then
+    cmake --preset "$preset" || return 1
+  else
+    # shellcheck disable=SC2086  # several words
+    cmake -G Ninja -S . -B "build/$preset" '-DCMAKE_CXX_FLAGS=-O1 -g -D_GLIBCXX_ASSERTIONS' $checked "$@" || return 1
+  fi
+  # shellcheck disable=SC2046,SC2086  # several words
+  cmake --build "build/$preset" --target $(printf 'plume_test_%s ' $built) || return 1
+  (cd "build/$preset" && ctest --output-on-failure --output-log tests.log -LE nightly --no-tests=error -R "$pattern")
+}
+
+report() {
+  closing=$1
+  skips=$(
+    shift
+    for folder in "$@"; do cat "build/$folder/Testing/Temporary/LastTest.log" 2>/dev/null || true; done | { grep '^SKIP' || true; }
+    printf '%s' "${missing_steps:-}"
+  )
+  skips=$(printf '%s\n' "$skips" | sort -u | sed '/^$/d')
+  if [ -n "$skips" ]; then printf '%s skipped:\n%s\n' "$(printf '%s\n' "$skips" | wc -l | tr -d ' ')" "$skips"; else echo '0 skipped'; fi
+  if [ -n "${failed:-}" ]; then echo "failed:$failed"; fi
+  if [ -e "build/$closing/tests.log" ]; then sed -n '/tests passed,/,$ { /^\[ERROR_MESSAGE\]/d; p; }' "build/$closing/tests.log"; else echo "build/$closing: no test was run"; fi
 }

@@ -9,6 +9,7 @@
 // Where nobody types, a command or message that fails ends the program.
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 
 #include "conversation.hpp"
 #include "plume/base/atomic_save.hpp"
@@ -99,6 +100,15 @@ struct Settings {
   }
 };
 
+// strftime of the local time, for templates that write the date.
+std::string local_time(std::string_view format) {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts = {};
+  localtime_r(&now, &parts);
+  char text[256];
+  return {text, std::strftime(text, sizeof text, std::string(format).c_str(), &parts)};
+}
+
 constexpr const char* help =
     "/help             these lines\n"
     "/reset            begin again; the system message stays\n"
@@ -118,11 +128,12 @@ int main(int argc, char** argv) {
   const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
   const auto& adapter_path = flags.text("--adapter DIR", "", "LoRA adapter of the model, as finetune or peft saved it");
   const auto& system = flags.text("--system TEXT", "", "system message", example::Empty::allowed);
-  std::vector<std::string> names = {"auto"};
+  std::vector<std::string> names = {"auto", "model"};
   for (const plume::ChatTemplate& entry : plume::chat_templates) names.emplace_back(entry.name);
   const auto& template_name =
       flags.choice("--template", "auto", names,
-                   "what stands around messages; auto: as the adapter or the model was tuned, chatml if the tokenizer knows it, plain");
+                   "what stands around messages; model: the template of the model's repository; auto: as the adapter or the model "
+                   "was tuned, else the repository's, chatml if the tokenizer knows it, plain");
   const auto& prompt = flags.text("--prompt TEXT", "", "one message; its answer ends the program");
   const auto& max_tokens = flags.number("--max-tokens N", Index{512}, "tokens of an answer at most", {.min = 1});
   const auto& context = flags.number("--context N", Index{0}, "tokens remembered at most; 0: what the model was made for", {.min = 0});
@@ -154,11 +165,26 @@ int main(int argc, char** argv) {
     const auto note = [&](const std::string& text) {
       if (!quiet) std::fprintf(stderr, "%s\n", text.c_str());
     };
-    const auto template_for = [&](const std::string& adapter_directory) {
+    const auto with_clock = [](plume::ChatForm form) {
+      if (!form.own) return form;
+      plume::RepositoryTemplate own = *form.own;
+      own.strftime_now = local_time;
+      return plume::ChatForm(std::move(own));
+    };
+    const auto template_for = [&](const std::string& adapter_directory) -> plume::ChatForm {
+      if (template_name == "model") {
+        if (auto own = plume::repository_template(path)) return with_clock(std::move(*own));
+        throw example::UsageError("--template", plume::concat("model is given, but no chat_template lies beside ", path));
+      }
       if (template_name != "auto") return plume::chat_template(template_name);
-      if (!adapter_directory.empty())
+      if (!adapter_directory.empty()) {
         if (const auto saved = plume::saved_chat_template(adapter_directory)) return *saved;
-      if (const auto saved = plume::saved_chat_template(path)) return *saved;
+        if (auto own = plume::repository_template(adapter_directory)) {
+          if (const auto beside = plume::repository_template(path)) own->variables = beside->variables;  // the tokens' names
+          return with_clock(std::move(*own));
+        }
+      }
+      if (const auto saved = plume::saved_chat_form(path)) return with_clock(*saved);
       const plume::ChatTemplate& usual = plume::usual_chat_template(model.tokenizer);
       note(plume::concat("no template is noted beside the model: using ", usual.name, " (--template names another)"));
       return usual;
@@ -255,7 +281,7 @@ int main(int argc, char** argv) {
         plume::require(!rest.empty(), "[adapter] give the directory of an adapter, or none");
         std::optional<plume::Adapter> other;
         if (rest != "none") other = plume::load_adapter(rest, model);
-        const plume::ChatTemplate form = template_for(rest == "none" ? std::string() : rest);
+        const plume::ChatForm form = template_for(rest == "none" ? std::string() : rest);
         talk.use(nullptr);  // before the adapter in use goes
         adapter = std::move(other);
         if (adapter) talk.use(&*adapter);

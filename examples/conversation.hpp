@@ -26,16 +26,16 @@ class Conversation {
  public:
   using Index = plume::Index;
 
-  Conversation(const plume::Model& model, const plume::ChatTemplate& form, const plume::SessionOptions& options)
+  Conversation(const plume::Model& model, const plume::ChatForm& form, const plume::SessionOptions& options)
       : model_(model), encoder_(model.tokenizer, form), session_(model, options) {}
 
   Index context() const { return session_.context(); }
-  const plume::ChatTemplate& form() const { return encoder_.chat_template(); }
+  const plume::ChatForm& form() const { return encoder_.form(); }
 
   // The conversation goes on through another adapter (null: none), which must outlive its use, and must be let go before it ends.
   void use(const plume::LinearAdapters* adapter) { session_.use(adapter); }
-  void use(const plume::ChatTemplate& form) {
-    if (form.name == this->form().name) return;
+  void use(const plume::ChatForm& form) {
+    if (form.name == this->form().name && !form.own) return;
     encoder_ = plume::ChatEncoder(model_.tokenizer, form);
     continues_ = false;
   }
@@ -48,7 +48,10 @@ class Conversation {
   }
   // Another conversation. What the session has read of it stays read.
   void begin(plume::Chat chat) {
-    plume::render(chat, form());  // refuses roles out of turn
+    const bool asked =
+        std::any_of(chat.messages.begin(), chat.messages.end(), [](const plume::Message& one) { return one.role == plume::Role::user; });
+    if (asked || !form().own)
+      plume::render(chat, form());  // refuses roles out of turn; some templates of models refuse a chat without a question
     messages_ = std::move(chat.messages);
     forgotten_.clear();
     continues_ = false;
@@ -113,7 +116,7 @@ class Conversation {
   void feed(Answer& answer, Index max_tokens) {
     const Index context = session_.context(), room = std::max<Index>(1, std::min(max_tokens, context / 4));
     rebuilt_ = false;
-    if (continues_) {
+    if (continues_ && encoder_.adds_turns()) {
       const std::vector<plume::TokenId> ids = encoder_.next_prompt(session_.tokens(), messages_.back());
       if (static_cast<Index>(session_.tokens().size() + ids.size()) + room <= context) {
         session_.feed(ids);

@@ -42,10 +42,11 @@ std::vector<std::string> template_names() {
 }
 
 // The template a run trains with when the command line names none.
-plume::ChatTemplate chosen_template(const std::string& model_path, const plume::Tokenizer& tokenizer, plume::ChatSchema schema) {
+plume::ChatForm chosen_template(const std::string& model_path, const plume::Tokenizer& tokenizer, plume::ChatSchema schema) {
   if (schema == plume::ChatSchema::text) return plume::chat_template("text");
   if (const auto saved = plume::saved_chat_template(model_path)) return *saved;
   if (schema == plume::ChatSchema::alpaca) return plume::chat_template("alpaca");
+  if (auto own = plume::repository_template(model_path)) return std::move(*own);
   return plume::usual_chat_template(tokenizer);
 }
 
@@ -165,8 +166,8 @@ int main(int argc, char** argv) {
       std::tie(chats, held_out) = plume::split_chats(std::move(chats), *fraction);
     else
       held_out = read(validation);
-    const plume::ChatTemplate form =
-        template_name == "auto" ? chosen_template(path, model.tokenizer, trained_schema) : plume::chat_template(template_name);
+    const plume::ChatForm form = template_name == "auto" ? chosen_template(path, model.tokenizer, trained_schema)
+                                                         : plume::ChatForm(plume::chat_template(template_name));
     const plume::ChatEncoder encoder(model.tokenizer, form);
     const plume::ChatDatasetOptions rows{.sequence = row,
                                          .long_chats = long_chats == "drop"     ? plume::LongChats::drop
@@ -205,7 +206,7 @@ int main(int argc, char** argv) {
         plume::concat("training ", trainable, " of ", total, " parameters for ", options.steps, " steps, ", steps_of_epoch, " an epoch"));
     const auto save = [&] {
       adapter ? plume::save(*adapter, out, {.base_model = path}) : plume::save(model, out);
-      plume::save_chat_template(form, out);
+      plume::save_chat_form(form, out);
     };
     const plume::TrainCallbacks callbacks{
         .progress = [&](const plume::Progress& now) { line.show(now); },
@@ -228,7 +229,7 @@ int main(int argc, char** argv) {
     if (merge && result.end != plume::TrainEnd::stopped) {
       plume::merge(model, *adapter);
       plume::save(model, out + "/merged");
-      plume::save_chat_template(form, out + "/merged");
+      plume::save_chat_form(form, out + "/merged");
       made.append(plume::concat(", merged model ", out, "/merged"));
     }
 

@@ -47,6 +47,8 @@ struct RunFlags {
         recompute(flags.choice("--recompute", "none", {"none", "mlp", "blocks"},
                                "save memory: activations to compute again in the backward pass, of feed-forward halves or blocks")),
         moments(flags.choice("--moments", "f32", {"f32", "bf16"}, "save memory: AdamW's moments in bf16, rounded stochastically")),
+        activations(flags.choice("--activations", "f32", {"f32", "bf16"},
+                                 "save memory: what is kept for the backward pass in bf16; gradients differ a little")),
         precision(flags.choice("--precision", "f32", {"f32", "bf16"},
                                "arithmetic of matrix products: bf16 rounds their operands, weights and sums stay f32")),
         time_limit(flags.number("--time-limit SECONDS", 0.0, "stop with a checkpoint after this time; 0: none", {.min = 0})),
@@ -68,6 +70,7 @@ struct RunFlags {
     options.recompute = recompute == "blocks" ? plume::Recompute::blocks
                         : recompute == "mlp"  ? plume::Recompute::mlp
                                               : plume::Recompute::nothing;
+    options.activations = activations == "bf16" ? plume::Activations::bf16 : plume::Activations::full;
     options.seed = seed;
     options.log_every = log_every;
     options.keep_last = keep_last;
@@ -78,7 +81,7 @@ struct RunFlags {
 
   const plume::Index &log_every, &keep_last;
   const bool &resume, &overwrite;
-  const std::string &recompute, &moments, &precision;
+  const std::string &recompute, &moments, &activations, &precision;
   const double& time_limit;
   const int& threads;
   const std::uint64_t& seed;

@@ -19,7 +19,7 @@ awk 'BEGIN { for (i = 0; i < 100; i++) printf "{\"messages\": [{\"role\": \"user
 
 tune() {
   "$examples/finetune" --model base --data chats.jsonl --threads 1 --seed 3 --steps 120 --evaluate-every 25 --batch 3 --accumulation 2 --dropout 0.1 \
-    --learning-rate 2e-2 --precision bf16 --pack --sequence 100 --targets q_proj,v_proj,down_proj "$@"
+    --learning-rate 2e-2 --precision bf16 --activations bf16 --pack --sequence 100 --targets q_proj,v_proj,down_proj "$@"
 }
 tune --out whole --merge --quiet
 
@@ -39,8 +39,8 @@ interrupt() {
   wait "$process" || status=$?
 }
 interrupt log '^10/120' "$examples/finetune" --model base --data chats.jsonl --threads 1 --seed 3 --steps 120 --evaluate-every 25 --batch 3 \
-  --accumulation 2 --dropout 0.1 --learning-rate 2e-2 --precision bf16 --pack --sequence 100 --targets q_proj,v_proj,down_proj \
-  --out "cut short" --log-every 1
+  --accumulation 2 --dropout 0.1 --learning-rate 2e-2 --precision bf16 --activations bf16 --pack --sequence 100 \
+  --targets q_proj,v_proj,down_proj --out "cut short" --log-every 1
 [ "$status" -eq 130 ] || fail "exit status $status, expected 130: $(cat log)"
 grep -q '^stopped at step [0-9]* of 120; resume with:$' log || fail "does not say how to go on: $(cat log)"
 [ -f "cut short/adapter_model.safetensors" ] || fail "the stopped run left no adapter"

@@ -2,7 +2,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/expect.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/small_chat_model.cmake")
 
 expect_help(finetune --model --data --format --template --validation --out --method --rank --alpha --targets --dropout --epochs --steps --batch
-  --sequence --pack --accumulation --learning-rate --precision --resume --overwrite --merge --time-limit)
+  --sequence --pack --accumulation --learning-rate --precision --activations --resume --overwrite --merge --time-limit)
 expect_usage_error(--model finetune --data x --out y)
 expect_usage_error(--data finetune --model x --out y)
 expect_usage_error(--out finetune --model x --data y)

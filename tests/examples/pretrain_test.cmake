@@ -1,7 +1,7 @@
 include("${CMAKE_CURRENT_LIST_DIR}/expect.cmake")
 
 expect_help(pretrain --data --validation --config --tokenizer --out --steps --batch --sequence --learning-rate --resume --recompute --moments
-  --release-gradients --dry-run --time-limit)
+  --activations --release-gradients --dry-run --time-limit)
 expect_usage_error(--data pretrain --out x)
 expect_usage_error(--out pretrain --data x)
 expect_usage_error(--precision pretrain --data x --out y --precision f16)
@@ -38,7 +38,7 @@ expect_failure("earlier run" pretrain ${arguments} --out whole --quiet)
 
 # Options that save memory, together; what they take is told without training.
 expect_usage_error("it needs --clip 0 --accumulation 1, here clip is 1" pretrain ${arguments} --out y --release-gradients)
-set(frugal --recompute mlp --moments bf16 --release-gradients --clip 0 --accumulation 1)
+set(frugal --recompute mlp --moments bf16 --activations bf16 --release-gradients --clip 0 --accumulation 1)
 run(pretrain ${arguments} --out frugal ${frugal} --json --quiet)
 expect_success()
 string(JSON frugal_loss GET "${output}" train_loss)
@@ -51,6 +51,13 @@ foreach(field parameters moments gradients activations classifier working proces
   string(JSON ${field} GET "${output}" ${field}_bytes)
 endforeach()
 expect_equal("${moments}" "${parameters}")
+set(half ${activations})
+run(pretrain ${arguments} --out dry ${frugal} --activations f32 --dry-run --json)
+expect_success()
+string(JSON full GET "${output}" activations_bytes)
+if(NOT half LESS full)
+  message(FATAL_ERROR "activations in bf16 take ${half} bytes, in f32 ${full}")
+endif()
 if(EXISTS "${WORK}/dry")
   message(FATAL_ERROR "--dry-run made a directory")
 endif()

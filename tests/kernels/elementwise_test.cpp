@@ -67,6 +67,34 @@ TEST_CASE("what is not a number, infinities and subnormal values go through; wha
   });
 }
 
+TEST_CASE("rounding to bfloat16 is that of the scalar type at every level, and widening is exact") {
+  Random random{.seed = 9};
+  plume_test::at_each_level(elementwise_levels, [&](const Table& table) {
+    for (const Index width : plume_test::widths()) {
+      CAPTURE(width);
+      Pair x(1, width, random);
+      const float special[] = {NAN,      INFINITY, -INFINITY,   1e-40f,      3.4e38f,      -0.0f,
+                               -3.4e38f, 1e38f,    1.00390625f, 1.01171875f, -1.00390625f, 1 + 0x1.02p-8f};
+      for (Index c = 0; c < width; c += 2) x.fast(0, c) = special[(c / 2) % 12];
+      std::vector<Bfloat16> rounded(static_cast<std::size_t>(width) + 1), expected = rounded;
+      std::vector<float> wide(static_cast<std::size_t>(width) + 1, 7), expected_wide = wide;
+      rounded.back() = expected.back() = Bfloat16(5.0f);
+      const View<const float, 1> line = x.fast_line();
+      table.round_bf16(View<Bfloat16, 1>(rounded.data(), {width}), line);
+      kernels::reference::round_bf16<float>(View<Bfloat16, 1>(expected.data(), {width}), line);
+      table.widen_bf16(View<float, 1>(wide.data(), {width}), View<const Bfloat16, 1>(rounded.data(), {width}));
+      kernels::reference::widen_bf16<float>(View<float, 1>(expected_wide.data(), {width}),
+                                            View<const Bfloat16, 1>(rounded.data(), {width}));
+      for (std::size_t i = 0; i <= static_cast<std::size_t>(width); ++i) {
+        const auto one = static_cast<float>(rounded[i]), other = static_cast<float>(expected[i]);
+        CHECK((std::isnan(other) ? std::isnan(one) : rounded[i].bits == expected[i].bits));
+        CHECK((std::isnan(other) ? std::isnan(wide[i])
+                                 : std::bit_cast<std::uint32_t>(wide[i]) == std::bit_cast<std::uint32_t>(expected_wide[i])));
+      }
+    }
+  });
+}
+
 TEST_CASE("doors: a row is added to every row, sums of chunks are those of all rows, dropout is the reference's") {
   Random random{.seed = 3};
   for (const Index rows : {1, 5, 700}) {
@@ -108,6 +136,12 @@ TEST_CASE("bits do not depend on the number of threads") {
     kernels::dropout<float>(y.fast, x.fast, {.rate = 0.1, .seed = 8}, Write::add);
     kernels::sum_rows<float>(line.fast_line(), y.fast);
     std::vector<float> all = y.data;
+    std::vector<Bfloat16> half(all.size());
+    const Index count = static_cast<Index>(all.size());
+    kernels::round_bf16<float>(View<Bfloat16, 1>(half.data(), {count}), View<const float, 1>(all.data(), {count}));
+    kernels::widen_bf16<float>(View<float, 1>(all.data(), {count}), View<const Bfloat16, 1>(half.data(), {count}));
+    for (std::size_t i = 0; i < all.size(); ++i) REQUIRE(static_cast<float>(Bfloat16(y.data[i])) == all[i]);
+    all.insert(all.end(), y.data.begin(), y.data.end());
     all.insert(all.end(), line.data.begin(), line.data.end());
     return all;
   }));
@@ -118,4 +152,6 @@ TEST_CASE("levels have kernels of their own") {
   CHECK(plume_test::is_distinct(elementwise_levels, &Table::scale));
   CHECK(plume_test::is_distinct(elementwise_levels, &Table::multiply));
   CHECK(plume_test::is_distinct(elementwise_levels, &Table::sum_rows));
+  CHECK(plume_test::is_distinct(elementwise_levels, &Table::round_bf16));
+  CHECK(plume_test::is_distinct(elementwise_levels, &Table::widen_bf16));
 }

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <limits>
 
 #include "plume/train/train.hpp"
 #include "temporary_folder.hpp"
@@ -216,8 +217,11 @@ TEST_CASE("C8 moments missing, negative or NaN") {
       "second.norm.weight: this tensor is missing");
   Finished().refused<ConfigError>([](Checkpoint& checkpoint) { named(checkpoint.optimizer, "second.").tensor.fill(-1); },
                                   "a second moment is a mean of squares");
-  Finished().refused<NumericError>([](Checkpoint& checkpoint) { named(checkpoint.optimizer, "first.").tensor.fill(std::nan("")); },
-                                   "first.");
+  const Finished finished;  // what is not finite is not even written
+  Checkpoint checkpoint = read_checkpoint(finished.newest);
+  for (NamedTensor& each : checkpoint.optimizer) each.tensor = each.tensor.copy();
+  named(checkpoint.optimizer, "first.").tensor.fill(std::nan(""));
+  CHECK_THROWS_WITH_AS(write_checkpoint(finished.folder / "checkpoints", checkpoint), doctest::Contains("first."), NumericError);
 }
 
 TEST_CASE("C9 random number state of another size") {
@@ -238,8 +242,14 @@ TEST_CASE("C10 step negative, past the end or not that of the directory") {
 }
 
 TEST_CASE("C11 data cursor past the data, other data") {
-  Finished().refused<ConfigError>(state("data", "position", 1'000'000), "data.position");
+  Finished().refused<ConfigError>(state("data", "position", 1'000'000), "step-8: state.data.position");
   Finished().refused<ConfigError>(state("data", "epoch", -1), "epoch");
+  for (const std::int64_t many : {std::numeric_limits<std::int64_t>::max(), (std::int64_t{1} << 53) + 1}) {  // would overflow, going on
+    Finished().refused<ConfigError>(state("data", "epoch", many), "epoch");
+    Finished().refused<ConfigError>(state("", "tokens", many), "tokens");
+    Finished().refused<ConfigError>(state("guard", "skipped", many), "guard.skipped");
+    Finished().refused<ConfigError>(state("report", "loss_count", many), "loss_count");
+  }
   Finished().refused_run([](Run& other) { other.text = other.text.part(1, other.text.size()); }, "data.fingerprint: the training data");
 }
 

@@ -38,8 +38,16 @@ void refused(std::string_view field, std::string_view word, Edit&& edit, const s
     CHECK_MESSAGE(error.where().path.find("config.json") != std::string::npos, error.what());
     CHECK_MESSAGE(error.where().field.find(field) != std::string::npos, error.what());
     CHECK_MESSAGE(error.reason().find(word) != std::string::npos, error.what());
+    // What the struct Config checks for every family alike has a field and no line.
+    constexpr std::string_view checked[] = {"layers", "context", "vocabulary"};
+    CHECK((error.where().line || std::find(std::begin(checked), std::end(checked), error.where().field) != std::end(checked)));
   } catch (const std::exception& error) {
     FAIL_CHECK("another exception: " << error.what());
+  }
+  const std::string whole = read_all(path + "/config.json");
+  for (const std::size_t part : {0u, 1u, 4u, 7u}) {
+    write_all(path + "/config.json", whole.substr(0, whole.size() * part / 8));
+    CHECK_THROWS_AS(load(path), InputError);
   }
 }
 auto put(std::string key, nlohmann::json value) {

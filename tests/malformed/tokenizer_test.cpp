@@ -1,10 +1,12 @@
 // The malformed-input catalogue for vocab.json + merges.txt (T) and llama2.c's tokenizer.bin (N): type, path, field and reason.
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "plume/tokenizer/sentencepiece_bpe.hpp"
@@ -143,6 +145,30 @@ TEST_CASE("T1 vocab.json is not an object, empty or cut") {
   }
 }
 
+TEST_CASE("T2 an unknown kind, class or way to cut is named") {
+  const Files files;
+  files.write("vocab.json", json(sound()));
+  files.write("merges.txt", sound_merges);
+  for (const auto& [content, field, reason] :
+       {std::tuple(R"({"tokenizer_class": "LlamaTokenizer"})", "tokenizer_class", "\"LlamaTokenizer\" cuts text"),
+        {R"({"tokenizer_class": 3})", "tokenizer_class", "expected a text"},
+        {R"({"add_bos_token": true})", "add_bos_token", "there is no bos_token"},
+        {R"({"add_prefix_space": true})", "add_prefix_space", "only false"},
+        {R"({"added_tokens_decoder": {"258": {"content": "<x>"}}})", "added_tokens_decoder.258", "is not special"},
+        {R"([])", "", "expected an object"}}) {
+    files.write("tokenizer_config.json", content);
+    rejects<plume::ConfigError>(files, "tokenizer_config.json", field, reason);
+  }
+  files.write("plume-tokenizer.json", R"({"kind": "unigram"})");
+  rejects<plume::ConfigError>(files, "plume-tokenizer.json", "kind", "unknown kind \"unigram\" (known: characters, bytes)");
+  files.write("plume-tokenizer.json", R"({"kind": "characters", "characters": []})");
+  rejects<plume::ConfigError>(files, "plume-tokenizer.json", "characters", "is empty");
+  files.write("plume-tokenizer.json", R"({"kind": "characters", "characters": ["a", "bc"]})");
+  rejects<plume::ConfigError>(files, "plume-tokenizer.json", "characters[1]", "is not one character");
+  files.write("plume-tokenizer.json", R"({"kind": "characters", "characters": ["b", "a"]})");
+  rejects<plume::ConfigError>(files, "plume-tokenizer.json", "characters[1]", "code point order");
+}
+
 TEST_CASE("T3 vocabulary id negative, duplicate, gap, > 2^31, float or text") {
   vocabulary_rejects(with("ab", "-1"), "ab", "outside 0 to 257");
   vocabulary_rejects(with("ab", "5"), "ab", "duplicate id 5");
@@ -222,6 +248,40 @@ TEST_CASE("T15 vocab.json and merges.txt do not belong together; CRLF and no #ve
   for (const char* merges : {"a b\nab c", "a b\r\nab c\r\n", "#version: 0.2\r\na b\r\nab c\r\n\r\n", "#version: 0.2\na b\nab c\n\n"}) {
     files.write("merges.txt", merges);
     CHECK(plume::load_tokenizer(files.directory).encode("abc") == std::vector<plume::TokenId>{257});
+  }
+}
+
+TEST_CASE("T17 text of one megabyte of one thing, not UTF-8, NUL: encoded in linear time, and byte-level text comes back") {
+  const Files files, other;
+  files.write("vocab.json", json(sound()));
+  files.write("merges.txt", sound_merges);
+  other.write("tokenizer.bin", llama2c({{-1, 1, "A"}, {-2, 2, "AA"}, {-3, 4, "AAAA"}, {-4, 1, " "}, {-5, 2, "  "}}));
+  const plume::Tokenizer byte_level = plume::load_tokenizer(files.directory), pieces = plume::load_tokenizer(other.directory);
+  const auto repeated = [](std::string_view part, std::size_t size) {
+    std::string text;
+    while (text.size() < size) text += part;
+    return text;
+  };
+  constexpr std::size_t megabyte = 1u << 20;
+  const auto seconds = [](const plume::Tokenizer& tokenizer, const std::string& text) {
+    const std::clock_t begin = std::clock();
+    const auto ids = tokenizer.encode(text);
+    CHECK(!ids.empty());
+    return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  };
+  for (const char* part : {"A", " ", "abc", "ab ab", "\n", "1", "'s"}) {
+    CAPTURE(part);
+    const std::string text = repeated(part, megabyte);
+    CHECK(byte_level.decode(byte_level.encode(text)) == text);
+    for (const plume::Tokenizer& tokenizer : {byte_level, pieces}) {  // eight times the text: quadratic would be 64 times
+      const double small = seconds(tokenizer, text.substr(0, megabyte / 8));
+      CHECK(seconds(tokenizer, text) < 24 * small + 0.1);
+    }
+  }
+  for (const std::string& text : {std::string("\0\0a\0", 4), std::string("\xff\xfe\x80"), std::string("\xed\xa0\x80 a"),
+                                  repeated("\xe2\x80\x8d", 65536), std::string("\xf0\x9f"), repeated("\xff", 65536)}) {
+    CHECK(byte_level.decode(byte_level.encode(text)) == text);
+    CHECK(!pieces.encode(text).empty());
   }
 }
 

@@ -19,7 +19,7 @@ stand_in() {  # stand_in NAME: reads a script
 }
 try() {  # try EXPECTED_STATUS: runs bootstrap, keeps its output
   status=0
-  (cd "$source" && PATH=$bin CXX=c++ sh -eu -c '. cmake/bootstrap.sh; bootstrap doctest') >"$work/output" 2>&1 </dev/null || status=$?
+  (cd "$source" && PATH=$bin CXX=c++ sh -eu -c ". cmake/bootstrap.sh; bootstrap ${needs:-doctest}") >"$work/output" 2>&1 </dev/null || status=$?
   [ "$status" -eq "$1" ] || fail "exit status $status, expected $1"
 }
 says() { grep -qF -- "$1" "$work/output" || fail "does not say: $1"; }
@@ -36,6 +36,13 @@ says 'sudo apt-get install -y --no-remove --no-install-recommends g++ cmake ninj
 says 'sudo dnf install -y gcc-c++ cmake ninja-build'
 says 'sudo pacman -S --needed gcc cmake ninja'
 says 'brew install gcc cmake ninja'
+
+needs='aarch64 qemu'
+try 2
+says 'sudo apt-get install -y --no-remove --no-install-recommends g++ cmake ninja-build g++-aarch64-linux-gnu qemu-user'
+says 'sudo pacman -S --needed gcc cmake ninja aarch64-linux-gnu-gcc qemu-user'
+! grep -qF dnf "$work/output" || fail 'names packages that Fedora does not have'
+needs=
 
 machine user 1000
 echo 'echo called >>"$0.log"' | stand_in apt-get

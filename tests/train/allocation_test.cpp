@@ -1,6 +1,6 @@
 // After the first steps nothing is allocated: every way to memory of the process is counted while a step or a token is computed.
-#include <doctest/doctest.h>
 #include <dlfcn.h>
+#include <doctest/doctest.h>
 #include <sys/mman.h>
 
 #include <atomic>
@@ -90,20 +90,20 @@ TEST_CASE("the counters see every way to memory") {
   CHECK(allocations_of([] { std::vector<std::unique_ptr<int>>(10).at(3) = std::make_unique<int>(7); }) > 0);
   CHECK(allocations_of([] { ::operator delete (::operator new (64, std::align_val_t{64}), std::align_val_t{64}); }) > 0);
   CHECK(allocations_of([] { ::munmap(::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096); }) > 0);
-  CHECK(allocations_of([] {
-          std::thread([] { std::vector<int> on_another_thread(100); }).join();
-        }) > 1);
+  CHECK(allocations_of([] { std::thread([] { std::vector<int> on_another_thread(100); }).join(); }) > 1);
   CHECK(allocations_of([] {}) == 0);
 }
 
 TEST_CASE("a training step allocates nothing after the first ones") {
   const toy::Data data;
   for (const bool is_gpt2 : {false, true}) {
-    for (const Recompute recompute : {Recompute::nothing, Recompute::mlp, Recompute::blocks}) {
+    for (const int way : {0, 1, 2, 3, 4, 5}) {
+      const Recompute recompute = static_cast<Recompute>(way % 3);
+      const Activations activations = way < 3 ? Activations::full : Activations::bf16;
       for (const int threads : {1, 2}) {
         CAPTURE(is_gpt2);
         CAPTURE(threads);
-        CAPTURE(static_cast<int>(recompute));
+        CAPTURE(way);
         Config config = toy::model(data.tokenizer.vocabulary(), 1, 64).config;
         if (is_gpt2) {
           config.norm = NormKind::layer, config.position = PositionKind::learned, config.qkv_layout = QkvLayout::contiguous;
@@ -119,6 +119,7 @@ TEST_CASE("a training step allocates nothing after the first ones") {
         options.dropout = 0.1;
         options.threads = threads;
         options.recompute = recompute;
+        options.activations = activations;
         std::vector<int> counts;
         counts.reserve(20);
         const TrainCallbacks callbacks{.progress = [&](const Progress&) {

@@ -1,4 +1,5 @@
-// Options that save memory: gradients released during the backward pass, moments of bfloat16, recompute; alone and together.
+// Options that save memory: gradients released during the backward pass, moments and activations of bfloat16, recompute; alone and
+// together.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -71,6 +72,70 @@ TEST_CASE("every combination of the options trains the same") {
   CHECK(full.weights != bf16.weights);
   CHECK(bf16.loss == doctest::Approx(full.loss).epsilon(0.02));
   CHECK(bf16.loss < 2.5);  // 3.3 at first
+}
+
+TEST_CASE("activations of bfloat16 train nearly the same, with every combination of the others") {
+  const toy::Data data;
+  TrainOptions options = toy::options(60);
+  options.clip = 0;
+  options.dropout = 0.05;
+  for (const Moments moments : {Moments::full, Moments::bf16}) {
+    options.optimizer = AdamWOptions{.moments = moments, .seed = 3};
+    for (const Recompute recompute : {Recompute::nothing, Recompute::mlp, Recompute::blocks}) {
+      options.recompute = recompute;
+      options.activations = Activations::full;
+      const Outcome full = outcome(data, options);
+      options.activations = Activations::bf16;
+      const Outcome half = outcome(data, options);
+      CHECK(half.weights != full.weights);
+      CHECK(half.loss == doctest::Approx(full.loss).epsilon(0.02));
+      options.release_gradients = true;  // changes no arithmetic
+      CHECK(outcome(data, options).weights == half.weights);
+      options.release_gradients = false;
+    }
+  }
+}
+
+TEST_CASE("activations of bfloat16: the same bits from any number of threads, and from a resumed run") {
+  const toy::Data data;
+  TrainOptions options = toy::options(3);
+  options.activations = Activations::bf16;
+  options.batch = 64;  // results of 8 chunks
+  options.dropout = 0.1;
+  std::vector<float> expected;
+  for (const int threads : {1, 2, 3, 5}) {
+    Decoder decoder = toy::model(data.tokenizer.vocabulary(), 1, 128);
+    PackedWindows windows(data.training, {.sequence = 32, .seed = 1});
+    options.threads = threads;
+    train(decoder, windows, NoEvaluation{}, options);
+    if (threads == 1) expected = toy::weights(decoder);
+    CHECK(toy::weights(decoder) == expected);
+  }
+  for (const Recompute recompute : {Recompute::nothing, Recompute::mlp, Recompute::blocks}) {
+    options = toy::options(12);
+    options.activations = Activations::bf16;
+    options.recompute = recompute;
+    options.accumulation = 2;
+    options.dropout = 0.1;
+    options.optimizer = AdamWOptions{.moments = Moments::bf16, .seed = 3};
+    const Outcome whole = outcome(data, options);
+    const plume_test::TemporaryFolder folder;
+    options.directory = folder.path();
+    options.steps = 5;
+    outcome(data, options);
+    options.steps = 12;
+    options.resume = Resume::newest;
+    CHECK(outcome(data, options).weights == whole.weights);
+    // A run that goes on with others is told.
+    options.activations = Activations::full;
+    options.steps = 13;
+    Decoder decoder = toy::model(data.tokenizer.vocabulary(), 1);
+    PackedWindows windows(data.training, {.sequence = 32, .seed = 1});
+    std::vector<std::string> warnings;
+    train(decoder, windows, NoEvaluation{}, options, {.warning = [&](const std::string& text) { warnings.push_back(text); }});
+    REQUIRE(!warnings.empty());
+    CHECK(warnings.back() == "bf16_activations differs from that of the checkpoint (1): the run goes on with 0");
+  }
 }
 
 TEST_CASE("a resumed run with moments of bfloat16 goes on bit for bit") {

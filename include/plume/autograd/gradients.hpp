@@ -30,16 +30,46 @@ class Gradients {
   void clear() { entries_.clear(); }
   bool empty() const { return entries_.empty(); }
 
+  // Where the gradient of a tensor goes, without its numbers: what a backward function captures of an input that it does not read, so that
+  // the input's memory comes back at once. Made by gradient_key().
+  class Key {
+   public:
+    Key() = default;  // absent: nobody wants the gradient
+    explicit Key(const Tensor& x)
+        : place_(x.on({})),
+          owner_(x.storage()),
+          address_(x.storage().get()),
+          elements_(static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))),
+          dtype_(x.dtype()),
+          is_parameter_(x.storage()->is_parameter()) {}
+    explicit operator bool() const { return address_ != nullptr; }
+
+   private:
+    friend class Gradients;
+    // The tensor has all of its storage to itself, so that whoever writes it writes all.
+    bool is_whole() const { return place_.offset() == 0 && place_.is_dense() && place_.size() == elements_; }
+
+    Tensor place_ = {};                  // shape, offset and stride
+    std::weak_ptr<Storage> owner_ = {};  // keeps the address from being used again
+    const Storage* address_ = nullptr;
+    Index elements_ = 0;  // of the storage
+    DType dtype_ = DType::f32;
+    bool is_parameter_ = false;
+  };
+
   // For backward functions: where to add the gradient of x (zeros at first), or an absent tensor if nobody wants it.
   PLUME_FUNCTION Tensor operator[](const Tensor& x);
+  PLUME_FUNCTION Tensor operator[](const Key& x);
   // For backward functions that can write as well as add, which spares the zeros. Call it right before writing.
   struct Target {
     Tensor tensor = {};     // absent if nobody wants it
     bool is_fresh = false;  // uninitialised, as nothing was added yet: every element must be written. Else: add
   };
   PLUME_FUNCTION Target target(const Tensor& x);
+  PLUME_FUNCTION Target target(const Key& x);
   // For backward functions: adds `contribution`, a dense tensor that covers all of x's storage and that nobody else changes from now on.
   PLUME_FUNCTION void add(const Tensor& x, const Tensor& contribution);
+  PLUME_FUNCTION void add(const Key& x, const Tensor& contribution);
 
  private:
   friend class Tape;
@@ -57,19 +87,15 @@ class Gradients {
     Expecting& operator=(const Expecting&) = delete;
     ~Expecting() { gradients.left_ = nullptr; }
   };
-  Entry& entry(const Tensor& x) {
-    if (left_ != nullptr && x.storage()->is_parameter()) {
-      const auto uses = left_->find(x.storage().get());
-      require(uses != left_->end() && uses->second > 0, "[backward] the gradient of a parameter ", x.shape(),
+  Entry& entry(const Key& x) {
+    if (left_ != nullptr && x.is_parameter_) {
+      const auto uses = left_->find(x.address_);
+      require(uses != left_->end() && uses->second > 0, "[backward] the gradient of a parameter ", x.place_.shape(),
               " was complete before its last part came: an op that uses it, under recompute(), does not end in traced()");
     }
-    Entry& found = entries_[x.storage().get()];
-    if (found.owner.expired()) found.owner = x.storage();
+    Entry& found = entries_[x.address_];
+    if (found.owner.expired()) found.owner = x.owner_;
     return found;
-  }
-  // x has all of its storage to itself, so that whoever writes x writes it all.
-  static bool is_whole(const Tensor& x) {
-    return x.offset() == 0 && x.is_dense() && static_cast<std::size_t>(x.size()) == x.storage()->bytes() / bytes_of(x.dtype());
   }
   PLUME_FUNCTION static void clear(const Tensor& dense);
   static DType dtype_for(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }

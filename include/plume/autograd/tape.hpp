@@ -60,9 +60,21 @@ class Tape {
   }
   // Called by traced() for each op.
   template <class Function>
-  void record(std::string_view op, const Tensor& output, Function&& backward) {
-    nodes_.push_back({op, output.storage().get(), output.shape(), Backward(std::forward<Function>(backward)), uses_.size()});
+  void record(std::string_view op, const Tensor& output, std::span<const Tensor> inputs, Function&& backward) {
+    for (const Tensor& x : inputs)
+      if (x.has_data() && x.dtype() == DType::f32 && !x.storage()->is_parameter()) kept_.push_back(x.storage());
+    kept_.push_back(output.storage());
+    nodes_.push_back({op, output.storage().get(), output.shape(), output.dtype(), Backward(std::forward<Function>(backward)), uses_.size(),
+                      kept_.size()});
     watch(output);
+  }
+  // Halves the memory of what a part of the forward pass keeps for the backward pass: its `input`, if a node made it, and the f32 results
+  // of the nodes from `first` (a size() of before) on are kept as bfloat16 until the backward pass comes to a node that uses them. All but
+  // `output`, which the next part reads. Until then they cannot be read by anybody: see Storage::compress().
+  PLUME_FUNCTION void compress(std::size_t first, const Tensor& input, const Tensor& output);
+  // For ops whose backward pass needs the very numbers of an input or of the output: compress() leaves them alone. Called after traced().
+  void keep_exact(const Tensor& x) {
+    if (notes_for_ == nullptr && x.has_data() && tracked_.contains(x.storage().get())) exact_.insert(x.storage().get());
   }
   // Called by traced() for the inputs of each op, recorded or not.
   void note_uses(std::span<const Tensor> inputs) {
@@ -128,10 +140,12 @@ class Tape {
       Node node = std::move(nodes_.back());
       nodes_.pop_back();
       if (const auto found = gradients.entries_.find(node.output); found != gradients.entries_.end()) {  // else no part of this output
+        if (has_compressed_) expand(std::span<const std::weak_ptr<Storage>>(kept_).subspan(nodes_.empty() ? 0 : nodes_.back().kept));
         const Tensor dy = found->second.flat.reshape(node.shape);
         node.backward(gradients, dy);
         gradients.entries_.erase(node.output);
       }
+      kept_.resize(nodes_.empty() ? 0 : nodes_.back().kept);
       const std::size_t first_use = nodes_.empty() ? 0 : nodes_.back().uses;
       done(std::span<const Storage* const>(uses_).subspan(first_use, node.uses - first_use));
     }
@@ -141,9 +155,13 @@ class Tape {
     std::string_view op;
     const Storage* output;
     Shape shape;
+    DType dtype;
     Backward backward;
     std::size_t uses;  // the node's parameters end here in uses_
+    std::size_t kept;  // its inputs, and its output behind them, end here in kept_
   };
+  PLUME_FUNCTION void compress(const Node& node);
+  PLUME_FUNCTION static void expand(std::span<const std::weak_ptr<Storage>> storages);
   // While backward runs, nothing is recorded and the gradients ask this tape what it tracks.
   class Running {
    public:
@@ -167,11 +185,14 @@ class Tape {
   friend class NestedTape;
   friend class NotingTape;
   PoolVector<Node> nodes_;
-  std::unordered_set<const Storage*, std::hash<const Storage*>, std::equal_to<const Storage*>, PoolAllocator<const Storage*>> tracked_;
+  using StorageSet =
+      std::unordered_set<const Storage*, std::hash<const Storage*>, std::equal_to<const Storage*>, PoolAllocator<const Storage*>>;
+  StorageSet tracked_, exact_;
   PoolVector<std::weak_ptr<Storage>> keys_;  // keep addresses in tracked_ from being used again
   PoolVector<const Storage*> uses_;          // of parameters, in the order of the nodes
+  PoolVector<std::weak_ptr<Storage>> kept_;  // what each node's backward function may read
   Tape* notes_for_ = nullptr;
-  bool by_list_ = false, used_ = false;
+  bool by_list_ = false, used_ = false, has_compressed_ = false;
   Tape* before_;
 };
 
@@ -190,6 +211,9 @@ class NoTape {
 // True when an op must save what its backward pass needs.
 inline bool is_traced(const Tensor& x) { return thread_slot.tape != nullptr && thread_slot.tape->tracks(x); }
 
+// What a backward function needs of an input that it does not read; absent if nobody wants the input's gradient.
+inline Gradients::Key gradient_key(const Tensor& x) { return is_traced(x) ? Gradients::Key(x) : Gradients::Key(); }
+
 // Every differentiable op ends here: its name, its output, its inputs, its backward function. Returns the output.
 template <class Function>
 Tensor traced(std::string_view op, const Tensor& output, std::span<const Tensor> inputs, Function&& backward) {
@@ -197,7 +221,7 @@ Tensor traced(std::string_view op, const Tensor& output, std::span<const Tensor>
     bool wanted = false;
     for (const Tensor& x : inputs) wanted = wanted || tape->tracks(x);
     tape->note_uses(inputs);
-    if (wanted) tape->record(op, output, std::forward<Function>(backward));
+    if (wanted) tape->record(op, output, inputs, std::forward<Function>(backward));
   }
   return output;
 }
@@ -209,6 +233,8 @@ Tensor traced(std::string_view op, const Tensor& output, std::initializer_list<T
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include <algorithm>
+
 #include "plume/kernels/elementwise/table.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -217,22 +243,65 @@ PLUME_FUNCTION void autograd_detail::accumulate(const Tensor& sum, const Tensor&
   visit_float(sum.dtype(), [&]<class T>() { kernels::accumulate<T>(sum.view<T, 2>(), x.view<const T, 2>(), T(1)); });
 }
 
-PLUME_FUNCTION Gradients::Target Gradients::target(const Tensor& x) {
-  if (!x || tape_ == nullptr || !tape_->tracks(x)) return {};
+PLUME_FUNCTION void Tape::compress(std::size_t first, const Tensor& input, const Tensor& output) {
+  for (std::size_t i = std::min(first, nodes_.size()); i-- > 0;) {
+    if (nodes_[i].output != input.storage().get()) continue;
+    if (input.storage() != output.storage()) compress(nodes_[i]);
+    break;
+  }
+  for (std::size_t i = first; i < nodes_.size(); ++i)
+    if (nodes_[i].output != output.storage().get()) compress(nodes_[i]);
+}
+
+PLUME_FUNCTION void Tape::compress(const Node& node) {
+  const std::shared_ptr<Storage> storage = kept_[node.kept - 1].lock();
+  if (!storage || node.dtype != DType::f32 || storage->kind() != StorageKind::owned || storage->is_parameter() || storage->panels() ||
+      storage->is_compressed())
+    return;
+  const bool is_whole = storage->bytes() == static_cast<std::size_t>(node.shape.size()) * sizeof(float);
+  if (!is_whole || storage->bytes() <= tensor_alignment || exact_.contains(storage.get())) return;
+  storage->compress([](std::span<Bfloat16> into, std::span<const float> from) {
+    const auto count = static_cast<Index>(from.size());
+    kernels::round_bf16<float>(View<Bfloat16, 1>(into.data(), {count}), View<const float, 1>(from.data(), {count}));
+  });
+  has_compressed_ = true;
+}
+
+PLUME_FUNCTION void Tape::expand(std::span<const std::weak_ptr<Storage>> storages) {
+  for (const std::weak_ptr<Storage>& kept : storages) {
+    const std::shared_ptr<Storage> storage = kept.lock();
+    if (!storage || !storage->is_compressed()) continue;
+    storage->expand([](std::span<float> into, std::span<const Bfloat16> from) {
+      const auto count = static_cast<Index>(from.size());
+      kernels::widen_bf16<float>(View<float, 1>(into.data(), {count}), View<const Bfloat16, 1>(from.data(), {count}));
+    });
+  }
+}
+
+PLUME_FUNCTION Gradients::Target Gradients::target(const Key& x) {
+  if (!x) return {};
   Entry& found = entry(x);
   bool is_fresh = false;
   if (!found.flat) {
-    found.flat = Tensor::empty({static_cast<Index>(x.storage()->bytes() / bytes_of(x.dtype()))}, dtype_for(x.dtype()));
-    is_fresh = is_whole(x);
+    found.flat = Tensor::empty({x.elements_}, dtype_for(x.dtype_));
+    is_fresh = x.is_whole();
     if (!is_fresh) clear(found.flat);
   }
-  return {x.on(found.flat), is_fresh};
+  return {x.place_.on(found.flat), is_fresh};
 }
 
-PLUME_FUNCTION Tensor Gradients::operator[](const Tensor& x) {
+PLUME_FUNCTION Gradients::Target Gradients::target(const Tensor& x) {
+  return x && tape_ != nullptr && tape_->tracks(x) ? target(Key(x)) : Target{};
+}
+
+PLUME_FUNCTION Tensor Gradients::operator[](const Key& x) {
   const Target target = this->target(x);
   if (target.is_fresh) clear(target.tensor);
   return target.tensor;
+}
+
+PLUME_FUNCTION Tensor Gradients::operator[](const Tensor& x) {
+  return x && tape_ != nullptr && tape_->tracks(x) ? (*this)[Key(x)] : Tensor{};
 }
 
 PLUME_FUNCTION void Gradients::clear(const Tensor& dense) {
@@ -242,10 +311,13 @@ PLUME_FUNCTION void Gradients::clear(const Tensor& dense) {
 }
 
 PLUME_FUNCTION void Gradients::add(const Tensor& x, const Tensor& contribution) {
-  if (!x || tape_ == nullptr || !tape_->tracks(x)) return;
+  if (x && tape_ != nullptr && tape_->tracks(x)) add(Key(x), contribution);
+}
+
+PLUME_FUNCTION void Gradients::add(const Key& x, const Tensor& contribution) {
+  if (!x) return;
   Entry& found = entry(x);
-  if (!found.flat && static_cast<std::size_t>(contribution.size()) == x.storage()->bytes() / bytes_of(x.dtype()) &&
-      is_whole(contribution)) {
+  if (!found.flat && contribution.size() == x.elements_ && Key(contribution).is_whole()) {
     found.flat = contribution.reshape({contribution.size()});
     return;
   }

@@ -1,6 +1,5 @@
 #pragma once
 // Reading binary formats: every access is checked against the bytes that are there, every failure names field and offset.
-#include <bit>
 #include <cstring>
 #include <span>
 #include <string>
@@ -13,9 +12,6 @@
 #include "plume/base/utf8.hpp"
 
 namespace plume::inline PLUME_ABI {
-
-static_assert(std::endian::native == std::endian::little,
-              "plume reads its little-endian formats by memcpy; big-endian hosts are not supported");
 
 class ByteReader {
  public:

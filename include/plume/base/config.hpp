@@ -8,6 +8,14 @@
 //                    its source defines it as 2
 //   PLUME_BODIES     1 where the bodies of PLUME_FUNCTIONs are compiled, else 0
 //   PLUME_FUNCTION   before a function whose body stands behind #if PLUME_BODIES
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "plume reads little-endian files as they lie in memory: it needs a little-endian processor, x86-64 or AArch64."
+#elif __SIZEOF_POINTER__ < 8
+#error "plume maps models that are larger than a 32-bit address space: it needs a 64-bit build, for x86-64 or AArch64."
+#elif !defined(__x86_64__) && !defined(__aarch64__)
+#error "plume has fast kernels for x86-64 and AArch64 only."
+#endif
+
 #include <cstddef>
 #include <cstdint>
 

@@ -17,7 +17,9 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -118,11 +120,17 @@ class IoError : public Error {
 
 class OutOfMemory : public Error {
  public:
+  // bytes 0: not known.
   OutOfMemory(std::uint64_t bytes, std::string_view purpose) noexcept : bytes_(bytes) {
     char* end = text_.data() + text_.size() - 1;
-    char* at = put(text_.data(), end, "out of memory: cannot allocate ");
-    at = std::to_chars(at, end, bytes).ptr;
-    at = put(at, end, " bytes for ");
+    char* at = put(text_.data(), end, "out of memory: ");
+    if (bytes > 0) {
+      at = put(at, end, "cannot allocate ");
+      at = std::to_chars(at, end, bytes).ptr;
+      at = put(at, end, " bytes for ");
+    } else {
+      at = put(at, end, "no room for ");
+    }
     *put(at, end, purpose) = '\0';
   }
   const char* what() const noexcept override { return text_.data(); }
@@ -137,6 +145,17 @@ class OutOfMemory : public Error {
   std::array<char, 160> text_{};
   std::uint64_t bytes_;
 };
+
+// In the catch (...) of a public function: failures of memory that the standard library reports become OutOfMemory, all else goes on.
+[[noreturn]] inline void rethrow_memory_failure(std::string_view purpose) {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(0, purpose);
+  } catch (const std::length_error&) {
+    throw OutOfMemory(0, purpose);
+  }
+}
 
 class NumericError : public Error {
  public:

@@ -30,7 +30,11 @@ namespace plume::inline PLUME_ABI {
 class JsonParser {
  public:
   JsonParser(std::string_view text, const JsonOptions& options)
-      : text_(text), max_depth_(options.limits.max_json_depth), origin_(std::make_shared<Json::Origin>()) {
+      : text_(text),
+        max_depth_(options.limits.max_json_depth),
+        max_values_(options.size == JsonSize::table ? std::max<std::uint64_t>(options.limits.max_json_values, text.size() / 8)
+                                                    : options.limits.max_json_values),
+        origin_(std::make_shared<Json::Origin>()) {
     origin_->path = options.path;
     origin_->first_offset = options.first_offset;
   }
@@ -109,6 +113,8 @@ class JsonParser {
 
   // Notes where the value that starts here stands, and under which name.
   void place(Json& value) {
+    if (const std::size_t count = origin_->nodes.size(); count >= max_values_)
+      throw LimitError(origin_->where(at_, {}), "max_json_values", max_values_, count + 1);
     Json::Node node{static_cast<std::uint32_t>(at_), Json::no_parent, 0, Json::is_index};
     if (!open_.empty()) {
       const Frame& frame = open_.back();
@@ -316,7 +322,7 @@ class JsonParser {
   }
 
   std::string_view text_;
-  std::uint64_t max_depth_;
+  std::uint64_t max_depth_, max_values_;
   std::shared_ptr<Json::Origin> origin_;
   std::vector<Frame> open_;
   std::size_t at_ = 0;

@@ -18,10 +18,15 @@
 
 namespace plume::inline PLUME_ABI {
 
+// A table (the vocabulary of a tokenizer, the tensors of a file) may hold more values than Limits::max_json_values: one for 8 bytes of
+// text.
+enum class JsonSize : std::uint8_t { plain, table };
+
 struct JsonOptions {
   std::string path = {};  // named in errors
-  Limits limits = {};     // max_json_depth, and max_json_bytes unless max_bytes is set
+  Limits limits = {};     // max_json_depth, max_json_values, and max_json_bytes unless max_bytes is set
   std::optional<std::uint64_t> max_bytes = {};
+  JsonSize size = JsonSize::plain;
   std::uint64_t first_offset = 0;  // where the text starts in its file; errors then give bytes, not lines
 };
 

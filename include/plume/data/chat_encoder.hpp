@@ -6,6 +6,7 @@
 //   session.feed(encoder.prompt({{{Role::user, "Hello"}}}));         // for generation: the same ids up to where the answer begins
 //   session.feed(encoder.next_prompt(session.tokens(), {Role::user, "And then?"}));   // what a next turn adds to them
 //
+// A model's own template (chat_form.hpp) does the same, but for next_prompt: what it adds for a turn may depend on all before.
 // Prompt, answer and end are tokenised apart, so that generation continues exactly what training saw. The text of a message never becomes
 // a special token, whatever it spells.
 #include <algorithm>
@@ -16,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "plume/data/chat_templates.hpp"
+#include "plume/data/chat_form.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -29,17 +30,21 @@ struct EncodedChat {
 // A template with a tokenizer. A cheap immutable value: any number of threads may use it.
 class ChatEncoder {
  public:
-  PLUME_FUNCTION ChatEncoder(Tokenizer tokenizer, const ChatTemplate& chat_template);
+  PLUME_FUNCTION ChatEncoder(Tokenizer tokenizer, const ChatForm& form);
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
-  const ChatTemplate& chat_template() const { return template_; }
+  const ChatForm& form() const { return form_; }
+  const ChatTemplate& chat_template() const { return form_.fixed; }
+  // Whether next_prompt can say what a turn adds without the turns before it.
+  bool adds_turns() const { return !form_.own; }
 
   EncodedChat encode(std::span<const ChatSegment> segments) const { return encode(segments, TextPart::first); }
-  EncodedChat encode(const Chat& chat) const { return encode(render(chat, template_)); }
+  EncodedChat encode(const Chat& chat) const { return encode(render(chat, form_)); }
   // The ids after which the model answers the last message of a chat.
-  std::vector<TokenId> prompt(const Chat& chat) const { return encode(render_prompt(chat, template_)).ids; }
+  std::vector<TokenId> prompt(const Chat& chat) const { return encode(render_prompt(chat, form_)).ids; }
 
   // What to feed for the next user message to a session that holds `held` and ends with an answer. An answer that was cut off gets its end.
+  // ArgumentError: not adds_turns().
   PLUME_FUNCTION std::vector<TokenId> next_prompt(std::span<const TokenId> held, const Message& message) const;
 
   // What follows an answer: one special token, or the ids of a plain text, or nothing.
@@ -52,8 +57,11 @@ class ChatEncoder {
  private:
   PLUME_FUNCTION EncodedChat encode(std::span<const ChatSegment> segments, TextPart part) const;
 
+  // The special token that the model's own template writes after an answer.
+  PLUME_FUNCTION std::optional<TokenId> own_end() const;
+
   Tokenizer tokenizer_;
-  ChatTemplate template_;
+  ChatForm form_;
   std::vector<TokenId> end_;
   bool end_is_token_ = false;
 };
@@ -63,24 +71,42 @@ class ChatEncoder {
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION ChatEncoder::ChatEncoder(Tokenizer tokenizer, const ChatTemplate& chat_template)
-    : tokenizer_(std::move(tokenizer)), template_(chat_template) {
+PLUME_FUNCTION ChatEncoder::ChatEncoder(Tokenizer tokenizer, const ChatForm& form) : tokenizer_(std::move(tokenizer)), form_(form) {
+  const ChatTemplate& fixed = form_.fixed;
   std::optional<TokenId> end = tokenizer_.eos();
-  if (!template_.end.empty()) {
-    end = tokenizer_.find(template_.end);
+  if (form_.own) {
+    if (const auto own = own_end()) end = own;
+  } else if (!fixed.end.empty()) {
+    end = tokenizer_.find(fixed.end);
     if (end && !tokenizer_.is_special(*end)) end = std::nullopt;
   }
   end_is_token_ = end.has_value();
   if (end)
     end_.push_back(*end);
-  else if (!template_.end_text.empty())
-    tokenizer_.model().encode(template_.end_text, TextPart::later, end_);
+  else if (!fixed.end_text.empty())
+    tokenizer_.model().encode(fixed.end_text, TextPart::later, end_);
+}
+
+PLUME_FUNCTION std::optional<TokenId> ChatEncoder::own_end() const {
+  try {
+    const std::vector<ChatSegment> pieces = render({{{Role::user, "question"}, {Role::assistant, "answer"}}}, form_);
+    bool answered = false;
+    for (const ChatSegment& piece : pieces) {
+      answered |= piece.kind == ChatSegmentKind::answer;
+      const bool literal = piece.kind == ChatSegmentKind::literal || piece.kind == ChatSegmentKind::trained_literal;
+      if (!answered || !literal) continue;
+      if (const auto found = tokenizer_.model().vocabulary.find_special(piece.text)) return found->id;
+    }
+  } catch (const InputError&) {  // a template that wants another chat: the tokenizer's own end serves
+  }
+  return std::nullopt;
 }
 
 PLUME_FUNCTION std::vector<TokenId> ChatEncoder::next_prompt(std::span<const TokenId> held, const Message& message) const {
   require(!held.empty(), "[next_prompt] the session holds nothing: feed prompt() first");
   require(message.role == Role::user, "[next_prompt] the message must be of the user");
-  chat_detail::Renderer renderer(template_);
+  require(adds_turns(), "[next_prompt] the model's own template renders whole chats only: use prompt()");
+  chat_detail::Renderer renderer(form_.fixed);
   renderer.between();
   renderer.user(message, [] { return false; });
   renderer.open();
@@ -94,8 +120,8 @@ PLUME_FUNCTION std::vector<TokenId> ChatEncoder::next_prompt(std::span<const Tok
 }
 
 PLUME_FUNCTION std::vector<std::string> ChatEncoder::stop_strings() const {
-  if (end_is_token_ || template_.end_text.empty()) return {};
-  return {std::string(template_.end_text)};
+  if (end_is_token_ || form_.fixed.end_text.empty()) return {};
+  return {std::string(form_.fixed.end_text)};
 }
 
 PLUME_FUNCTION EncodedChat ChatEncoder::encode(std::span<const ChatSegment> segments, TextPart part) const {
@@ -120,7 +146,8 @@ PLUME_FUNCTION EncodedChat ChatEncoder::encode(std::span<const ChatSegment> segm
     label();
   };
   for (const ChatSegment& segment : segments) {
-    const bool answers = segment.kind == ChatSegmentKind::answer || segment.kind == ChatSegmentKind::end;
+    const bool answers =
+        segment.kind == ChatSegmentKind::answer || segment.kind == ChatSegmentKind::end || segment.kind == ChatSegmentKind::trained_literal;
     if (answers != trained || segment.kind == ChatSegmentKind::end) flush();
     trained = answers;
     switch (segment.kind) {
@@ -130,7 +157,8 @@ PLUME_FUNCTION EncodedChat ChatEncoder::encode(std::span<const ChatSegment> segm
         add_tokens({&*vocabulary.bos, 1});
         part = TextPart::first;
         break;
-      case ChatSegmentKind::literal: {
+      case ChatSegmentKind::literal:
+      case ChatSegmentKind::trained_literal: {
         std::string_view rest = segment.text;
         while (const auto found = vocabulary.find_special(rest)) {
           run.append(rest.substr(0, found->begin));

@@ -21,9 +21,10 @@ struct Around {
 };
 
 enum class SystemPlace : std::uint8_t { first, in_first_user };    // before all turns; after the opening of the first one
-enum class BeginToken : std::uint8_t { once, each_turn };          // for tokenizers that begin with one
+enum class BeginToken : std::uint8_t { once, each_turn, never };   // for tokenizers that begin with one
 enum class OuterSpace : std::uint8_t { keep, strip };              // white space around contents
 enum class EmptyMessage : std::uint8_t { as_others, role_alone };  // role_alone: no separators, and an empty answer has no end
+enum class EmptyInput : std::uint8_t { left_out, kept };           // what stands around an input that is empty
 
 // Special tokens are written as they are spelled; where the tokenizer has no such token the spelling is plain text.
 struct ChatTemplate {
@@ -41,6 +42,7 @@ struct ChatTemplate {
   BeginToken begin = BeginToken::once;
   OuterSpace outer_space = OuterSpace::keep;
   EmptyMessage empty = EmptyMessage::as_others;
+  EmptyInput empty_input = EmptyInput::left_out;
 };
 
 inline constexpr std::array chat_templates = {
@@ -91,6 +93,132 @@ inline constexpr std::array chat_templates = {
                  .end_text = "\n\n"},
     // Nothing around the messages: texts, and questions that bring their own form.
     ChatTemplate{.name = "text"},
+    // llama.cpp llama-chat.cpp, as are mistral (v1), gemma and phi3.
+    ChatTemplate{.name = "llama3",
+                 .around_system = {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"},
+                 .around_user = {"<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"},
+                 .answer_open = "<|start_header_id|>assistant<|end_header_id|>\n\n",
+                 .end = "<|eot_id|>",
+                 .end_text = "<|eot_id|>",
+                 .outer_space = OuterSpace::strip},
+    ChatTemplate{.name = "mistral",
+                 .around_system = {"", "\n\n"},
+                 .around_user = {" [INST] ", " [/INST]"},
+                 .around_answer = {" ", ""},
+                 .end_text = "</s>",
+                 .system_place = SystemPlace::in_first_user},
+    ChatTemplate{.name = "gemma",
+                 .around_system = {"", "\n\n"},
+                 .around_user = {"<start_of_turn>user\n", "<end_of_turn>\n"},
+                 .answer_open = "<start_of_turn>model\n",
+                 .end = "<end_of_turn>",
+                 .end_text = "<end_of_turn>",
+                 .separator = "\n",
+                 .system_place = SystemPlace::in_first_user,
+                 .outer_space = OuterSpace::strip},
+    ChatTemplate{.name = "phi3",
+                 .around_system = {"<|system|>\n", "<|end|>\n"},
+                 .around_user = {"<|user|>\n", "<|end|>\n"},
+                 .answer_open = "<|assistant|>\n",
+                 .end = "<|end|>",
+                 .end_text = "<|end|>",
+                 .separator = "\n"},
+    // The template of HuggingFaceH4/zephyr-7b-beta.
+    ChatTemplate{.name = "zephyr",
+                 .around_system = {"<|system|>\n", "</s>\n"},
+                 .around_user = {"<|user|>\n", "</s>\n"},
+                 .answer_open = "<|assistant|>\n",
+                 .end_text = "</s>",
+                 .separator = "\n"},
+    // lm-sys/FastChat v0.1.10 conversation.py conv_v1, without its worked example.
+    ChatTemplate{.name = "vicuna_v0",
+                 .system =
+                     "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+                     "and polite answers to the human's questions.",
+                 .around_system = {"", "###"},
+                 .around_user = {"Human: ", "###"},
+                 .answer_open = "Assistant:",
+                 .around_answer = {" ", ""},
+                 .end = "###",
+                 .end_text = "###"},
+    // young-geng/EasyLM docs/koala.md.
+    ChatTemplate{.name = "koala",
+                 .system = "BEGINNING OF CONVERSATION:",
+                 .around_system = {"", " "},
+                 .around_user = {"USER: ", " "},
+                 .answer_open = "GPT:",
+                 .end_text = "</s>"},
+    // FreedomIntelligence/LLMZoo llmzoo/utils.py.
+    ChatTemplate{.name = "phoenix",
+                 .system =
+                     "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+                     "and polite answers to the human's questions.",
+                 .around_system = {"", "\n\n"},
+                 .around_user = {"Human: <s>", "</s>"},
+                 .answer_open = "Assistant: <s>",
+                 .end_text = "</s>"},
+    // LianjiaTech/BELLE train/src/sample_generator.py.
+    ChatTemplate{.name = "belle",
+                 .around_user = {"Human: \n", "\n\n"},
+                 .answer_open = "Assistant: \n",
+                 .end_text = "</s>",
+                 .begin = BeginToken::never},
+    // yangjianxin1/Firefly component/template.py, default.
+    ChatTemplate{.name = "firefly",
+                 .around_system = {"System: ", "\n\n"},
+                 .around_user = {"User: ", "\n"},
+                 .answer_open = "Assistant: ",
+                 .around_answer = {"", " "},
+                 .end_text = "</s>"},
+    // databrickslabs/dolly training/consts.py: "Input:" has no hashes there.
+    ChatTemplate{.name = "dolly",
+                 .system = "Below is an instruction that describes a task. Write a response that appropriately completes the request.",
+                 .around_system = {"", "\n\n"},
+                 .around_user = {"### Instruction:\n", "\n\n"},
+                 .around_input = {"\n\nInput:\n", ""},
+                 .answer_open = "### Response:\n",
+                 .around_answer = {"", "\n\n"},
+                 .end = "### End",
+                 .end_text = "### End",
+                 .separator = "\n\n"},
+    // project-baize/baize-chatbot preprocess.py: the next turn's tag ends an answer.
+    ChatTemplate{.name = "baize",
+                 .system = "The conversation between human and AI assistant.",
+                 .around_system = {"", "\n[|Human|]"},
+                 .around_user = {" ", "\n"},
+                 .answer_open = "[|AI|]",
+                 .around_answer = {" ", "\n"},
+                 .end = "[|Human|]",
+                 .end_text = "[|Human|]"},
+    // OpenLMLab/MOSS, without plugins; the meta-instruction is the caller's system message.
+    ChatTemplate{.name = "moss",
+                 .around_user = {"<|Human|>: ", "<eoh>\n"},
+                 .answer_open = "<|MOSS|>:",
+                 .around_answer = {" ", ""},
+                 .end = "<eom>",
+                 .end_text = "<eom>",
+                 .separator = "\n"},
+    // Kent0n-Li/ChatDoctor chat.py.
+    ChatTemplate{.name = "chatdoctor",
+                 .system =
+                     "If you are a doctor, please answer the medical questions based on the patient's description. \n\nChatDoctor: I am "
+                     "ChatDoctor, what medical questions do you have?",
+                 .around_system = {"", "\n\n"},
+                 .around_user = {"Patient: ", "\n\n"},
+                 .answer_open = "ChatDoctor: ",
+                 .end_text = "</s>",
+                 .separator = "\n\n"},
+    // kbressem/medAlpaca prompt_templates/medalpaca.json: both blocks always.
+    ChatTemplate{.name = "medalpaca",
+                 .system = "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
+                           "response that appropriately completes the request.",
+                 .around_system = {"", "\n\n"},
+                 .around_user = {"### Instruction:\n", "\n\n"},
+                 .around_input = {"\n\n### Input:\n", ""},
+                 .answer_open = "### Response:\n",
+                 .end_text = "</s>",
+                 .separator = "\n\n",
+                 .empty_input = EmptyInput::kept},
 };
 
 // ArgumentError: no such template.
@@ -104,8 +232,8 @@ inline const ChatTemplate& chat_template(std::string_view name) {
 }
 
 // A piece of a rendered chat. literal: the template's own text, in which special tokens count. text: somebody's message, always plain.
-// answer: plain and trained. begin, end: the tokens around a sequence and after an answer.
-enum class ChatSegmentKind : std::uint8_t { begin, literal, text, answer, end };
+// answer: plain and trained. begin, end: the tokens around a sequence and after an answer. trained_literal: the template's own, trained.
+enum class ChatSegmentKind : std::uint8_t { begin, literal, text, answer, end, trained_literal };
 
 struct ChatSegment {
   ChatSegmentKind kind;
@@ -163,7 +291,9 @@ class Renderer {
     }
   }
 
-  void begin() { segments_.push_back({ChatSegmentKind::begin}); }
+  void begin() {
+    if (template_.begin != BeginToken::never) segments_.push_back({ChatSegmentKind::begin});
+  }
 
   void chat(const Chat& chat) {
     check(chat);
@@ -228,7 +358,7 @@ class Renderer {
       }
     }
     add(ChatSegmentKind::text, stripped);
-    if (!message.input.empty() && place_for_input) {
+    if (place_for_input && (!message.input.empty() || template_.empty_input == EmptyInput::kept)) {
       add(ChatSegmentKind::literal, template_.around_input.before);
       add(ChatSegmentKind::text, message.input);
       add(ChatSegmentKind::literal, template_.around_input.after);

@@ -120,8 +120,9 @@ class ChatReader {
 
   void read_document() {
     placed(0, before_, [&] {
-      const Json document =
-          Json::parse(text_, {.path = path_, .limits = options_.limits, .max_bytes = std::optional(options_.limits.max_text_bytes)});
+      const Json document = Json::parse(
+          text_,
+          {.path = path_, .limits = options_.limits, .max_bytes = std::optional(options_.limits.max_text_bytes), .size = JsonSize::table});
       if (!document.is_array()) return row([&] { add(document); });
       for (const Json& item : document.items()) row([&] { add(item); });
     });
@@ -287,7 +288,11 @@ class ChatReader {
   ChatFile file_;
 };
 
-PLUME_FUNCTION ChatFile read_chats(const std::string& path, const ReadChatsOptions& options) { return ChatReader(path, options).read(); }
+PLUME_FUNCTION ChatFile read_chats(const std::string& path, const ReadChatsOptions& options) try {
+  return ChatReader(path, options).read();
+} catch (...) {
+  rethrow_memory_failure("chats");
+}
 
 PLUME_FUNCTION Json to_json(const Chat& chat) {
   Json messages = Json::array();

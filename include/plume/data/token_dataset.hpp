@@ -165,14 +165,16 @@ PLUME_FUNCTION void append_tokens(std::vector<TokenId>& ids, std::string_view te
   }
 }
 
-PLUME_FUNCTION TokenDataset token_dataset(std::string_view text, const Tokenizer& tokenizer, const TokenDatasetOptions& options) {
+PLUME_FUNCTION TokenDataset token_dataset(std::string_view text, const Tokenizer& tokenizer, const TokenDatasetOptions& options) try {
   std::vector<TokenId> ids;
   append_tokens(ids, text, tokenizer, options);
   return TokenDataset(std::move(ids));
+} catch (...) {
+  rethrow_memory_failure("a dataset");
 }
 
 PLUME_FUNCTION TokenDataset read_token_dataset(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
-                                               const TokenDatasetOptions& options) {
+                                               const TokenDatasetOptions& options) try {
   std::vector<TokenId> ids;
   for (const std::string& path : paths) {
     const std::string text = read_file(path, options.limits.max_text_bytes, "max_text_bytes");
@@ -180,6 +182,8 @@ PLUME_FUNCTION TokenDataset read_token_dataset(const std::vector<std::string>& p
     append_tokens(ids, starts ? text : concat(options.separator, "\n", text), tokenizer, options);
   }
   return TokenDataset(std::move(ids));
+} catch (...) {
+  rethrow_memory_failure("a dataset");
 }
 
 PLUME_FUNCTION PackedWindows::PackedWindows(TokenDataset data, const PackedWindowsOptions& options)

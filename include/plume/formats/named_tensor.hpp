@@ -32,8 +32,8 @@ inline Tensor tensor_over(std::span<const std::byte> bytes, std::shared_ptr<cons
   return copy;
 }
 
-// NumericError naming tensor and index at the first NaN or infinity.
-inline void check_finite(const NamedTensor& named) {
+// NumericError naming tensor and index, and the file if one is given, at the first NaN or infinity.
+inline void check_finite(const NamedTensor& named, std::string_view path = {}) {
   const Tensor& tensor = named.tensor;
   visit_dtype(tensor.dtype(), [&]<class T>() {
     if constexpr (!std::is_integral_v<T>) {
@@ -45,7 +45,9 @@ inline void check_finite(const NamedTensor& named) {
             finite = std::isfinite(view(row, column));
           else
             finite = std::isfinite(static_cast<float>(view(row, column)));
-          if (!finite) throw NumericError(concat("tensor ", quoted(named.name), " is not finite at row ", row, ", column ", column));
+          if (!finite)
+            throw NumericError(
+                concat(path, path.empty() ? "" : ": ", "tensor ", quoted(named.name), " is not finite at row ", row, ", column ", column));
         }
     }
   });

@@ -164,8 +164,11 @@ class SafetensorsReader {
     text = text.substr(0, text.find_last_not_of(' ') + 1);
     if (text.find_last_not_of("\t\r\n") + 1 != text.size()) fail_at(text.size() - 1, "may be padded with blanks only");
     try {
-      const Json header = Json::parse(
-          text, {.path = path, .limits = options_.limits, .max_bytes = options_.limits.max_safetensors_header, .first_offset = 8});
+      const Json header = Json::parse(text, {.path = path,
+                                             .limits = options_.limits,
+                                             .max_bytes = options_.limits.max_safetensors_header,
+                                             .size = JsonSize::table,
+                                             .first_offset = 8});
       read_header(header, data);
     } catch (const ConfigError& error) {  // a getter of Json: here the format is at fault
       throw FormatError(error.where(), error.reason());
@@ -234,8 +237,8 @@ class SafetensorsReader {
   }
 
   void read_index(const std::string& path) {
-    const Json index =
-        Json::parse(plume::read_file(path, options_.limits.max_json_bytes, "max_json_bytes"), {.path = path, .limits = options_.limits});
+    const Json index = Json::parse(plume::read_file(path, options_.limits.max_json_bytes, "max_json_bytes"),
+                                   {.path = path, .limits = options_.limits, .size = JsonSize::table});
     const Json& weights = index.at("weight_map");
     if (weights.members().size() > options_.limits.max_tensors)
       throw LimitError(weights.where(), "max_tensors", options_.limits.max_tensors, weights.size());

@@ -59,7 +59,7 @@ PLUME_FUNCTION Generated generate(const Model& model, std::string_view prompt, c
 
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& options, const OnText& on_text) {
+PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& options, const OnText& on_text) try {
   const Model& model = session.model();
   require(options.max_tokens >= 0, "[generate] max_tokens is ", options.max_tokens);
   require(static_cast<bool>(model.tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
@@ -109,21 +109,27 @@ PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& optio
   }
   if (!stops.stopped()) show(stops.finish());
   return result;
+} catch (...) {
+  rethrow_memory_failure("a generated text");
 }
 
-PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::string_view prompt) {
+PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::string_view prompt) try {
   require(static_cast<bool>(model.tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
   std::vector<TokenId> ids = model.tokenizer.encode(prompt);
   if (!ids.empty()) return ids;
   if (!model.config().begin_tokens.empty()) return {model.config().begin_tokens.front()};
   if (const auto begin = model.tokenizer.bos()) return {*begin};
   throw ArgumentError("[generate] the prompt is empty and the model has no begin token: give a prompt");
+} catch (...) {
+  rethrow_memory_failure("a generated text");
 }
 
-PLUME_FUNCTION Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options, const OnText& on_text) {
+PLUME_FUNCTION Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options, const OnText& on_text) try {
   Session session(model, {.context = options.context, .threads = options.threads, .stop = options.cancel, .adapter = options.adapter});
   session.feed(prompt_tokens(model, prompt));
   return generate(session, options, on_text);
+} catch (...) {
+  rethrow_memory_failure("a generated text");
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -32,7 +32,7 @@ PLUME_FUNCTION Score score(const Model& model, std::span<const TokenId> ids, con
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION Score score(const Model& model, std::span<const TokenId> ids, const ScoreOptions& options, const OnLogits& on_logits) {
+PLUME_FUNCTION Score score(const Model& model, std::span<const TokenId> ids, const ScoreOptions& options, const OnLogits& on_logits) try {
   const Index count = static_cast<Index>(ids.size()), context = options.context > 0 ? options.context : model.config().context;
   const Index stride = options.stride > 0 ? options.stride : context;
   require(count >= 1, "[score] there are no tokens");
@@ -68,6 +68,8 @@ PLUME_FUNCTION Score score(const Model& model, std::span<const TokenId> ids, con
   }
   if (!result.logprobs.empty()) result.nll = sum / static_cast<double>(result.logprobs.size());
   return result;
+} catch (...) {
+  rethrow_memory_failure("a score");
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -19,12 +19,15 @@ struct SessionOptions {
 // One thread at a time; any number of sessions share a model, which must outlive them.
 class Session {
  public:
-  explicit Session(const Model& model, const SessionOptions& options = {})
+  explicit Session(const Model& model, const SessionOptions& options = {}) try
       : model_(&model),
         context_(ContextOptions{.threads = options.threads}),
         stop_(options.stop),
         adapter_(options.adapter),
-        cache_(shape(model, options)) {}
+        cache_(shape(model, options)) {
+  } catch (...) {
+    rethrow_memory_failure("a session");
+  }
 
   // Adds tokens to the sequence. They are computed when logits are needed.
   PLUME_FUNCTION void feed(std::span<const TokenId> ids);
@@ -75,21 +78,26 @@ class Session {
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION void Session::feed(std::span<const TokenId> ids) {
+PLUME_FUNCTION void Session::feed(std::span<const TokenId> ids) try {
   for (const TokenId id : ids)
     require(id >= 0 && id < model_->config().vocabulary, "[session] token ", id, " is not in a vocabulary of ",
             model_->config().vocabulary);
   require(static_cast<Index>(tokens_.size() + ids.size()) <= context(), "[session] ", tokens_.size() + ids.size(),
           " tokens do not fit the context of ", context(), ": shorten the text, or truncate() the session");
   tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+} catch (...) {
+  rethrow_memory_failure("a session");
 }
 
-PLUME_FUNCTION TokenId Session::next(const SamplingOptions& sampling) {
+PLUME_FUNCTION TokenId Session::next(const SamplingOptions& sampling) try {
   require(static_cast<Index>(tokens_.size()) < context(), "[session] the context of ", context(), " tokens is full");
   sampler_.configure(sampling);
+  if (tokens_.size() == tokens_.capacity()) tokens_.reserve(2 * tokens_.size());  // before the draw: a failure must not lose its token
   const TokenId id = sampler_.sample(logits(), tokens_);
   tokens_.push_back(id);
   return id;
+} catch (...) {
+  rethrow_memory_failure("a session");
 }
 
 PLUME_FUNCTION void Session::truncate(Index count) {
@@ -107,7 +115,7 @@ PLUME_FUNCTION KvCacheShape Session::shape(const Model& model, const SessionOpti
   return config.cache(options.context > 0 ? options.context : config.context, compute_type(model.decoder.embedding.weight.dtype()));
 }
 
-PLUME_FUNCTION void Session::compute() {
+PLUME_FUNCTION void Session::compute() try {
   constexpr Index chunk = 256;
   const auto count = static_cast<Index>(tokens_.size());
   if (logits_of_ == count) return;
@@ -126,6 +134,8 @@ PLUME_FUNCTION void Session::compute() {
     if (logits_.dtype() == DType::f64) logits_ = logits_.to(DType::f32);
   }
   logits_of_ = count;
+} catch (...) {
+  rethrow_memory_failure("a session");
 }
 
 }  // namespace plume::inline PLUME_ABI

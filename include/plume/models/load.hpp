@@ -73,7 +73,7 @@ inline Tokenizer tokenizer_for(const Config& config, const std::string& director
 
 }  // namespace load_detail
 
-PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadOptions& options) {
+PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadOptions& options) try {
   const std::string config_path = directory + "/config.json";
   const Json json =
       Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
@@ -149,9 +149,11 @@ PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadO
     parameter = name.transposed ? load_detail::transposed(tensor) : tensor;
   });
   return model;
+} catch (...) {
+  rethrow_memory_failure("a model");
 }
 
-PLUME_FUNCTION Model load_llama2c(const std::string& path, const LoadOptions& options) {
+PLUME_FUNCTION Model load_llama2c(const std::string& path, const LoadOptions& options) try {
   const Llama2cFile file = read_llama2c(path, {.limits = options.limits, .mapping = options.mapping});
   const Config config = families::read_llama2c(file.header);
   config.check(path, options.limits);
@@ -167,14 +169,18 @@ PLUME_FUNCTION Model load_llama2c(const std::string& path, const LoadOptions& op
     parameter = type == DType::f32 ? *found->second : found->second->to(type);
   });
   return model;
+} catch (...) {
+  rethrow_memory_failure("a model");
 }
 
-PLUME_FUNCTION Model load(const std::string& path, const LoadOptions& options) {
+PLUME_FUNCTION Model load(const std::string& path, const LoadOptions& options) try {
   require(options.dtype == DType::f32 || options.dtype == DType::f64 || options.dtype == DType::bf16,
           "[load] weights are kept in f32, bf16 or f64, not in ", options.dtype);
   if (file_exists(path)) return load_llama2c(path, options);
   if (!file_exists(path + "/config.json")) throw IoError("find config.json of the model", path, ENOENT);
   return load_hugging_face(path, options);
+} catch (...) {
+  rethrow_memory_failure("a model");
 }
 
 }  // namespace plume::inline PLUME_ABI

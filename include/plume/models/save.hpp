@@ -49,7 +49,7 @@ inline Tensor as_stored(const Decoder& model, std::string_view path, const Shape
 
 }  // namespace save_detail
 
-PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& directory) {
+PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& directory) try {
   const Family& family = families::fitting(model.config());
   Json json = Json::object();
   json.set("architectures", Json::array().push(family.architecture)).set("model_type", family.name);
@@ -68,9 +68,11 @@ PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& dir
   write_safetensors(directory + "/model.safetensors", std::move(tensors));
   atomic_save(directory + "/config.json", [&](FileWriter& out) { out.write(dump(json, 2) + "\n"); });
   if (model.tokenizer) save_tokenizer(model.tokenizer, directory);
+} catch (...) {
+  rethrow_memory_failure("a model that is saved");
 }
 
-PLUME_FUNCTION void save_llama2c(const Model& model, const std::string& path) {
+PLUME_FUNCTION void save_llama2c(const Model& model, const std::string& path) try {
   require(families::fits_llama2c(model.config()),
           "[save] llama2.c runs plain LLaMA models (no biases, theta 10000, epsilon 1e-5): save to a directory instead");
   Llama2cFile file{families::write_llama2c(model.config()), {}};
@@ -79,10 +81,14 @@ PLUME_FUNCTION void save_llama2c(const Model& model, const std::string& path) {
         {families::llama2c_name(ours), save_detail::as_stored(model.decoder, ours, parameter.shape(), RotaryLayout::interleaved, false)});
   });
   write_llama2c(path, file);
+} catch (...) {
+  rethrow_memory_failure("a model that is saved");
 }
 
-PLUME_FUNCTION void save(const Model& model, const std::string& path) {
+PLUME_FUNCTION void save(const Model& model, const std::string& path) try {
   path.ends_with(".bin") ? save_llama2c(model, path) : save_hugging_face(model, path);
+} catch (...) {
+  rethrow_memory_failure("a model that is saved");
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -22,12 +22,17 @@ struct Segment {
 // What training runs again instead of keeping its activations: nothing, the feed-forward half of each block, or whole blocks.
 enum class Recompute : std::uint8_t { nothing, mlp, blocks };
 
+// How what the blocks keep for the backward pass is kept: in the type of the model, or, where that is f32, as bfloat16. Then gradients are
+// those of rounded activations, and results within blocks cannot be read once their block has ended.
+enum class Activations : std::uint8_t { full, bf16 };
+
 struct Pass {
   PoolVector<Segment> segments = {};  // in row order; empty: all rows are one sequence
   Mask mask = {};                     // causal as a rule
   Dropout dropout = {};               // rate 0: none. The stream should differ between steps
   bool training = false;              // adapters drop out, by their own rate and the seed and stream above
   Recompute recompute = Recompute::nothing;
+  Activations activations = Activations::full;
   StopToken stop = {};  // polled before each block
 
   // Set by begin() for the modules.

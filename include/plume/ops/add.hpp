@@ -48,10 +48,10 @@ PLUME_FUNCTION Tensor add(const Tensor& a, const Tensor& b) {
   ops_detail::same_shape("add", a, b);
   const Tensor y = like(a);
   visit_float(a.dtype(), [&]<class T>() { kernels::add<T>(y.view<T, 2>(), a.view<const T, 2>(), b.view<const T, 2>()); });
-  return traced("add", y, {a, b}, [=](Gradients& d, const Tensor& dy) {
-    const auto [db, is_fresh] = d.target(b);
+  return traced("add", y, {a, b}, [to_a = gradient_key(a), to_b = gradient_key(b)](Gradients& d, const Tensor& dy) {
+    const auto [db, is_fresh] = d.target(to_b);
     is_fresh ? ops_detail::copy(db, dy) : ops_detail::accumulate(db, dy, 1);
-    d.add(a, dy);  // the last use of dy: it may become the gradient of a
+    d.add(to_a, dy);  // the last use of dy: it may become the gradient of a
   });
 }
 
@@ -59,7 +59,8 @@ PLUME_FUNCTION Tensor scale(const Tensor& x, double factor) {
   const Tensor y = like(x);
   visit_float(x.dtype(),
               [&]<class T>() { kernels::scale<T>(y.view<T, 2>(), x.view<const T, 2>(), static_cast<T>(factor), kernels::Write::over); });
-  return traced("scale", y, {x}, [=](Gradients& d, const Tensor& dy) { ops_detail::accumulate(d[x], dy, factor); });
+  return traced("scale", y, {x},
+                [=, to_x = gradient_key(x)](Gradients& d, const Tensor& dy) { ops_detail::accumulate(d[to_x], dy, factor); });
 }
 
 PLUME_FUNCTION Tensor multiply(const Tensor& a, const Tensor& b) {
@@ -67,13 +68,15 @@ PLUME_FUNCTION Tensor multiply(const Tensor& a, const Tensor& b) {
   const Tensor y = like(a);
   visit_float(a.dtype(),
               [&]<class T>() { kernels::multiply<T>(y.view<T, 2>(), a.view<const T, 2>(), b.view<const T, 2>(), kernels::Write::over); });
-  return traced("multiply", y, {a, b}, [=](Gradients& d, const Tensor& dy) {
-    visit_float(dy.dtype(), [&]<class T>() {
-      constexpr auto adds = kernels::Write::add;
-      if (const Tensor da = d[a]) kernels::multiply<T>(da.view<T, 2>(), dy.view<const T, 2>(), b.view<const T, 2>(), adds);
-      if (const Tensor db = d[b]) kernels::multiply<T>(db.view<T, 2>(), dy.view<const T, 2>(), a.view<const T, 2>(), adds);
-    });
-  });
+  const Gradients::Key to_a = gradient_key(a), to_b = gradient_key(b);
+  return traced("multiply", y, {a, b},
+                [to_a, to_b, a = to_b ? a : Tensor(), b = to_a ? b : Tensor()](Gradients& d, const Tensor& dy) {  // each reads the other
+                  visit_float(dy.dtype(), [&]<class T>() {
+                    constexpr auto adds = kernels::Write::add;
+                    if (const Tensor da = d[to_a]) kernels::multiply<T>(da.view<T, 2>(), dy.view<const T, 2>(), b.view<const T, 2>(), adds);
+                    if (const Tensor db = d[to_b]) kernels::multiply<T>(db.view<T, 2>(), dy.view<const T, 2>(), a.view<const T, 2>(), adds);
+                  });
+                });
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -114,7 +114,7 @@ PLUME_FUNCTION Tensor attention(const Tensor& q, std::span<const AttentionSegmen
     kernels::attention<T>(y.view<T, 2>(), log_sum_exp.view<T, 2>(), q.view<const T, 2>(), list, heads,
                           [&](Index head) { return head_rule(static_cast<const T*>(nullptr), head); });
   });
-  return traced("attention", y, inputs, [=](Gradients& d, const Tensor& dy) {
+  traced("attention", y, inputs, [=](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
       const auto list = sequences(static_cast<const T*>(nullptr), &d);
       kernels::attention_backward<T>(view_or_none<T, 2>(d[q]), view_or_none<T, 2>(d[options.relative.table]), dy.view<const T, 2>(),
@@ -122,6 +122,12 @@ PLUME_FUNCTION Tensor attention(const Tensor& q, std::span<const AttentionSegmen
                                      [&](Index head) { return head_rule(static_cast<const T*>(nullptr), head); });
     });
   });
+  // The backward pass takes exp(score - log_sum_exp) of the same scores again, and small differences of products with values and with y.
+  if (Tape* const tape = Tape::current()) {
+    for (const Tensor& x : inputs) tape->keep_exact(x);
+    tape->keep_exact(y);
+  }
+  return y;
 }
 
 PLUME_FUNCTION Tensor attention(const Tensor& q, std::initializer_list<AttentionSegment> segments, AttentionOptions options) {

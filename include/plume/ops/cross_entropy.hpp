@@ -63,8 +63,8 @@ PLUME_FUNCTION Tensor cross_entropy(const Tensor& logits, std::span<const TokenI
     for (const T value : losses) sum += static_cast<double>(value);
     *loss.writable<T>() = static_cast<T>(sum / divisor);
   });
-  return traced("cross_entropy", loss, {logits}, [=](Gradients& d, const Tensor& dloss) {
-    const Tensor dlogits = d[logits];
+  return traced("cross_entropy", loss, {logits}, [gradient, to_logits = gradient_key(logits)](Gradients& d, const Tensor& dloss) {
+    const Tensor dlogits = d[to_logits];
     if (!dlogits) return;
     visit_float(dlogits.dtype(),
                 [&]<class T>() { kernels::accumulate<T>(dlogits.view<T, 2>(), gradient.view<const T, 2>(), *dloss.data<T>()); });
@@ -113,8 +113,9 @@ PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, con
     for (const T value : losses) sum += static_cast<double>(value);
     *loss.writable<T>() = static_cast<T>(sum / divisor);
   });
+  const Gradients::Key to_x = gradient_key(x), to_weight = gradient_key(weight), to_bias = gradient_key(bias);
   return traced("classifier_loss", loss, {x, weight, bias}, [=](Gradients& d, const Tensor& dloss) {
-    const auto give = [&](const Tensor& input, const Tensor& gradient) {
+    const auto give = [&](const Gradients::Key& input, const Tensor& gradient) {
       if (!gradient) return;
       if (dloss.item() == 1) return d.add(input, gradient);
       const Tensor sum = d[input];
@@ -122,9 +123,9 @@ PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, con
         kernels::accumulate<T>(sum.view<T, 2>(), gradient.reshape(sum.shape()).template view<const T, 2>(), *dloss.data<T>());
       });
     };
-    give(x, dx);
-    give(weight, dweight);
-    give(bias, dbias);
+    give(to_x, dx);
+    give(to_weight, dweight);
+    give(to_bias, dbias);
   });
 }
 

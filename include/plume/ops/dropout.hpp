@@ -21,9 +21,9 @@ PLUME_FUNCTION Tensor dropout(const Tensor& x, const Dropout& rule) {
   if (rule.rate == 0) return x;
   const Tensor y = like(x);
   visit_float(x.dtype(), [&]<class T>() { kernels::dropout<T>(y.view<T, 2>(), x.view<const T, 2>(), rule, kernels::Write::over); });
-  return traced("dropout", y, {x}, [=](Gradients& d, const Tensor& dy) {
+  return traced("dropout", y, {x}, [rule, to_x = gradient_key(x)](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
-      if (const Tensor dx = d[x]) kernels::dropout<T>(dx.view<T, 2>(), dy.view<const T, 2>(), rule, kernels::Write::add);
+      if (const Tensor dx = d[to_x]) kernels::dropout<T>(dx.view<T, 2>(), dy.view<const T, 2>(), rule, kernels::Write::add);
     });
   });
 }

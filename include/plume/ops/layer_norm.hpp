@@ -24,9 +24,9 @@ PLUME_FUNCTION Tensor layer_norm(const Tensor& x, const Tensor& weight, const Te
     kernels::layer_norm<T>(y.view<T, 2>(), mean.view<T, 1>(), inverse_deviation.view<T, 1>(), x.view<const T, 2>(),
                            weight.view<const T, 1>(), view_or_none<const T, 1>(bias), epsilon);
   });
-  return traced("layer_norm", y, {x, weight, bias}, [=](Gradients& d, const Tensor& dy) {
+  return traced("layer_norm", y, {x, weight, bias}, [=, to_bias = gradient_key(bias)](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
-      kernels::layer_norm_backward<T>(view_or_none<T, 2>(d[x]), view_or_none<T, 1>(d[weight]), view_or_none<T, 1>(d[bias]),
+      kernels::layer_norm_backward<T>(view_or_none<T, 2>(d[x]), view_or_none<T, 1>(d[weight]), view_or_none<T, 1>(d[to_bias]),
                                       dy.view<const T, 2>(), x.view<const T, 2>(), weight.view<const T, 1>(), mean.view<const T, 1>(),
                                       inverse_deviation.view<const T, 1>());
     });

@@ -44,18 +44,27 @@ View<const T, 2> start_of(const Gradients::Target& target) {
 inline bool is_weight_for(const Tensor& weight, const Tensor& x) {
   return weight.dtype() == x.dtype() || (weight.dtype() == DType::bf16 && x.dtype() == DType::f32);
 }
-inline void linear_backward(Gradients& d, const Tensor& dy, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  visit_float(dy.dtype(), [&]<class T>() {
-    const auto gradient = dy.view<const T, 2>();
-    if (const auto dx = d.target(x); dx.tensor) {
-      with_weight<T>(weight,
-                     [&](auto w) { kernels::gemm<T>(dx.tensor.view<T, 2>(), gradient, w, start_of<T>(dx), {}, backward_panels(weight)); });
-    }
-    if (const auto dweight = d.target(weight); dweight.tensor)
-      kernels::gemm<T>(dweight.tensor.view<T, 2>(), gradient.transposed(), x.view<const T, 2>(), start_of<T>(dweight));
-    if (const Tensor dbias = d[bias]) kernels::sum_rows<T>(dbias.view<T, 1>(), gradient);
-  });
-}
+// The backward pass of y = x weight^T + bias: the numbers that it reads and where gradients go. A weight that does not learn lets x go.
+struct LinearBackward {
+  Gradients::Key to_x, to_weight, to_bias;
+  Tensor x, weight;
+
+  LinearBackward(const Tensor& input, const Tensor& w, const Tensor& bias)
+      : to_x(gradient_key(input)), to_weight(gradient_key(w)), to_bias(gradient_key(bias)), x(to_weight ? input : Tensor()), weight(w) {}
+  void operator()(Gradients& d, const Tensor& dy) const {
+    visit_float(dy.dtype(), [&]<class T>() {
+      const auto gradient = dy.view<const T, 2>();
+      if (const auto dx = d.target(to_x); dx.tensor) {
+        with_weight<T>(weight, [&](auto w) {
+          kernels::gemm<T>(dx.tensor.template view<T, 2>(), gradient, w, start_of<T>(dx), {}, backward_panels(weight));
+        });
+      }
+      if (const auto dweight = d.target(to_weight); dweight.tensor)
+        kernels::gemm<T>(dweight.tensor.template view<T, 2>(), gradient.transposed(), x.view<const T, 2>(), start_of<T>(dweight));
+      if (const Tensor dbias = d[to_bias]) kernels::sum_rows<T>(dbias.view<T, 1>(), gradient);
+    });
+  }
+};
 // y = x weight^T + bias, in new memory. `finish_of(y, T)` makes what kernels::gemm calls for complete parts of y.
 template <class Finish>
 Tensor product_of(std::string_view op, const Tensor& x, const Tensor& weight, const Tensor& bias, Finish&& finish_of) {
@@ -73,7 +82,7 @@ Tensor product_of(std::string_view op, const Tensor& x, const Tensor& weight, co
   return y;
 }
 inline Tensor traced_linear(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  return traced("linear", y, {x, weight, bias}, [=](Gradients& d, const Tensor& dy) { linear_backward(d, dy, x, weight, bias); });
+  return traced("linear", y, {x, weight, bias}, LinearBackward(x, weight, bias));
 }
 }  // namespace ops_detail
 

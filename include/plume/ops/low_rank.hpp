@@ -1,5 +1,6 @@
 #pragma once
 // A linear layer with terms of low rank beside its weight: what LoRA trains, while the weight stays as it is.
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -56,7 +57,9 @@ inline Tensor scaled(const Tensor& x, double factor) {
   const NoTape no_tape;
   return scale(x, factor);
 }
-inline void low_rank_backward(Gradients& d, const Tensor& dy, const Tensor& x, const LowRankRows& part, const Tensor& reduced) {
+// x is read where the term's a learns, and may be absent elsewhere.
+inline void low_rank_backward(Gradients& d, const Tensor& dy, const Tensor& x, const Gradients::Key& to_x, const LowRankRows& part,
+                              const Tensor& reduced) {
   const LowRank& term = part.term;
   const Tensor sum = Tensor::zeros(reduced.shape(), reduced.dtype());
   visit_float(dy.dtype(), [&]<class T>() {
@@ -70,7 +73,7 @@ inline void low_rank_backward(Gradients& d, const Tensor& dy, const Tensor& x, c
     if (const auto da = d.target(term.a); da.tensor)
       kernels::gemm<T>(da.tensor.view<T, 2>(), dreduced.view<const T, 2>().transposed(), input_of(part, x).view<const T, 2>(),
                        start_of<T>(da));
-    if (const Tensor all = d[x]) {
+    if (const Tensor all = d[to_x]) {
       const Tensor dx = all.rows(part.begin, part.end);
       if (part.dropout.rate == 0) return kernels::gemm<T>(dx.view<T, 2>(), dreduced.view<const T, 2>(), term.a.view<const T, 2>());
       const Tensor through = like(dx, {dx.rows(), dx.columns()});
@@ -112,10 +115,12 @@ PLUME_FUNCTION Tensor low_rank_linear(const Tensor& x, const Tensor& weight, con
       });
     });
   }
+  const bool reads_x = std::any_of(parts.begin(), parts.end(), [](const LowRankRows& part) { return is_traced(part.term.a); });
   return traced("low_rank_linear", y, inputs,
-                [=, parts = PoolVector<LowRankRows>(parts.begin(), parts.end())](Gradients& d, const Tensor& dy) {
-                  ops_detail::linear_backward(d, dy, x, weight, bias);
-                  for (std::size_t i = 0; i < parts.size(); ++i) ops_detail::low_rank_backward(d, dy, x, parts[i], reduced[i]);
+                [beside = ops_detail::LinearBackward(x, weight, bias), x = reads_x ? x : Tensor(), reduced = std::move(reduced),
+                 parts = PoolVector<LowRankRows>(parts.begin(), parts.end())](Gradients& d, const Tensor& dy) {
+                  beside(d, dy);
+                  for (std::size_t i = 0; i < parts.size(); ++i) ops_detail::low_rank_backward(d, dy, x, beside.to_x, parts[i], reduced[i]);
                 });
 }
 

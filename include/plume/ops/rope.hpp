@@ -47,8 +47,8 @@ PLUME_FUNCTION Tensor rope(const Tensor& x, const RotaryAngles& angles, Index he
     });
   };
   turn(y, x, +1, kernels::Write::over);
-  return traced("rope", y, {x}, [=](Gradients& d, const Tensor& dy) {
-    if (const Tensor dx = d[x]) turn(dx, dy, -1, kernels::Write::add);
+  return traced("rope", y, {x}, [turn, to_x = gradient_key(x)](Gradients& d, const Tensor& dy) {
+    if (const Tensor dx = d[to_x]) turn(dx, dy, -1, kernels::Write::add);
   });
 }
 

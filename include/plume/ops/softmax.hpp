@@ -17,9 +17,9 @@ PLUME_FUNCTION Tensor softmax(const Tensor& x) {
   require(x.columns() > 0, "[softmax] x is ", x.shape());
   const Tensor y = like(x);
   visit_float(x.dtype(), [&]<class T>() { kernels::softmax<T>(y.view<T, 2>(), x.view<const T, 2>()); });
-  return traced("softmax", y, {x}, [=](Gradients& d, const Tensor& dy) {
+  return traced("softmax", y, {x}, [y, to_x = gradient_key(x)](Gradients& d, const Tensor& dy) {
     visit_float(dy.dtype(), [&]<class T>() {
-      if (const Tensor dx = d[x]) kernels::softmax_backward<T>(dx.view<T, 2>(), dy.view<const T, 2>(), y.view<const T, 2>());
+      if (const Tensor dx = d[to_x]) kernels::softmax_backward<T>(dx.view<T, 2>(), dy.view<const T, 2>(), y.view<const T, 2>());
     });
   });
 }

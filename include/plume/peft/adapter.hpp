@@ -148,7 +148,7 @@ PLUME_FUNCTION LoraLayer layer_for(const Lora& options, const Target& target);
 // must outlive it and is untouched. A and B are f32 (f64 for a model of f64).
 // ArgumentError: an option out of range, or a target that no linear layer matches.
 template <Module M>
-Adapter attach(const M& model, const Lora& options) {
+Adapter attach(const M& model, const Lora& options) try {
   require(options.dropout >= 0 && options.dropout < 1 && std::isfinite(options.alpha), "[lora] dropout ", options.dropout, ", alpha ",
           options.alpha, ": expected dropout in [0, 1) and a finite alpha");
   const std::vector<peft_detail::Target> targets = peft_detail::targets_of(model);
@@ -182,13 +182,15 @@ Adapter attach(const M& model, const Lora& options) {
           "[lora] the model has no layer that is called attention.q, attention.v or attention.qkv: give targets; layers are called ",
           peft_detail::candidates(targets));
   return Adapter(options, std::move(layers), peft_detail::config_of(model));
+} catch (...) {
+  rethrow_memory_failure("an adapter");
 }
 
 // Puts W + scale B A in the place of each adapted weight W, in W's type. The adapter keeps the weights that it replaces, and while it is
 // merged it cannot be used beside the model. Needs the model for itself alone.
 // ArgumentError: merged already, or attached to other weights (another model, or one that was trained into new tensors since).
 template <Module M>
-void merge(M& model, Adapter& adapter) {
+void merge(M& model, Adapter& adapter) try {
   require(!adapter.is_merged_, "[merge] the adapter is merged already");
   std::map<std::size_t, Linear*> found;
   walk(model, [&](std::string_view, auto& node) {
@@ -203,12 +205,14 @@ void merge(M& model, Adapter& adapter) {
   for (const auto& [number, linear] : found) adapter.layers_[number].merged = peft_detail::merged_weight(adapter.layers_[number]);
   for (const auto& [number, linear] : found) linear->weight = adapter.layers_[number].merged;
   adapter.is_merged_ = true;
+} catch (...) {
+  rethrow_memory_failure("an adapter");
 }
 
 // Puts the weights back that merge() replaced, bit for bit; what the merged weights learned since is lost.
 // ArgumentError: not merged, or the model's weights are not those that merge() made.
 template <Module M>
-void unmerge(M& model, Adapter& adapter) {
+void unmerge(M& model, Adapter& adapter) try {
   require(adapter.is_merged_, "[unmerge] the adapter is not merged");
   std::map<const Linear*, std::size_t> found;
   std::vector<Linear*> linears;
@@ -229,6 +233,8 @@ void unmerge(M& model, Adapter& adapter) {
     layer.merged = {};
   }
   adapter.is_merged_ = false;
+} catch (...) {
+  rethrow_memory_failure("an adapter");
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -30,8 +30,10 @@ PLUME_FUNCTION Adapter read_adapter(const std::string& directory, const std::vec
 // ConfigError: a setting that is not supported, or tensors that do not fit the configuration or this model. FormatError, LimitError: a file
 // is malformed, or a pickle. NumericError: a value is not finite. IoError: a file is missing.
 template <Module M>
-Adapter load_adapter(const std::string& directory, const M& model, const LoadAdapterOptions& options = {}) {
+Adapter load_adapter(const std::string& directory, const M& model, const LoadAdapterOptions& options = {}) try {
   return peft_detail::read_adapter(directory, peft_detail::targets_of(model), peft_detail::config_of(model), options);
+} catch (...) {
+  rethrow_memory_failure("an adapter");
 }
 
 }  // namespace plume::inline PLUME_ABI
@@ -214,7 +216,7 @@ inline std::optional<LoraKey> lora_key(std::string_view name) {
 
 }  // namespace peft_detail
 
-PLUME_FUNCTION void save(const Adapter& adapter, const std::string& directory, const SaveAdapterOptions& options) {
+PLUME_FUNCTION void save(const Adapter& adapter, const std::string& directory, const SaveAdapterOptions& options) try {
   require(!adapter.all().empty(), "[save] the adapter has no layers: attach() or load_adapter() makes one");
   std::vector<NamedTensor> tensors;
   for (const LoraLayer& layer : adapter.all()) {
@@ -238,10 +240,12 @@ PLUME_FUNCTION void save(const Adapter& adapter, const std::string& directory, c
   write_safetensors(directory + "/adapter_model.safetensors", std::move(tensors), metadata);
   atomic_save(directory + "/adapter_config.json", [&](FileWriter& out) { out.write(config); });
   atomic_save(directory + "/README.md", [&](FileWriter& out) { out.write(card); });
+} catch (...) {
+  rethrow_memory_failure("an adapter");
 }
 
 PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, const std::vector<Target>& targets,
-                                                 const std::optional<Config>& config, const LoadAdapterOptions& options) {
+                                                 const std::optional<Config>& config, const LoadAdapterOptions& options) try {
   const std::string config_path = directory + "/adapter_config.json", path = directory + "/adapter_model.safetensors";
   const Json json =
       Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
@@ -306,7 +310,7 @@ PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, c
                           concat("has shape (", shape, "), but rank ", layer.rank, " of ", config_path, " and the model's weight ",
                                  target.weight.shape(), " ask for ", expected, ": wrong rank, or an adapter of another base model"));
       const Tensor tensor = file.tensor(entry.name).to(compute_type(target.weight.dtype()));
-      check_finite({entry.name, tensor});
+      check_finite({entry.name, tensor}, path);
       return tensor;
     };
     LowRank& term = layer.change.term;
@@ -318,6 +322,8 @@ PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, c
   if (lora.targets.empty())
     for (const LoraLayer& layer : layers) lora.targets.push_back(layer.module);
   return Adapter(lora, std::move(layers), config);
+} catch (...) {
+  rethrow_memory_failure("an adapter");
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -27,7 +27,7 @@ struct SpecialNames {
   std::vector<std::string> names;  // tokens that plain text never becomes
   std::vector<Added> added;        // tokens that may lie behind the vocabulary's end
   std::optional<std::string> bos, eos;
-  Where bos_where, eos_where;
+  Where bos_where, eos_where, begins_where;
   bool begins_with_bos = false;
 
   // tokenizer_config.json or special_tokens_map.json; the former wins where both speak, so read it last.
@@ -62,7 +62,10 @@ struct SpecialNames {
         add(token.text("content"), id, token.where());
       }
     }
-    begins_with_bos = config.boolean("add_bos_token", begins_with_bos);
+    if (const Json* begins = config.find("add_bos_token"); begins && !begins->is_null()) {
+      begins_with_bos = begins->as_boolean();
+      begins_where = begins->where();
+    }
   }
   void read_added(const Json& tokens) {  // added_tokens.json
     for (const auto& [content, id] : tokens.members()) add(content, id.as_integer(), id.where());
@@ -123,7 +126,7 @@ class ByteBpeReader {
     if (!special_.bos && !special_.eos)
       if (const auto id = vocabulary.find("<|endoftext|>"); id && vocabulary.is_special(*id)) vocabulary.bos = vocabulary.eos = id;
     if (vocabulary.begins_with_bos && !vocabulary.bos)
-      throw ConfigError(special_.bos_where, "add_bos_token is true, but there is no bos_token");
+      throw ConfigError(special_.begins_where, "add_bos_token is true, but there is no bos_token");
     return Tokenizer(std::make_shared<ByteBpeModel>(std::move(vocabulary), std::move(merges_)));
   }
 

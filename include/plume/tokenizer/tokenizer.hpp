@@ -83,7 +83,7 @@ class Tokenizer {
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const EncodeOptions& options, Spans spans) const {
+PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const EncodeOptions& options, Spans spans) const try {
   require(text.size() < no_symbol, "[encode] a text of ", text.size(), " bytes is too long; encode it in parts below 4 GiB");
   const Vocabulary& vocabulary = model().vocabulary;
   EncodedText out;
@@ -103,6 +103,8 @@ PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const Encode
   if (options.end == End::as_configured) out.ids.insert(out.ids.end(), vocabulary.after.begin(), vocabulary.after.end());
   if (spans == Spans::keep) out.spans.resize(out.ids.size(), {text.size(), text.size()});
   return out;
+} catch (...) {
+  rethrow_memory_failure("text and its tokens");
 }
 
 PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
@@ -113,12 +115,14 @@ PLUME_FUNCTION EncodedText Tokenizer::encode_with_spans(std::string_view text, c
   return encode(text, options, Spans::keep);
 }
 
-PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const {
+PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const try {
   std::string text;
   const std::unique_ptr<TokenDecoder> decoder = model().decoder(options);
   for (const TokenId id : ids) decoder->push(checked(id, "decode"), text);
   decoder->finish(text);
   return text;
+} catch (...) {
+  rethrow_memory_failure("text and its tokens");
 }
 
 PLUME_FUNCTION TokenId Tokenizer::checked(TokenId id, std::string_view function) const {

@@ -98,7 +98,7 @@ inline std::string read_text(const std::string& path, const Limits& limits) {
 
 inline Json parse(const std::string& path, const Limits& limits) {
   return Json::parse(read_file(path, limits.max_tokenizer_bytes, "max_tokenizer_bytes"),
-                     {.path = path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes});
+                     {.path = path, .limits = limits, .max_bytes = limits.max_tokenizer_bytes, .size = JsonSize::table});
 }
 
 inline Tokenizer gpt1(const std::string& folder, const Limits& limits) {
@@ -113,7 +113,7 @@ inline Tokenizer gpt1(const std::string& folder, const Limits& limits) {
 }  // namespace tokenizer_files
 
 PLUME_FUNCTION Tokenizer load_byte_bpe(const std::string& vocabulary_path, const std::string& merges_path,
-                                       const LoadTokenizerOptions& options) {
+                                       const LoadTokenizerOptions& options) try {
   const Json vocabulary = tokenizer_files::parse(vocabulary_path, options.limits);
   const std::string merges = read_file(merges_path, options.limits.max_tokenizer_bytes, "max_tokenizer_bytes");
   SpecialNames special;
@@ -127,20 +127,26 @@ PLUME_FUNCTION Tokenizer load_byte_bpe(const std::string& vocabulary_path, const
     if (file_exists(beside + name)) special.read_config(tokenizer_files::parse(beside + name, options.limits));
   if (file_exists(beside + "added_tokens.json")) special.read_added(tokenizer_files::parse(beside + "added_tokens.json", options.limits));
   return ByteBpeReader(vocabulary, merges, merges_path, special, options.limits).read();
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options) {
+PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const LoadTokenizerOptions& options) try {
   return read_llama2c_tokenizer(read_file(path, options.limits.max_tokenizer_bytes, "max_tokenizer_bytes"), path, options.limits);
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const LoadTokenizerOptions& options) {
+PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const LoadTokenizerOptions& options) try {
   TokenizerJsonOptions reading{.path = path, .limits = options.limits, .expressions = options.expressions};
   const std::string config = parent_path(path) + "/tokenizer_config.json";
   if (file_exists(config)) reading.config = tokenizer_files::read_text(config, options.limits);
   return read_tokenizer_json(tokenizer_files::read_text(path, options.limits), reading);
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options) {
+PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options) try {
   const Json file = tokenizer_files::parse(path, options.limits);
   const std::string& kind = file.text("kind");
   if (kind == "bytes") return byte_tokenizer();
@@ -154,16 +160,20 @@ PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const Lo
   }
   if (characters.empty()) file.at("characters").fail("is empty");
   return Tokenizer(std::make_shared<CharacterModel>(characters));
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION bool has_tokenizer(const std::string& directory) {
+PLUME_FUNCTION bool has_tokenizer(const std::string& directory) try {
   for (const std::string_view name : {simple_tokenizer_file, std::string_view("tokenizer.json"), std::string_view("vocab.json"),
                                       std::string_view("encoder.json"), std::string_view("encoder_bpe_40000.json")})
     if (file_exists(concat(directory, '/', name))) return true;
   return !tokenizer_files::llama2c_files(directory).empty();
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options) {
+PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options) try {
   namespace files = tokenizer_files;
   if (!is_directory(path)) {
     if (!file_exists(path)) throw IoError("open", path, ENOENT);
@@ -193,12 +203,16 @@ PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadToken
     throw ConfigError(Where{.path = path},
                       concat("holds ", found.size(), " tokenizers (", found[0], ", ", found[1], " ...); name one of these files"));
   throw ConfigError(Where{.path = path}, concat("holds no tokenizer; ", files::known));
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
-PLUME_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) {
+PLUME_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::string& directory) try {
   make_directory(directory);
   for (const TokenizerFile& file : tokenizer.model().files())
     atomic_save(directory + "/" + file.name, [&](FileWriter& out) { out.write(file.content); });
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
 }
 
 }  // namespace plume::inline PLUME_ABI

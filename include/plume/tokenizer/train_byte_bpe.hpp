@@ -207,10 +207,12 @@ class ByteBpeTrainer {
 
 // The same texts and options give the same tokenizer, whatever the machine; the order of the texts does not matter.
 // ArgumentError: a vocabulary below 256 plus the special tokens, empty or repeated special tokens. Cancelled: options.stop fired.
-inline Tokenizer train_byte_bpe(std::span<const std::string> texts, const TrainByteBpeOptions& options = {}) {
+inline Tokenizer train_byte_bpe(std::span<const std::string> texts, const TrainByteBpeOptions& options = {}) try {
   ByteBpeTrainer trainer(options);
   for (const std::string& text : texts) trainer.add(text);
   return trainer.train();
+} catch (...) {
+  rethrow_memory_failure("training a tokenizer");
 }
 inline Tokenizer train_byte_bpe(const std::vector<std::string>& texts, const TrainByteBpeOptions& options = {}) {
   return train_byte_bpe(std::span<const std::string>(texts), options);

@@ -92,10 +92,10 @@ class EncodeWord {
       symbols.push_back(
           {id, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end), index == 0 ? no_symbol : index - 1, index + 1});
     };
-    std::optional<Piece> unknown;
+    Piece unknown{0, 0};  // characters outside the vocabulary; empty: none
     const auto flush = [&] {
-      if (unknown) add(*model.unknown, unknown->begin, unknown->end);
-      unknown.reset();
+      if (unknown.begin < unknown.end) add(*model.unknown, unknown.begin, unknown.end);
+      unknown = {0, 0};
     };
     std::string text;
     for (std::size_t at = 0, end = 0; at < piece_.size(); at = end) {
@@ -116,11 +116,11 @@ class EncodeWord {
         continue;
       }
       if (!model.unknown) continue;  // as tokenizers: such a character leaves no trace
-      if (unknown && model.fuse_unknown) {
-        unknown->end = end;
+      if (unknown.begin < unknown.end && model.fuse_unknown) {
+        unknown.end = end;
       } else {
         flush();
-        unknown = Piece{at, end};
+        unknown = {at, end};
       }
     }
     flush();

@@ -42,17 +42,19 @@ PLUME_FUNCTION std::vector<Index> checkpoint_steps(const std::string& folder);
 PLUME_FUNCTION Checkpoint read_checkpoint(const std::string& path);
 
 // Writes folder/step-N, all or nothing, verifies it and returns its path. A whole checkpoint of that step that is there already stays.
-// NumericError: a weight is not finite (such a checkpoint must not push out good ones). IoError: disk full and the like; nothing is left.
+// NumericError: a weight or a moment is not finite (such a checkpoint must not push out good ones). IoError: disk full and the like;
+// nothing is left.
 PLUME_FUNCTION std::string write_checkpoint(const std::string& folder, const Checkpoint& checkpoint,
                                             const FileSystem& files = FileSystem());
 
-// The newest checkpoint that verifies, or nothing. `skipped` is told why newer ones were passed over.
+// The newest checkpoint that verifies, or nothing. `skipped` is told why newer ones were passed over: because they are damaged or cannot be
+// read. OutOfMemory, and IoError where the process has no more descriptors or memory, say nothing about a checkpoint and go on.
 PLUME_FUNCTION std::optional<Checkpoint> newest_checkpoint(const std::string& folder,
                                                            const std::function<void(const std::string&)>& skipped = {});
 
 // Removes all but the newest `keep` checkpoints up to step `last`, and what killed runs left half written. Call it after step `last` was
 // written, which verified it.
-PLUME_FUNCTION void prune_checkpoints(const std::string& folder, Index keep, Index last);
+PLUME_FUNCTION void prune_checkpoints(const std::string& folder, Index keep, Index last, const FileSystem& files = FileSystem());
 
 }  // namespace plume::inline PLUME_ABI
 
@@ -134,6 +136,24 @@ inline std::vector<NamedTensor> tensors_of(const std::string& path, std::int64_t
   return tensors;
 }
 
+// Whether the process, not the checkpoint, is at fault.
+inline bool is_want(const IoError& error) {
+  return error.error_number() == EMFILE || error.error_number() == ENFILE || error.error_number() == ENOMEM;
+}
+
+// Whether there is a checkpoint that verifies. What it cannot tell, it throws: a good one must not be taken for a damaged one.
+inline bool is_whole(const std::string& path) {
+  try {
+    read_checkpoint(path);
+    return true;
+  } catch (const InputError&) {
+    return false;
+  } catch (const IoError& error) {
+    if (is_want(error)) throw;
+    return false;
+  }
+}
+
 }  // namespace checkpoint_detail
 
 PLUME_FUNCTION std::vector<Index> checkpoint_steps(const std::string& folder) {
@@ -144,7 +164,7 @@ PLUME_FUNCTION std::vector<Index> checkpoint_steps(const std::string& folder) {
   return steps;
 }
 
-PLUME_FUNCTION Checkpoint read_checkpoint(const std::string& path) {
+PLUME_FUNCTION Checkpoint read_checkpoint(const std::string& path) try {
   using namespace checkpoint_detail;
   const std::string manifest_path = path + "/manifest.json";
   const Json outer = Json::parse(read_file(manifest_path, Limits{}.max_json_bytes, "max_json_bytes"), {.path = manifest_path});
@@ -181,21 +201,20 @@ PLUME_FUNCTION Checkpoint read_checkpoint(const std::string& path) {
   checkpoint.weights = tensors_of(path + "/weights.safetensors", checkpoint.step);
   checkpoint.optimizer = tensors_of(path + "/optimizer.safetensors", checkpoint.step);
   return checkpoint;
+} catch (...) {
+  rethrow_memory_failure("a checkpoint that is read");
 }
 
-PLUME_FUNCTION std::string write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, const FileSystem& files) {
+PLUME_FUNCTION std::string write_checkpoint(const std::string& folder, const Checkpoint& checkpoint, const FileSystem& files) try {
   using namespace checkpoint_detail;
   for (const NamedTensor& named : checkpoint.weights) check_finite(named);
-  make_directory(folder);
+  for (const NamedTensor& named : checkpoint.optimizer) check_finite(named);
+  make_directory(folder, files);
   const std::string path = directory_of(folder, checkpoint.step);
   struct stat old = {};
   if (::lstat(path.c_str(), &old) == 0) {
-    try {
-      read_checkpoint(path);
-      return path;
-    } catch (const Error&) {
-      save_detail::remove_all(path);
-    }
+    if (is_whole(path)) return path;
+    save_detail::remove_all(path, files);
   }
   const std::uint64_t bytes = bytes_of_all(checkpoint.weights) + bytes_of_all(checkpoint.optimizer) + (64u << 10);
   struct statvfs disk = {};
@@ -227,26 +246,38 @@ PLUME_FUNCTION std::string write_checkpoint(const std::string& folder, const Che
       files);
   read_checkpoint(path);
   return path;
+} catch (...) {
+  rethrow_memory_failure("a checkpoint that is written");
 }
 
 PLUME_FUNCTION std::optional<Checkpoint> newest_checkpoint(const std::string& folder,
-                                                           const std::function<void(const std::string&)>& skipped) {
+                                                           const std::function<void(const std::string&)>& skipped) try {
+  const auto passed_over = [&](Index step, const Error& error) {
+    if (skipped) skipped(concat("checkpoint step-", step, " is skipped: ", error.what()));
+  };
   for (const Index step : checkpoint_steps(folder)) {
     try {
       return read_checkpoint(checkpoint_detail::directory_of(folder, step));
-    } catch (const Error& error) {
-      if (skipped) skipped(concat("checkpoint step-", step, " is skipped: ", error.what()));
+    } catch (const InputError& error) {
+      passed_over(step, error);
+    } catch (const IoError& error) {
+      if (checkpoint_detail::is_want(error)) throw;
+      passed_over(step, error);
     }
   }
   return std::nullopt;
+} catch (...) {
+  rethrow_memory_failure("a checkpoint that is read");
 }
 
-PLUME_FUNCTION void prune_checkpoints(const std::string& folder, Index keep, Index last) {
+PLUME_FUNCTION void prune_checkpoints(const std::string& folder, Index keep, Index last, const FileSystem& files) try {
   Index kept = 0;
   for (const Index step : checkpoint_steps(folder))
-    if (step <= last && kept++ >= std::max<Index>(keep, 1)) save_detail::remove_all(checkpoint_detail::directory_of(folder, step));
+    if (step <= last && kept++ >= std::max<Index>(keep, 1)) save_detail::remove_all(checkpoint_detail::directory_of(folder, step), files);
   for (const std::string& name : checkpoint_detail::names_in(folder))
-    if (name.starts_with("step-") && name.find(".tmp-") != name.npos) save_detail::remove_all(concat(folder, "/", name));
+    if (name.starts_with("step-") && name.find(".tmp-") != name.npos) save_detail::remove_all(concat(folder, "/", name), files);
+} catch (...) {
+  rethrow_memory_failure("a list of checkpoints");
 }
 
 }  // namespace plume::inline PLUME_ABI

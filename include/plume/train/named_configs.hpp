@@ -134,7 +134,8 @@ PLUME_FUNCTION PretrainConfig read_pretrain_config(const Json& json) {
     model.rotary = {number("rotary_base", 10000, above_zero, "more than 0"), model.head_width, RotaryLayout::half_split};
   } else if (family == "gpt2") {
     if (model.key_heads != model.heads) json.at("key_heads").fail("the gpt2 family has as many key heads as heads: leave this key out");
-    model.hidden = positive("hidden", 4 * model.width);
+    constexpr Index widest = Index{1} << 40;  // beyond this four times it would not fit; Config::check() draws the real line
+    model.hidden = positive("hidden", 4 * std::min(model.width, widest));
     model.norm = NormKind::layer;
     model.position = PositionKind::learned;
     model.qkv_layout = QkvLayout::contiguous;

@@ -31,6 +31,7 @@ struct TrainOptions {
   double dropout = 0;
   Precision precision = Precision::f32;  // of matrix products; weights, gradients and sums stay float
   Recompute recompute = Recompute::nothing;
+  Activations activations = Activations::full;  // kept by the forward pass for the backward pass
   // Saves memory: the optimiser updates a parameter as soon as the backward pass has its gradient, which is then released. There is no time
   // at which all gradients exist, so this excludes clipping by their norm (clip must be 0) and accumulation (must be 1), and a gradient
   // that is not finite skips the update of its own parameter alone, not of all.

@@ -77,6 +77,7 @@ inline MemoryPrediction predicted_memory(const Config& config, Index sequence, T
   pass.segments = segments_of(batch);
   pass.dropout = {.rate = options.dropout};
   pass.recompute = options.recompute;
+  pass.activations = options.activations;
   Tape tape;
   const Tensor loss = model.loss(batch.inputs, batch.targets, pass);
   const std::size_t classifier_gradients =

@@ -104,7 +104,8 @@ PLUME_FUNCTION Json to_json(const TrainState& state) {
 PLUME_FUNCTION TrainState read_train_state(const Json& json) {
   const auto counter = [](const Json& parent, std::string_view key) {
     const Index value = parent.integer(key);
-    if (value < 0) parent.at(key).fail(concat("is ", value, ", expected at least 0"));
+    constexpr Index most = Index{1} << 53;  // a run that goes on counting stays far from overflow
+    if (value < 0 || value > most) parent.at(key).fail(concat("is ", value, ", expected 0 .. ", most));
     return value;
   };
   const auto number = [](const Json& parent, std::string_view key) { return parent.at(key).is_null() ? std::nan("") : parent.number(key); };

@@ -122,7 +122,8 @@ class Trainer {
                                                             {"accumulation", static_cast<double>(options.accumulation)},
                                                             {"clip", options.clip},
                                                             {"dropout", options.dropout},
-                                                            {"bf16", options.precision == Precision::bf16 ? 1.0 : 0.0}};
+                                                            {"bf16", options.precision == Precision::bf16 ? 1.0 : 0.0},
+                                                            {"bf16_activations", options.activations == Activations::bf16 ? 1.0 : 0.0}};
     if (const auto* adamw = std::get_if<AdamWOptions>(&options.optimizer))
       settings.insert(
           settings.end(),
@@ -192,15 +193,12 @@ class Trainer {
     std::vector<NamedParameter> moments = with_optimizer([](auto& optimizer) { return optimizer.state(); });
     check(checkpoint, "weights", checkpoint.weights, parameters());
     check(checkpoint, "optimizer", checkpoint.optimizer, moments);
-    data_.seek(state.data);
+    try {
+      data_.seek(state.data);
+    } catch (const ConfigError& error) {
+      fail("state." + error.where().field, error.reason());
+    }
 
-    const auto put = [](const std::vector<NamedTensor>& from, const std::vector<NamedParameter>& into) {
-      for (const NamedParameter& parameter : into) {
-        const Tensor& source = find(from, parameter.path)->tensor;
-        parameter.tensor.assign(source);
-        checkpoint_detail::forget_pages(source);
-      }
-    };
     put(checkpoint.weights, parameters());
     put(checkpoint.optimizer, moments);
     with_optimizer([&](auto& optimizer) { optimizer.restore_steps(state.updates); });
@@ -215,6 +213,22 @@ class Trainer {
       if (named.name == name) return &named;
     return nullptr;
   }
+  static void put(const std::vector<NamedTensor>& from, const std::vector<NamedParameter>& into) {
+    for (const NamedParameter& parameter : into) {
+      const Tensor& source = find(from, parameter.path)->tensor;
+      parameter.tensor.assign(source);
+      checkpoint_detail::forget_pages(source);
+    }
+  }
+  // The end of a run that yields nothing finite any more.
+  [[noreturn]] void give_up(const std::string& reason) {
+    const auto good = writes() ? newest_checkpoint(folder_) : std::nullopt;
+    if (!good) throw NumericError(concat(reason, ": lower the learning rate"));
+    put(good->weights, parameters());
+    data_.seek(read_train_state(good->state).data);
+    throw NumericError(
+        concat(reason, ": the model has the weights of ", good->path, " again; lower the learning rate and resume from there"));
+  }
   // The tensors of a file against those they will overwrite.
   static void check(const Checkpoint& checkpoint, std::string_view part, const std::vector<NamedTensor>& got,
                     const std::vector<NamedParameter>& wanted) {
@@ -228,7 +242,7 @@ class Trainer {
         fail(parameter.path, concat("has shape ", named->tensor.shape(), ", this run needs ", parameter.tensor.shape()));
       if (named->tensor.dtype() != parameter.tensor.dtype())
         fail(parameter.path, concat("has dtype ", named->tensor.dtype(), ", this run keeps ", parameter.tensor.dtype()));
-      check_finite(*named);
+      check_finite(*named, concat(checkpoint.path, "/", part, ".safetensors"));
       visit_dtype(named->tensor.dtype(), [&]<class T>() {
         using Value = std::conditional_t<std::is_arithmetic_v<T>, T, float>;  // through float: the 16-bit types
         if (!parameter.path.starts_with("second.")) return;
@@ -273,6 +287,7 @@ class Trainer {
                       .stream = state_.random.stream + static_cast<std::uint64_t>(&batch - batches_.data())};
       pass.training = true;
       pass.recompute = options_.recompute;
+      pass.activations = options_.activations;
       Tape tape(trained_);  // by these alone: a base model that was trained before gets no gradients
       const Tensor part = model_.loss(batch.inputs, batch.targets, pass, static_cast<double>(std::max<Index>(tokens, 1)));
       loss += part.item();
@@ -349,9 +364,8 @@ class Trainer {
     ++state_.skipped_in_a_row;
     warn(concat("step ", state_.step + 1, ": update skipped, loss ", loss, ", gradient norm ", state_.gradient_norm, culprit));
     if (state_.skipped_in_a_row >= options_.max_skips)
-      throw NumericError(concat("[train] step ", state_.step + 1, ": ", state_.skipped_in_a_row, " updates in a row skipped, loss ", loss,
-                                ", gradient norm ", state_.gradient_norm, culprit,
-                                ": lower the learning rate, or resume from the last checkpoint with another seed"));
+      give_up(concat("[train] step ", state_.step + 1, ": ", state_.skipped_in_a_row, " updates in a row skipped, loss ", loss,
+                     ", gradient norm ", state_.gradient_norm, culprit));
   }
   std::string first_not_finite(const Gradients& gradients) {
     for (const NamedParameter& parameter : parameters()) {
@@ -426,7 +440,9 @@ class Trainer {
     const FileSystem& files = options_.files ? *options_.files : system;
     try {
       result_.checkpoint = write_checkpoint(folder_, checkpoint, files);
-      prune_checkpoints(folder_, options_.keep_last, state_.step);
+      prune_checkpoints(folder_, options_.keep_last, state_.step, files);
+    } catch (const NumericError& error) {
+      give_up(concat("[train] step ", state_.step, ": ", error.what()));
     } catch (const IoError& error) {
       if (on_failure == OnFailure::fail) throw;
       warn(concat("no checkpoint at step ", state_.step, ", training goes on: ", error.what()));
@@ -457,11 +473,14 @@ class Trainer {
 
 // Trains a model that offers loss(inputs, targets, pass, normalizer), from its present weights or from a checkpoint. Its parameters become
 // trainable (owned f32 or f64). `data` ends where the run ends. ArgumentError: an option out of range. ConfigError: a checkpoint that does
-// not fit this run. NumericError: options.max_skips updates in a row were not finite. IoError: the last checkpoint cannot be written.
+// not fit this run. NumericError: options.max_skips updates in a row were not finite, or weights or moments are not when they are saved;
+// the model then has the weights of the newest checkpoint, if there is one. IoError: the last checkpoint cannot be written.
 template <class M, BatchSource Source, BatchList List = NoEvaluation>
 TrainResult train(M& model, Source& data, const List& validation = {}, const TrainOptions& options = {},
-                  const TrainCallbacks& callbacks = {}) {
+                  const TrainCallbacks& callbacks = {}) try {
   return train_detail::Trainer<M, Source, List>(model, data, validation, options, callbacks).run();
+} catch (...) {
+  rethrow_memory_failure("a training run");
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -18,6 +18,8 @@ struct ElementwiseTable {
   void (*scale)(View<T, 2> y, View<const T, 2> x, T factor, Write write);
   void (*multiply)(View<T, 2> y, View<const T, 2> a, View<const T, 2> b, Write write);
   void (*sum_rows)(View<T, 1> sums, View<const T, 2> x);
+  void (*round_bf16)(View<Bfloat16, 1> y, View<const T, 1> x);
+  void (*widen_bf16)(View<T, 1> y, View<const Bfloat16, 1> x);
 };
 
 }  // namespace plume::inline PLUME_ABI::kernels
@@ -50,7 +52,9 @@ const ElementwiseTable<T>& elementwise_table() {
                                                            write == Write::over ? reference::multiply<T>(y, a, b)
                                                                                 : reference::multiply_backward<T>(y, a, b);
                                                          },
-                                                         reference::sum_rows<T>};
+                                                         reference::sum_rows<T>,
+                                                         reference::round_bf16<T>,
+                                                         reference::widen_bf16<T>};
     return reference_level;
   }
 }
@@ -87,6 +91,18 @@ void accumulate(View<T, 2> y, View<const T, 2> x, T factor) {
 template <class T>
 void multiply(View<T, 2> y, View<const T, 2> a, View<const T, 2> b, Write write) {
   for_rows(y, [&](Index i, Index j) { elementwise_table<T>().multiply(y.rows(i, j), a.rows(i, j), b.rows(i, j), write); });
+}
+// y = x rounded to the nearest bfloat16, of two to the even one
+template <class T>
+void round_bf16(View<Bfloat16, 1> y, View<const T, 1> x) {
+  constexpr Index grain = 1 << 15;
+  parallel_for(x.size(), grain, x.size(), [&](Index i, Index j) { elementwise_table<T>().round_bf16(part(y, i, j), part(x, i, j)); });
+}
+// y = x
+template <class T>
+void widen_bf16(View<T, 1> y, View<const Bfloat16, 1> x) {
+  constexpr Index grain = 1 << 15;
+  parallel_for(x.size(), grain, x.size(), [&](Index i, Index j) { elementwise_table<T>().widen_bf16(part(y, i, j), part(x, i, j)); });
 }
 // y (T, C) += bias (C)
 template <class T>

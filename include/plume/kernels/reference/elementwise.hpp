@@ -1,4 +1,5 @@
 #pragma once
+#include "plume/base/half.hpp"
 #include "plume/base/random.hpp"
 #include "plume/tensor/view.hpp"
 
@@ -30,6 +31,18 @@ template <class T>
 void multiply_backward(Output<T, 2> da, Input<T, 2> dy, Input<T, 2> b) {
   for (Index r = 0; r < da.rows(); ++r)
     for (Index c = 0; c < da.columns(); ++c) da.row(r)[c] += dy.row(r)[c] * b.row(r)[c];
+}
+
+// y = x rounded to the nearest bfloat16, of two to the even one
+template <class T>
+void round_bf16(Output<Bfloat16, 1> y, Input<T, 1> x) {
+  for (Index i = 0; i < x.size(); ++i) y[i] = Bfloat16(static_cast<float>(x[i]));
+}
+
+// y = x
+template <class T>
+void widen_bf16(Output<T, 1> y, Input<Bfloat16, 1> x) {
+  for (Index i = 0; i < x.size(); ++i) y[i] = static_cast<T>(static_cast<float>(x[i]));
 }
 
 // Adds a row to every row: y (T, C) += bias (C).

@@ -58,6 +58,27 @@ inline void sum_rows(View<float, 1> sums, View<const float, 2> x) {
   for (; r < x.rows(); ++r) add(line, line, x.rows(r, r + 1));
 }
 
-inline constexpr ElementwiseTable<float> elementwise_level{add, scale, multiply, sum_rows};
+// y = x rounded to bfloat16
+inline void round_bf16(View<Bfloat16, 1> y, View<const float, 1> x) {
+  Bfloat16* const to = y.data();
+  const float* const from = x.data();
+  for_lanes(
+      x.size(), [&](Index i, Index count) __attribute__((always_inline)) {
+        if (count == V::width) return V::store(to + i, V::load(from + i));
+        Bfloat16 last[V::width];
+        V::store(last, load(from + i, count));
+        std::memcpy(to + i, last, static_cast<std::size_t>(count) * sizeof(Bfloat16));
+      });
+}
+
+// y = x
+inline void widen_bf16(View<float, 1> y, View<const Bfloat16, 1> x) {
+  float* const to = y.data();
+  const Bfloat16* const from = x.data();
+  for_lanes(
+      x.size(), [&](Index i, Index count) __attribute__((always_inline)) { store(to + i, load(from + i, count), count); });
+}
+
+inline constexpr ElementwiseTable<float> elementwise_level{add, scale, multiply, sum_rows, round_bf16, widen_bf16};
 
 }  // namespace plume::inline PLUME_ABI::kernels::PLUME_LEVEL

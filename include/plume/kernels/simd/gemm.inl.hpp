@@ -91,22 +91,31 @@ inline void gemm_tile(float* c, Index c_stride, const float* start, Index start_
   start ? rows.store_sum(c, c_stride, start, start_stride) : rows.store(c, c_stride);
 }
 
+// A vector of each step of the depth, where neighbours are lanes.
+template <class T>
+inline void pack_vectors(float* panel, Index width, const T* from, Index depth_stride, Index depth) {
+  for (Index k = 0; k < depth; ++k) V::store(panel + k * width, V::load(from + k * depth_stride));
+}
+
 // Packs `lanes` lanes of `depth` elements as words: panel[word * width + lane], zeros in lanes past the last. One of the strides is 1.
 // Writes up to V::width - 1 words past the panel's end.
 template <class Word>
 inline void gemm_pack(float* panel, Index width, const void* data, bool is_bf16, bool rounds, Index lane_stride, Index depth_stride,
                       Index lanes, Index depth) {
   const Source source{data, is_bf16, rounds};
-  const bool is_plain = Word::step == 1 && !is_bf16 && !rounds;  // whole vectors then need no conversion
+  const bool is_plain = Word::step == 1 && !rounds;  // whole vectors then need no more than a conversion to float
+  const auto* const floats = static_cast<const float*>(data);
+  const auto* const halves = static_cast<const Bfloat16*>(data);
   const Index words = (depth + Word::step - 1) / Word::step;
   if (lane_stride == 1) {
     for (Index lane = 0; lane < width; lane += V::width) {
       const Index left = lanes - lane, count = left < V::width ? left : V::width;
-      const float* const plain = static_cast<const float*>(data) + lane;
-      Index word = 0;
-      if (is_plain && count == V::width)
-        for (; word < words; ++word) V::store(panel + word * width + lane, V::load(plain + word * depth_stride));
-      for (; word < words; ++word) {
+      if (is_plain && count == V::width) {
+        is_bf16 ? pack_vectors(panel + lane, width, halves + lane, depth_stride, words)
+                : pack_vectors(panel + lane, width, floats + lane, depth_stride, words);
+        continue;
+      }
+      for (Index word = 0; word < words; ++word) {
         const Index at = word * Word::step * depth_stride + lane;
         V::store(panel + word * width + lane,
                  count > 0 ? Word::across(source, at, depth_stride, count, depth - word * Word::step) : V::zero());
@@ -122,7 +131,8 @@ inline void gemm_pack(float* panel, Index width, const void* data, bool is_bf16,
       const Index needed = width - lane < V::width ? width - lane : V::width;
       float* const to = panel + word * width + lane;
       if (is_plain && count == V::width && lanes - lane >= needed) {
-        transpose(to, width, static_cast<const float*>(data) + lane * lane_stride + word, lane_stride, needed);
+        const Index at = lane * lane_stride + word;
+        is_bf16 ? transpose(to, width, halves + at, lane_stride, needed) : transpose(to, width, floats + at, lane_stride, needed);
         continue;
       }
       float rows[V::width * V::width], columns[V::width * V::width];

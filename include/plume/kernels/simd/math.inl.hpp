@@ -115,7 +115,8 @@ PLUME_INLINE float sum_lanes(Index size, Term&& term) {
 
 // The transpose of a square of V::width rows: each round deals the rows like a deck of cards. Only the first `rows` rows are read; for the
 // others the first stands.
-inline void transpose(float* to, Index to_stride, const float* from, Index stride, Index rows) {
+template <class T>
+inline void transpose(float* to, Index to_stride, const T* from, Index stride, Index rows) {
   V::Register square[V::width], dealt[V::width];
 #pragma GCC unroll 16
   for (Index i = 0; i < V::width; ++i) square[i] = V::load(from + (i < rows ? i * stride : 0));

@@ -214,7 +214,7 @@ struct V {
   // Adding and taking away 1.5 * 2^23 leaves the nearest integer, for |x| < 2^22.
   PLUME_INLINE static Register round(Register x) { return (x + Register(0x1.8p23f)) - Register(0x1.8p23f); }
   PLUME_INLINE static Register add_to_exponent(Register x, Register n) {
-    return xsimd::bitwise_cast<Register>(xsimd::bitwise_cast<Words>(x) + (xsimd::to_int(n) << 23));
+    return floats_of(words_of(x) + (xsimd::to_int(n) << 23));
   }
   PLUME_INLINE static Register select_greater(Register a, Register b, Register x, Register y) { return xsimd::select(a > b, x, y); }
   PLUME_INLINE static float sum(Register x) {
@@ -243,9 +243,9 @@ struct V {
     return load(lanes);
   }
   PLUME_INLINE static Register round_bf16(Register x) {
-    const Words word = xsimd::bitwise_cast<Words>(x);
+    const Words word = words_of(x);
     const Words rounded = word + Words(0x7fff) + ((word >> 16) & Words(1));
-    const Register value = xsimd::bitwise_cast<Register>(rounded & Words(static_cast<std::int32_t>(0xffff0000u)));
+    const Register value = floats_of(rounded & Words(static_cast<std::int32_t>(0xffff0000u)));
     return xsimd::select(x == x, value, Register(__builtin_nanf("")));
   }
   PLUME_INLINE static void store(Bfloat16* p, Register x) {
@@ -253,6 +253,15 @@ struct V {
     store(lanes, x);
     for (Index i = 0; i < width; ++i) p[i] = Bfloat16(lanes[i]);
   }
+
+ private:
+#if XSIMD_VERSION_MAJOR < 11  // bitwise_cast names the vector, from 11 on its lane
+  PLUME_INLINE static Words words_of(Register x) { return xsimd::bitwise_cast<Words>(x); }
+  PLUME_INLINE static Register floats_of(Words x) { return xsimd::bitwise_cast<Register>(x); }
+#else
+  PLUME_INLINE static Words words_of(Register x) { return xsimd::bitwise_cast<std::int32_t>(x); }
+  PLUME_INLINE static Register floats_of(Words x) { return xsimd::bitwise_cast<float>(x); }
+#endif
 };
 
 #endif

@@ -1,0 +1,282 @@
+// Section V of the catalogue: chat templates.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "malformed/refused.hpp"
+#include "plume/data/chat_encoder.hpp"
+#include "plume/tokenizer/template/jinja_template.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
+
+using namespace plume;
+
+namespace {
+
+const Json hello = Json::parse(R"([{"role": "user", "content": "Hi"}])");
+
+struct Place {
+  std::uint64_t line, column;
+  std::string word;
+};
+
+// Reading and rendering the template throws exactly Error at a place, with a word in its reason; memory stays bounded.
+template <class Error>
+void refused(const std::string& text, const Place& place, const Json& messages = hello, const JinjaOptions& options = {.name = "t.jinja"}) {
+  const long before = plume_test::resident_bytes();
+  INFO(text.substr(0, 200));
+  try {
+    const RenderedChat chat = JinjaTemplate(text, options).render(messages);
+    FAIL_CHECK("not refused: ", chat.text.substr(0, 200));
+  } catch (const Error& error) {
+    INFO(std::string(error.what()));
+    CHECK(error.where().path == options.name);
+    CHECK(error.where().line.value_or(0) == place.line);
+    if (place.column > 0) CHECK(error.where().column.value_or(0) == place.column);
+    CHECK(error.reason().find(place.word) != std::string::npos);
+  } catch (const plume::Error& error) {
+    FAIL_CHECK("another type of error: ", std::string(error.what()));
+  }
+  CHECK(plume_test::resident_bytes() - before < 64 << 20);
+}
+std::string run(const std::string& text, const Json& messages = hello) { return JinjaTemplate(text).render(messages).text; }
+std::string times(int count, const std::string& text) {
+  std::string all;
+  for (int i = 0; i < count; ++i) all += text;
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("V1 a template beyond its limit") {
+  refused<LimitError>(std::string(10 << 20, 'x'), {0, 0, "max_template_bytes"});
+  CHECK(run(std::string(1 << 20, 'x')).size() == 1 << 20);
+}
+
+TEST_CASE("V2 endless loops") {
+  refused<LimitError>("\n{{ range(10**9) | length }}", {2, 0, "max_template_steps"});
+  refused<LimitError>("{% for a in range(2000) %}{% for b in range(2000) %}{% endfor %}{% endfor %}", {1, 0, "max_template_steps"});
+  refused<LimitError>("{% for a in range(90000) %}{% for b in 'abcdefghijklmnopqrstuvwxyz' %}x{% endfor %}{% endfor %}",
+                      {1, 0, "max_template"});
+  refused<LimitError>("{{ [1] * 9999999999 }}", {1, 0, "max_template_steps"});
+}
+
+TEST_CASE("V3 output that grows by repetition or doubling") {
+  refused<LimitError>("{{ 'x' * 9999999 }}", {1, 0, "max_template_output"});
+  refused<LimitError>("{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+                      {1, 0, "max_template_output"});
+  refused<LimitError>("{% set n = namespace(s='ab') %}{% for i in range(60) %}{% set n.s = [n.s, n.s] | join %}{% endfor %}",
+                      {1, 0, "max_template_output"});
+  refused<LimitError>("{% set n = namespace(s=[1]) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+                      {1, 0, "max_template_steps"});
+  refused<LimitError>("{% for i in range(90000) %}0123456789abcdef{% endfor %}", {1, 0, "max_template_output"});
+  refused<LimitError>("{% set n = namespace(s='aa') %}{% for i in range(60) %}{% set n.s = n.s | replace('a', 'aa') %}{% endfor %}",
+                      {1, 0, "max_template"});
+  refused<LimitError>("{% set n = namespace(s='\\n') %}{% for i in range(60) %}{% set n.s = n.s | tojson %}{% endfor %}",
+                      {1, 0, "max_template_output"});
+  refused<LimitError>("{{ 'a' | indent(999999999, true) }}", {1, 0, "max_template_output"});
+  refused<LimitError>("{{ [1] | tojson(indent=999999999) }}", {1, 0, "max_template_output"});
+}
+
+TEST_CASE("V4 nesting: macros that call themselves, brackets, tags, operators") {
+  refused<LimitError>("{% macro f() %}{{ f() }}{% endmacro %}\n{{ f() }}", {1, 0, "max_template_depth"});
+  refused<LimitError>("{{ " + times(10000, "(") + "1" + times(10000, ")") + " }}", {1, 0, "max_template_depth"});
+  refused<LimitError>("{{ " + times(10000, "[") + times(10000, "]") + " }}", {1, 0, "max_template_depth"});
+  refused<LimitError>("{{ " + times(10000, "-") + "1 }}", {1, 0, "max_template_depth"});
+  refused<LimitError>("{{ " + times(10000, "{1:") + "1" + times(10000, "}") + " }}", {1, 0, "max_template_depth"});
+  refused<LimitError>("{{ " + times(10000, "1 if 1 else ") + "1 }}", {1, 0, "max_template_depth"});
+  refused<LimitError>("{{ " + times(10000, "1 if ") + "1 }}", {1, 0, "max_template_depth"});
+  refused<LimitError>("{{ " + times(10000, "f(") + times(10000, ")") + " }}", {1, 0, "max_template_depth"});
+  refused<LimitError>("{{ " + times(10000, "a[") + "1" + times(10000, "]") + " }}", {1, 0, "max_template_depth"});
+  refused<LimitError>(times(10000, "{% if 1 %}\n") + times(10000, "{% endif %}"), {65, 0, "max_template_depth"});
+  refused<LimitError>(times(10000, "{% for a in b %}"), {1, 0, "max_template_depth"});
+  refused<LimitError>("{% set " + times(10000, "(") + "a = 1 %}", {1, 0, "max_template_depth"});
+  // Chains are no nesting.
+  CHECK(run("{{ 0" + times(5000, " + 1") + " }}") == "5000");
+  CHECK(run("{{ 'a'" + times(5000, " | upper") + " }}") == "A");
+  CHECK(run("{{ " + times(5000, "not ") + "1 }}") == "True");
+  CHECK(run("{{ 0" + times(5000, " or 0") + " }}") == "0");
+  CHECK(run("{% if 0 %}" + times(5000, "{% elif 0 %}") + "{% else %}x{% endif %}") == "x");
+}
+
+TEST_CASE("V5 unknown tags, filters, tests, functions and methods are named with their place") {
+  refused<ConfigError>("a\n  {% include 'x' %}", {2, 6, "unknown tag {% include %}"});
+  refused<ConfigError>("{% extends 'x' %}", {1, 4, "extends"});
+  refused<ConfigError>("{% block x %}{% endblock %}", {1, 4, "block"});
+  refused<ConfigError>("{% import 'x' as y %}", {1, 4, "import"});
+  refused<ConfigError>("{% do x %}", {1, 4, "do"});
+  refused<ConfigError>("{% autoescape true %}{% endautoescape %}", {1, 4, "autoescape"});
+  refused<ConfigError>("{% for a in b recursive %}{% endfor %}", {1, 15, "recursive"});
+  refused<ConfigError>("\n\n{{ x | urlize }}", {3, 8, "unknown filter \"urlize\""});
+  refused<ConfigError>("{% if 0 %}{{ x|nope }}{% endif %}", {1, 16, "unknown filter \"nope\""});
+  refused<ConfigError>("{{ x is lower }}", {1, 9, "unknown test \"lower\""});
+  refused<ConfigError>("{{ [1] | map('nope') | list }}", {1, 10, "unknown filter \"nope\""});
+  refused<ConfigError>("{{ [1] | select('nope') | list }}", {1, 10, "unknown test \"nope\""});
+  refused<ConfigError>("{{ lipsum() }}", {1, 0, "\"lipsum\" is undefined"});
+  refused<ConfigError>("{{ 'a'.format(1) }}", {1, 7, "method \"format\" of a str is not supported"});
+  refused<ConfigError>("{{ 'a'.zfill(3) }}", {1, 7, "zfill"});
+  refused<ConfigError>("{{ 'a' % 1 }}", {1, 0, "formatting a text with %"});
+  refused<ConfigError>("{{ f(*x) }}", {1, 6, "* before an argument"});
+  refused<ConfigError>("{{ f(**x) }}", {1, 6, "** before an argument"});
+  refused<ConfigError>("{{ x[1, 2] }}", {1, 7, "several subscripts"});
+  refused<ConfigError>("{{ 'a' | trim(nope=1) }}", {1, 10, "\"nope\""});
+  refused<ConfigError>("{{ '\\N{DASH}' }}", {1, 5, "\\N"});
+}
+
+TEST_CASE("V6 what is not closed or closes nothing") {
+  refused<FormatError>("ab\n{% if x", {2, 1, "write %}"});
+  refused<FormatError>("ab\n {{ x", {2, 2, "write }}"});
+  refused<FormatError>("ab\n {{ 'x }}", {2, 5, "close its quote"});
+  refused<FormatError>("ab\n {{ 'x\\", {2, 5, "close its quote"});
+  refused<FormatError>("ab {# x", {1, 4, "write #}"});
+  refused<FormatError>("{% raw %} x", {1, 1, "endraw"});
+  refused<FormatError>("{% endfor %}", {1, 4, "unexpected {% endfor %}"});
+  refused<FormatError>("{% if 1 %}{% endfor %}", {1, 14, "unexpected {% endfor %}"});
+  refused<FormatError>("{% else %}", {1, 4, "unexpected {% else %}"});
+  refused<FormatError>("a\n{% if 1 %}\nx", {2, 1, "{% endif %} is missing"});
+  refused<FormatError>("{% for a in b %}", {1, 1, "{% endfor %} is missing"});
+  refused<FormatError>("{% macro f() %}", {1, 1, "{% endmacro %} is missing"});
+  refused<FormatError>("{% set a %}", {1, 1, "{% endset %} is missing"});
+  refused<FormatError>("{% generation %}", {1, 1, "{% endgeneration %} is missing"});
+  refused<FormatError>("{{ (1 }}", {1, 0, "}"});
+  refused<FormatError>("{{ 1) }}", {1, 5, "unexpected"});
+  refused<FormatError>("{{ [1) }}", {1, 6, "expected \"]\""});
+  refused<FormatError>("{{ }}", {1, 4, "expected an expression"});
+  refused<FormatError>("{{ 1 2 }}", {1, 6, "expected }}"});
+  refused<FormatError>("{{ a. }}", {1, 7, "a name after the dot"});
+  refused<FormatError>("{{ a | }}", {1, 8, "a name"});
+  refused<FormatError>("{% %}", {1, 4, "the name of a tag"});
+  refused<FormatError>("{% set 1 = 2 %}", {1, 8, "a name to assign to"});
+  refused<FormatError>("{% set none = 2 %}", {1, 8, "cannot assign"});
+  refused<FormatError>("{% for a b %}", {1, 10, "\"in\""});
+  refused<FormatError>("{{ f(a=1, 2) }}", {1, 11, "without a name"});
+  refused<FormatError>("{{ a is defined is none }}", {1, 17, "cannot follow"});
+  refused<FormatError>("{% break %}", {1, 4, "stands in no loop"});
+  refused<FormatError>("{{ a ? b }}", {1, 6, "unexpected"});
+  refused<FormatError>("{{ '\\xg0' }}", {1, 7, "hexadecimal"});
+  refused<FormatError>("{{ '\\ud800' }}", {1, 7, "no character"});
+  refused<ConfigError>("{{ 99999999999999999999 }}", {1, 4, "64 bits"});
+  // Every prefix of a template is read or refused, nothing else.
+  const std::string whole =
+      "{%- for m in messages -%}{# c #}{% if m['role'] == \"user\" %}{{ m.content | trim | default('x', true) }}{% else %}{% raw %}r{% "
+      "endraw %}{% endif %}{%- endfor %}";
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    try {
+      run(whole.substr(0, size));
+    } catch (const InputError& error) {
+      CHECK(!error.reason().empty());
+    }
+  }
+}
+
+TEST_CASE("V7 nothing of the host can be reached") {
+  refused<ConfigError>("{{ ''.__class__ }}", {1, 6, "\"__class__\" is not for templates"});
+  refused<ConfigError>("{{ messages.__class__.__mro__ }}", {1, 12, "__class__"});
+  refused<ConfigError>("{{ ''['__class__'] }}", {1, 6, "__class__"});
+  refused<ConfigError>("{{ range.__globals__ }}", {1, 9, "__globals__"});
+  refused<ConfigError>("{{ messages | map(attribute='__class__') | list }}", {1, 15, "__class__"});
+  refused<ConfigError>("{{ namespace.__init__.__globals__ }}", {1, 13, "__init__"});
+  refused<ConfigError>("{{ [].append(1) }}", {1, 0, "\"append\" is undefined"});
+  refused<ConfigError>("{{ {}.update({}) }}", {1, 0, "\"update\" is undefined"});
+  refused<ConfigError>("{% set messages.x = 1 %}", {1, 8, "cannot assign to an attribute of a list"});
+  refused<ConfigError>("{% set m = messages[0] %}{% set m.x = 1 %}", {1, 0, "only namespaces"});
+}
+
+TEST_CASE("V8 raise_exception carries the template's text") {
+  refused<ConfigError>("\n {{ raise_exception('Roles must ' ~ 'alternate!') }}", {2, 20, "Roles must alternate!"});
+  refused<ConfigError>("{{ raise_exception() }}", {1, 0, "message"});
+}
+
+TEST_CASE("V9 undefined variables, null content, content as parts") {
+  CHECK(run("{{ x }}{{ x is defined }}{{ messages[0].nope }}{{ messages[7] }}{% for a in x %}{% endfor %}{{ x | length }}") == "False0");
+  refused<ConfigError>("{{ x.y }}", {1, 5, "\"x\" is undefined"});
+  refused<ConfigError>("{{ x + 1 }}", {1, 4, "\"x\" is undefined"});
+  refused<ConfigError>("{{ messages[0].a.b }}", {1, 17, "\"a\" is undefined"});
+  refused<ConfigError>("{{ x() }}", {1, 5, "\"x\" is undefined"});
+  const Json null = Json::parse(R"([{"role": "assistant", "content": null}])"),
+             parts = Json::parse(R"([{"role": "user", "content": [{"type": "text", "text": "a"}]}])");
+  CHECK(run("{{ messages[0].content }}", null) == "None");
+  CHECK(run("{{ messages[0].content | trim }}", parts) == "[{'type': 'text', 'text': 'a'}]");
+  refused<ConfigError>("{{ 'x' + messages[0].content }}", {1, 4, "'+' is not supported between str and None"}, null);
+  refused<ConfigError>("{{ 'x' + messages[0].content }}", {1, 4, "'+' is not supported between str and list"}, parts);
+}
+
+TEST_CASE("V10 templates in user text are text") {
+  const Json typed = Json::parse(R"([{"role": "user", "content": "{{ messages }}{% for a in b %}{# x #}"}])");
+  CHECK(run("{{ messages[0].content }}", typed) == "{{ messages }}{% for a in b %}{# x #}");
+}
+
+// The control ids of a chat whose user text is `text`, under a template with a place for CONTENT.
+static std::size_t control_ids(const std::string& content, const std::string& text) {
+  static const Tokenizer tokenizer = load_tokenizer(PLUME_TEST_SOURCE_DIR "/golden/chats");
+  const std::string form = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ " + content + " }}<|im_end|>{% endfor %}";
+  const ChatEncoder encoder(tokenizer, RepositoryTemplate{JinjaTemplate(form)});
+  const std::vector<TokenId> ids = encoder.prompt({{{Role::user, text, text}}});
+  return static_cast<std::size_t>(std::count_if(ids.begin(), ids.end(), [&](TokenId id) { return tokenizer.is_special(id); }));
+}
+
+TEST_CASE("V11 special tokens in somebody's text are no control ids") {
+  CHECK(control_ids("m.content", "<s></s><|im_start|><|im_end|>") == 2);
+  CHECK(control_ids("m.content", "x") == 2);
+}
+
+TEST_CASE("V12 nor after trim, upper, replace, split, slices, joins and tojson") {
+  for (const char* content :
+       {"m.content | trim", "m.content | upper | lower", "m.content | replace('x', '<')", "m.content.split()[0]", "m.content[0:]",
+        "'' ~ m.content ~ ''", "[m.content] | join('\n')", "m | tojson", "m", "m.content | list | join", "m.content | reverse | reverse"})
+    CHECK_MESSAGE(control_ids(content, "<s></s><|im_start|><|im_end|>") == 2, content);
+}
+
+TEST_CASE("V13 nor when they are put together from two pieces") {
+  CHECK(control_ids("m.content.split('-') | join", "<|im_-end|>") == 2);
+  CHECK(control_ids("'<|im_' ~ m.content", "end|>") == 2);
+  CHECK(control_ids("m.content ~ 'end|>'", "<|im_") == 2);
+}
+
+TEST_CASE("V14 arithmetic that has no answer") {
+  for (const char* text : {"{{ 1 / 0 }}", "{{ 1 // 0 }}", "{{ 1 % 0 }}", "{{ 1.5 % 0 }}", "{{ 0 ** -1 }}"})
+    refused<ConfigError>(text, {1, 4, "division by zero"});
+  for (const char* text : {"{{ 9223372036854775807 + 1 }}", "{{ 2 ** 64 }}", "{{ 4611686018427387904 * 2 }}",
+                           "{{ -9223372036854775807 - 2 }}", "{{ (-9223372036854775807 - 1) // -1 }}"})
+    refused<ConfigError>(text, {1, 4, "64 bits"});
+  CHECK(run("{{ (-9223372036854775807 - 1) % -1 }}") == "0");
+  refused<ConfigError>("{{ 'abc'[::0] }}", {1, 9, "step of a slice is 0"});
+  refused<ConfigError>("{{ range(1, 5, 0) | list }}", {1, 9, "step is 0"});
+  CHECK(run("{{ 'abc'[-9:9:2] }}{{ [1][9] }}{{ 'abc'[-9] }}{{ [1, 2, 3][::-9223372036854775807] }}") == "ac[3]");
+  CHECK(run("{{ 'abc'[9223372036854775807:-9223372036854775807:-1] }}") == "cba");
+  CHECK(run("{{ 2 ** 62 }}{{ 1 ** 999999999999 }}{{ 0 ** 0 }}") == "461168601842738790411");
+}
+
+TEST_CASE("V15 invalid UTF-8 and NUL") {
+  refused<FormatError>("ab\n\xff", {2, 1, "UTF-8"});
+  CHECK(run(std::string("a\0b", 3)) == std::string("a\0b", 3));
+  CHECK(run("{{ messages[0].content | upper }}|{{ messages[0].content[1:] }}",
+            Json::array().push(Json::object().set("role", "user").set("content", "a\xff\xe4z")))
+            .size() > 0);
+}
+
+TEST_CASE("V16 loops over long texts and what grows meanwhile") {
+  const auto with = [](std::size_t size) {
+    return Json::array().push(Json::object().set("role", "user").set("content", std::string(size, 'x')));
+  };
+  CHECK(run("{% for c in messages[0].content %}{% endfor %}{{ messages[0].content | length }}", with(100'000)) == "100000");
+  CHECK(run("{% set n = namespace(c=0) %}{% for c in messages[0].content | reverse %}{% set n.c = n.c + 1 %}{% endfor %}{{ n.c }}",
+            with(20'000)) == "20000");
+  CHECK(run("{% set n = namespace(l=[1]) %}{% for c in n.l %}{% set n.l = n.l + [c] %}{% endfor %}{{ n.l | length }}") == "2");
+  refused<LimitError>("{% for c in messages[0].content %}{{ messages[0].content.count('y') }}{% endfor %}", {1, 0, "max_template_steps"},
+                      with(1 << 20));
+}
+
+TEST_CASE("V17 comparisons of unequal lengths") {
+  CHECK(run("{{ [1, 2] == [1] }}{{ [1] < [1, 2] }}{{ (1, 2) <= (1,) }}{{ {'a': 1} == {'a': 1, 'b': 2} }}{{ [] == [1] }}") ==
+        "FalseTrueFalseFalseFalse");
+}
+
+TEST_CASE("V18 values nested too deeply, and namespaces that hold themselves") {
+  const std::string deep = "{% set n = namespace(v=[]) %}{% for i in range(70) %}{% set n.v = [n.v] %}{% endfor %}";
+  refused<LimitError>(deep + "{{ n.v | tojson }}", {1, 0, "max_template_depth"});
+  refused<LimitError>(deep + "{{ n.v }}", {1, 0, "max_template_depth"});
+  refused<LimitError>(deep + "{{ n.v == [n.v] }}", {1, 0, "max_template_depth"});
+  refused<ConfigError>("{% set n = namespace() %}{% set n.n = n %}{{ n | tojson }}", {1, 0, "namespace cannot be written"});
+  refused<ConfigError>("{% set n = namespace() %}{% set n.n = n %}{{ n }}", {1, 0, "namespace cannot be written"});
+  CHECK(run("{% set n = namespace() %}{% set n.n = n %}{{ n.n.n == n }}") == "True");
+}

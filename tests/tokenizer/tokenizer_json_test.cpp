@@ -200,6 +200,34 @@ TEST_CASE("write_tokenizer_json: what was written gives the same ids when read b
   }
 }
 
+namespace {
+
+template <PieceStyle style>
+std::size_t wrong_cuts() {
+  plume_test::StringGenerator generator({"the", " and", "don't", "'s"}, {"<x>"});
+  std::size_t wrong = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string text = generator.next() + generator.next();
+    std::vector<char> border(text.size() + 1);
+    for (std::size_t at = 0; at < text.size(); at = piece_end<style>(text, at)) border[at] = 1;
+    border[text.size()] = 1;
+    for (std::size_t from = 1; from < text.size(); ++from) wrong += border[batch_encoding::safe_cut(text, from)] == 0;
+  }
+  return wrong;
+}
+
+}  // namespace
+
+TEST_CASE("Every place where encode_parallel may cut a text begins a piece, for each known expression") {
+  CHECK(wrong_cuts<piece_styles::gpt2>() == 0);
+  CHECK(wrong_cuts<piece_styles::cl100k>() == 0);
+  CHECK(wrong_cuts<piece_styles::cl100k_any_digits>() == 0);
+  CHECK(wrong_cuts<piece_styles::llama3>() == 0);
+  CHECK(wrong_cuts<piece_styles::qwen2>() == 0);
+  CHECK(wrong_cuts<piece_styles::o200k>() == 0);
+  CHECK(wrong_cuts<piece_styles::tekken>() == 0);
+}
+
 TEST_CASE("encode_batch and encode_parallel give what encode gives") {
   const Json& variations = fixture("variations.json");
   std::string text;
@@ -210,7 +238,7 @@ TEST_CASE("encode_batch and encode_parallel give what encode gives") {
   for (const int threads : {1, 2, 3}) {
     Context context({.threads = threads});
     const ContextScope scope(context);
-    for (const char* name : {"byte_bpe/gpt2", "byte_bpe/o200k", "byte_bpe/llama3", "bert"}) {
+    for (const char* name : {"byte_bpe/gpt2", "byte_bpe/o200k", "byte_bpe/cl100k_three", "byte_bpe/tekken", "bert"}) {
       const Tokenizer tokenizer = variation(variations.at(name));
       const std::string_view part = std::string_view(text).substr(0, name == std::string_view("bert") ? 200'000 : text.size());
       CHECK(encode_parallel(tokenizer, part) == tokenizer.encode(part));

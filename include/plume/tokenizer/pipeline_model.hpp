@@ -45,7 +45,7 @@ class PipelineModel final : public TokenizerModel {
   PLUME_FUNCTION PipelineModel(Vocabulary entries, Pipeline pipeline);
   std::string_view kind() const override { return pipeline_.kind; }
   const Pipeline& pipeline() const { return pipeline_; }
-  // Whether plain text may be encoded in parts that begin with a space between two ASCII letters.
+  // Whether plain text may be encoded in parts that begin where every known expression begins a piece.
   bool cuts_at_spaces() const { return style_.has_value() && pipeline_.normalizers.empty() && !raw_text_ && !normalized_text_; }
   const BytePairs* byte_pairs() const { return pairs_ ? &*pairs_ : nullptr; }  // of a byte-level model
 

@@ -12,6 +12,7 @@
 #include "plume/base/files.hpp"
 #include "plume/base/json.hpp"
 #include "plume/kernels/parallel/context.hpp"
+#include "plume/tokenizer/byte_pair_files.hpp"
 #include "plume/tokenizer/encode_batch.hpp"
 #include "plume/tokenizer/stream_decoder.hpp"
 #include "plume/tokenizer/tiktoken.hpp"

@@ -17,6 +17,12 @@ PLUME_FUNCTION std::vector<std::vector<TokenId>> encode_batch(const Tokenizer& t
 // thread.
 PLUME_FUNCTION std::vector<TokenId> encode_parallel(const Tokenizer& tokenizer, std::string_view text, const EncodeOptions& options = {});
 
+namespace batch_encoding {
+// A place at or behind `at` where each known expression begins a new piece, whatever is around: behind a letter, a space that leads a
+// letter, or punctuation or a symbol that begins no contraction.
+PLUME_FUNCTION std::size_t safe_cut(std::string_view text, std::size_t at);
+}  // namespace batch_encoding
+
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
@@ -32,9 +38,7 @@ namespace plume::inline PLUME_ABI {
 
 namespace batch_encoding {
 
-// A place at or behind `at` where each known expression begins a new piece, whatever is around: behind a letter, a space that leads a
-// letter, or punctuation or a symbol that begins no contraction.
-inline std::size_t safe_cut(std::string_view text, std::size_t at) {
+PLUME_FUNCTION std::size_t safe_cut(std::string_view text, std::size_t at) {
   constexpr CategorySet marks = category_sets::punctuation | category_sets::symbol;
   while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) ++at;
   std::size_t length = 0;

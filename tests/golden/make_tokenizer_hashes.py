@@ -99,9 +99,10 @@ def without_specials(file):
     file = json.loads(json.dumps(file))
     model = file["model"]
     names = {token["content"] for token in file["added_tokens"] if token["special"]} - {model.get("unk_token")}
+    names &= set(model["vocab"]) if isinstance(model["vocab"], dict) else {piece for piece, _ in model["vocab"]}
     hidden = {name: "\ue000\ue001\ue002" + name for name in names}
     file["added_tokens"].sort(key=lambda token: token["content"] in names)  # so that the others keep their ids
-    if model["type"] == "Unigram":
+    if isinstance(model["vocab"], list):
         model["vocab"] = [[hidden.get(piece, piece), score] for piece, score in model["vocab"]]
     else:
         model["vocab"] = {hidden.get(piece, piece): i for piece, i in model["vocab"].items()}
@@ -212,6 +213,18 @@ def build(corpus, folder):
     plain.post_processor = processors.TemplateProcessing("<s> $A", "<s> $A <s> $B", [("<s>", 1)])
     save("char_bpe", plain)
 
+    # as LLaMA's: merges stay inside words, but the file has no pre-tokeniser; unknown characters become bytes
+    llama = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    llama.pre_tokenizer = pre_tokenizers.Metaspace()
+    fallback = [f"<0x{byte:02X}>" for byte in range(256)]
+    llama.train_from_iterator(text, trainers.BpeTrainer(vocab_size=800, special_tokens=["<unk>", "<s>", "</s>"] + fallback, show_progress=False))
+    file = json.loads(llama.to_str())
+    file["added_tokens"] = file["added_tokens"][:3]
+    file["pre_tokenizer"], file["normalizer"], file["decoder"] = None, part(plain.normalizer), part(plain.decoder)
+    llama = Tokenizer.from_str(json.dumps(file))
+    llama.post_processor = plain.post_processor
+    save("llama", llama)
+
     suffix = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
     suffix.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
     suffix.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
@@ -228,11 +241,11 @@ def build(corpus, folder):
     def sequence(*steps):
         return {"pre_tokenizer": part(pre_tokenizers.Sequence([*steps]))}
 
-    variations = {name: (name, {}) for name in ["byte_bpe", "bert", "word_level", "unigram", "char_bpe", "suffix_bpe", "prefix_bpe"]}
+    variations = {name: (name, {}) for name in ["byte_bpe", "bert", "word_level", "unigram", "char_bpe", "llama", "suffix_bpe", "prefix_bpe"]}
     byte = {
         "gpt2": {"pre_tokenizer": part(pre_tokenizers.ByteLevel(add_prefix_space=False))},
         "gpt2_prefix": {"pre_tokenizer": part(pre_tokenizers.ByteLevel(add_prefix_space=True))},
-        "cl100k": sequence(split(CL100K, "removed", True), spelled()), "llama3": sequence(split(LLAMA3), spelled()), "qwen2": sequence(split(QWEN2), spelled()),
+        "cl100k": sequence(split(CL100K, "removed", True), spelled()), "cl100k_three": sequence(split(CL100K.replace("{1,3}+", "{1,3}")), spelled()), "llama3": sequence(split(LLAMA3), spelled()), "qwen2": sequence(split(QWEN2), spelled()),
         "o200k": sequence(split(O200K, "removed", True), spelled()), "tekken": sequence(split(TEKKEN), spelled()),
         "starcoder": sequence(pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)),
         "falcon": sequence(pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits(),
@@ -260,6 +273,7 @@ def build(corpus, folder):
     variations["bert/cased"] = ("bert", {"normalizer": part(normalizers.BertNormalizer(lowercase=False, strip_accents=True, handle_chinese_chars=False))})
     variations["unigram/always"] = ("unigram", {"pre_tokenizer": part(pre_tokenizers.Metaspace()), "decoder": part(decoders.Metaspace())})
     variations["suffix_bpe/clip"] = ("suffix_bpe", {"pre_tokenizer": part(pre_tokenizers.Sequence([split(CLIP, "removed", True), spelled()]))})
+    variations["llama/metaspace"] = ("llama", {"normalizer": None, "pre_tokenizer": part(pre_tokenizers.Metaspace(prepend_scheme="first", split=False))})
     variations["char_bpe/ctc"] = ("char_bpe", {"decoder": part(decoders.CTC("<s>", "\u2581", True))})
     variations["char_bpe/none"] = ("char_bpe", {"decoder": None, "normalizer": None})
     return variations

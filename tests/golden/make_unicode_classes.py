@@ -163,7 +163,7 @@ def main(folder):
         k = unicode.combining(chr(c))
         if k == 0 or nfd.normalize_str("a" + chr(c) + "\u0323\u0301") != unicode.normalize("NFD", "a" + chr(c) + "\u0323\u0301"):
             continue
-        if k in (220, 0):  # the probe above cannot tell 220 from 0: ask with another mark
+        if k < 230:  # the probe above cannot tell these from 0: ask with another mark before it
             if nfd.normalize_str("a\u0301" + chr(c)) != unicode.normalize("NFD", "a\u0301" + chr(c)):
                 continue
         if ranges and ranges[-1][1] == c - 1 and ranges[-1][2] == k:

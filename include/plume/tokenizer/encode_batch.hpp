@@ -17,6 +17,12 @@ PLUME_FUNCTION std::vector<std::vector<TokenId>> encode_batch(const Tokenizer& t
 // thread.
 PLUME_FUNCTION std::vector<TokenId> encode_parallel(const Tokenizer& tokenizer, std::string_view text, const EncodeOptions& options = {});
 
+namespace batch_encoding {
+// A place at or behind `at` where each known expression begins a new piece, whatever is around: behind a letter, a space that leads a
+// letter, or punctuation or a symbol that begins no contraction.
+PLUME_FUNCTION std::size_t safe_cut(std::string_view text, std::size_t at);
+}  // namespace batch_encoding
+
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
@@ -25,17 +31,26 @@ PLUME_FUNCTION std::vector<TokenId> encode_parallel(const Tokenizer& tokenizer, 
 #include "plume/kernels/parallel/context.hpp"
 #include "plume/kernels/parallel/parallel_for.hpp"
 #include "plume/tokenizer/byte_bpe.hpp"
+#include "plume/tokenizer/piece_scanner.hpp"
 #include "plume/tokenizer/pipeline_model.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 namespace batch_encoding {
 
-// A place at or behind `at` where each known expression begins a new piece, whatever is around: a space between two ASCII letters.
-inline std::size_t safe_cut(std::string_view text, std::size_t at) {
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  for (at = std::max<std::size_t>(at, 1); at + 1 < text.size(); ++at)
-    if (text[at] == ' ' && letter(text[at - 1]) && letter(text[at + 1])) return at;
+PLUME_FUNCTION std::size_t safe_cut(std::string_view text, std::size_t at) {
+  constexpr CategorySet marks = category_sets::punctuation | category_sets::symbol;
+  while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) ++at;
+  std::size_t length = 0;
+  for (bool behind_letter = false; at < text.size(); at += length) {
+    const CategorySet bit = piece_scanner::bit_at(text, at, length);
+    if (behind_letter && text[at] != '\'' && code_point_at(text, at).value != 0xfffd) {
+      std::size_t next = 0;
+      if (bit & marks) return at;
+      if (text[at] == ' ' && at + 1 < text.size() && (piece_scanner::bit_at(text, at + 1, next) & category_sets::letter) != 0) return at;
+    }
+    behind_letter = (bit & category_sets::letter) != 0;
+  }
   return text.size();
 }
 

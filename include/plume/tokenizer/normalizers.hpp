@@ -82,14 +82,18 @@ class ApplyNormalizer {
       });
     if (bert.chinese) {
       AlignedText out = text_.empty_copy();
+      std::size_t done = 0;
       for (std::size_t at = 0, length = 0; at < text_.text.size(); at += length) {
         const CodePoint point = code_point_at(text_.text, at);
         length = point.length;
-        const bool chinese = is_chinese(point.value);
-        if (chinese) out.append(" ", text_, at, at + length);
+        if (!is_chinese(point.value)) continue;
+        out.copy(text_, done, at);
+        out.append(" ", text_, at, at + length);
         out.copy(text_, at, at + length);
-        if (chinese) out.append(" ", text_, at, at + length);
+        out.append(" ", text_, at, at + length);
+        done = at + length;
       }
+      out.copy(text_, done, text_.text.size());
       text_ = std::move(out);
     }
     if (bert.accents) {
@@ -149,15 +153,18 @@ class ApplyNormalizer {
   template <class Change>
   void each(Change change) {
     AlignedText out = text_.empty_copy();
+    std::size_t done = 0;  // what stays is copied in runs
     for (std::size_t at = 0, length = 0; at < text_.text.size(); at += length) {
       const CodePoint point = code_point_at(text_.text, at);
       length = point.length;
       const std::string_view into = change(point.value);
-      if (into.data() == keep.data())
-        out.copy(text_, at, at + length);
-      else
-        out.append(into, text_, at, at + length);
+      if (into.data() == keep.data()) continue;
+      out.copy(text_, done, at);
+      out.append(into, text_, at, at + length);
+      done = at + length;
     }
+    if (done == 0) return;
+    out.copy(text_, done, text_.text.size());
     text_ = std::move(out);
   }
   void drop(CharacterSet set) {

@@ -19,9 +19,10 @@ struct PieceStyle {
   enum class Contraction : std::uint8_t { none, lower_case, any_case, word_end } contraction = Contraction::none;
   enum class Word : std::uint8_t { after_space, after_any, cased } word = Word::after_space;
   enum class Tail : std::uint8_t { nothing, newlines, newlines_and_slashes } tail = Tail::nothing;  // of a run of symbols
-  std::uint8_t digits = 0;          // most in one piece; 0: any number, after a space
+  std::uint8_t digits = 0;          // most in one piece; 0: any number, perhaps after a space; any_digits: any number
   bool newlines_end_space = false;  // \s*[\r\n]+
   bool keeps_final_space = false;   // \s++$ comes first: white space at the end of the text is one piece
+  static constexpr std::uint8_t any_digits = 255;
   bool operator==(const PieceStyle&) const = default;
 };
 
@@ -30,6 +31,7 @@ using enum PieceStyle::Contraction;
 using enum PieceStyle::Word;
 using enum PieceStyle::Tail;
 inline constexpr PieceStyle gpt2{.contraction = lower_case}, cl100k{any_case, after_any, newlines, 3, true, true},
+    cl100k_any_digits{any_case, after_any, newlines, PieceStyle::any_digits, true, true},
     llama3{any_case, after_any, newlines, 3, true, false}, qwen2{any_case, after_any, newlines, 1, true, false},
     o200k{word_end, cased, newlines_and_slashes, 3, true, false},
     tekken{PieceStyle::Contraction::none, cased, newlines_and_slashes, 1, true, false};
@@ -130,6 +132,7 @@ std::size_t piece_end(std::string_view text, std::size_t at) {
     if (first & numbers) return scan::skip(text, next, numbers);
     if (text[at] == ' ' && (second & numbers) != 0) return scan::skip(text, next + next_length, numbers);
   } else if (first & numbers) {
+    if constexpr (style.digits == Style::any_digits) return scan::skip(text, next, numbers);
     std::size_t end = next;
     for (unsigned count = 1; count < style.digits && end < text.size() && (scan::bit_at(text, end, length) & numbers) != 0; ++count)
       end += length;

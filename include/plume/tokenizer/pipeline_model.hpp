@@ -45,7 +45,7 @@ class PipelineModel final : public TokenizerModel {
   PLUME_FUNCTION PipelineModel(Vocabulary entries, Pipeline pipeline);
   std::string_view kind() const override { return pipeline_.kind; }
   const Pipeline& pipeline() const { return pipeline_; }
-  // Whether plain text may be encoded in parts that begin with a space between two ASCII letters.
+  // Whether plain text may be encoded in parts that begin where every known expression begins a piece.
   bool cuts_at_spaces() const { return style_.has_value() && pipeline_.normalizers.empty() && !raw_text_ && !normalized_text_; }
   const BytePairs* byte_pairs() const { return pairs_ ? &*pairs_ : nullptr; }  // of a byte-level model
 
@@ -65,6 +65,7 @@ class PipelineModel final : public TokenizerModel {
   std::vector<TokenizerFile> files() const override { return pipeline_.files; }
 
  private:
+  static constexpr std::string_view block = "\xe2\x96\x81";  // U+2581, SentencePiece's space
   struct Call;
   PLUME_FUNCTION void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const;
   PLUME_FUNCTION void encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const;
@@ -78,11 +79,13 @@ class PipelineModel final : public TokenizerModel {
   bool decodes_bytes_ = false;
   std::optional<PieceStyle> style_;  // the only pre-tokeniser
   std::optional<BytePairs> pairs_;
+  bool cuts_at_blocks_ = false;  // no merge joins a character and a U+2581 behind it: the text may be cut there
 };
 
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include <algorithm>
 #include <unordered_map>
 
 namespace plume::inline PLUME_ABI {
@@ -113,6 +116,16 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
     if (const auto* space = std::get_if<pre_tokenizers::Metaspace>(&step); space && space->prepend == PrependScheme::first)
       needs_origin_ = true;
   decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
+  if (const auto* bpe = pipeline_.words ? std::get_if<word_models::Bpe>(&*pipeline_.words) : nullptr) {
+    const auto crosses = [&](const Merge& merge) {
+      const std::string& piece = vocabulary.pieces[static_cast<std::size_t>(merge.result)];
+      for (std::size_t at = piece.find(block, 1); at != piece.npos; at = piece.find(block, at + 1))
+        if (at < block.size() || piece.compare(at - block.size(), block.size(), block) != 0) return true;
+      return false;
+    };
+    cuts_at_blocks_ = bpe->prefix.empty() && bpe->suffix.empty() && !bpe->ignore_merges && bpe->ids.contains(std::string(block)) &&
+                      std::none_of(bpe->merges.begin(), bpe->merges.end(), crosses);
+  }
   if (!pipeline_.byte_level) return;
   ByteLevelModel& model = *pipeline_.byte_level;
   pairs_.emplace(model.bytes, std::move(model.merges), model.whole, model.order);
@@ -199,6 +212,19 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
   for (const PreTokenizer& step : pipeline_.pre_tokenizers) pre_tokenize(step, cut, pairs_ ? SpellBytes::no : SpellBytes::yes);
   EncodedText& out = *call.out;
   const std::string_view all = cut.text.text;
+  if (cuts_at_blocks_) {  // shorter pieces, the same ids
+    std::vector<Piece> parts;
+    for (const Piece& piece : cut.pieces) {
+      std::size_t begin = piece.begin;
+      for (std::size_t at = all.find(block, begin + 1); at < piece.end; at = all.find(block, at + 1)) {
+        if (all.substr(0, at).ends_with(block)) continue;
+        parts.push_back({begin, at});
+        begin = at;
+      }
+      parts.push_back({begin, piece.end});
+    }
+    cut.pieces = std::move(parts);
+  }
   for (const Piece& piece : cut.pieces) {
     const std::string_view view = all.substr(piece.begin, piece.end - piece.begin);
     if (view.empty()) continue;

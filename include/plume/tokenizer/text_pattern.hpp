@@ -76,6 +76,7 @@ template <class Visit>
 bool visit_style(const PieceStyle& style, Visit&& visit) {
   if (style == piece_styles::gpt2) return visit.template operator()<piece_styles::gpt2>(), true;
   if (style == piece_styles::cl100k) return visit.template operator()<piece_styles::cl100k>(), true;
+  if (style == piece_styles::cl100k_any_digits) return visit.template operator()<piece_styles::cl100k_any_digits>(), true;
   if (style == piece_styles::llama3) return visit.template operator()<piece_styles::llama3>(), true;
   if (style == piece_styles::qwen2) return visit.template operator()<piece_styles::qwen2>(), true;
   if (style == piece_styles::o200k) return visit.template operator()<piece_styles::o200k>(), true;
@@ -100,7 +101,10 @@ inline constexpr Known known[] = {
     {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", piece_styles::gpt2},
     {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", piece_styles::gpt2},
     {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s)", piece_styles::gpt2},
+    // as it stands in tiktoken: possessive there, but Oniguruma repeats \p{N}{1,3}
     {R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s)",
+     piece_styles::cl100k_any_digits},
+    {R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s)",
      piece_styles::cl100k},
     {R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)",
      piece_styles::llama3},
@@ -269,7 +273,7 @@ PLUME_FUNCTION bool TextPattern::parse(std::string_view regex, std::vector<Alter
     }
     if (reader.peek() == '?') return false;  // lazy
     if (reader.peek() == '+') {
-      if (item.least == item.most) return false;
+      if (regex[reader.at - 1] == '}' || item.least == item.most) return false;  // Oniguruma repeats a{1,3}+
       item.possessive = true;
       ++reader.at;
     }

@@ -88,6 +88,7 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
   const Where whole{.path = options.path};
   std::optional<PieceStyle> style = files::style_of(encoding);
   if (!options.pattern.empty()) style = TextPattern::expression(options.pattern, whole, options.expressions).style();
+  if (style == piece_styles::cl100k_any_digits) style = piece_styles::cl100k;  // the same expression means another thing in tokenizer.json
   if (!style && options.pattern.empty())
     throw ConfigError(whole, concat("the encoding ", quoted(encoding),
                                     " is unknown (known: gpt2, r50k_base, p50k_base, p50k_edit, cl100k_base, "
@@ -106,7 +107,9 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
     };
     const std::size_t space = line.find(' ');
     std::string token;
-    if (space == line.npos || !decode_base64(line.substr(0, space), token) || token.empty()) fail("expected base64, a space and a rank");
+    const std::string_view encoded = line.substr(0, std::min(space, line.size()));
+    const bool nothing = encoded == "=";  // how Whisper's file writes a rank that stands for no bytes
+    if (space == line.npos || (!nothing && (!decode_base64(encoded, token) || token.empty()))) fail("expected base64, a space and a rank");
     std::uint64_t rank = 0;
     const auto [end, error] = std::from_chars(line.data() + space + 1, line.data() + line.size(), rank);
     if (error != std::errc() || end != line.data() + line.size()) fail("the rank is no whole number");
@@ -115,7 +118,7 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
       throw LimitError(whole, "max_vocabulary", options.limits.max_vocabulary, bytes.size() + 1);
     if (token.size() > options.limits.max_token_text)
       throw LimitError(whole, "max_token_text", options.limits.max_token_text, token.size());
-    if (!id_of.emplace(token, static_cast<TokenId>(rank)).second) fail("this token came before");
+    if (!nothing && !id_of.emplace(token, static_cast<TokenId>(rank)).second) fail("this token came before");
     bytes.push_back(std::move(token));
   }
   for (unsigned byte = 0; byte < 256; ++byte)
@@ -176,14 +179,16 @@ PLUME_FUNCTION std::string write_tiktoken(const Tokenizer& tokenizer) {
     last = merge.result;
   }
   std::string out;
-  Index rank = 0;
-  for (const std::string& token : pairs.bytes()) {
-    if (token.empty()) break;
+  const std::vector<TokenId> special = tokenizer.model().vocabulary.special();
+  const Index ranks = special.empty() ? tokenizer.vocabulary() : special.front();
+  require(ranks + static_cast<Index>(special.size()) == tokenizer.vocabulary(),
+          "[write_tiktoken] special tokens stand among the others: ranks have no gap");
+  for (Index rank = 0; rank < ranks; ++rank) {
+    const std::string& token = pairs.bytes()[static_cast<std::size_t>(rank)];
+    if (token.empty()) out.push_back('=');
     encode_base64(token, out);
-    out.append(concat(" ", rank++, "\n"));
+    out.append(concat(" ", rank, "\n"));
   }
-  for (std::size_t id = static_cast<std::size_t>(rank); id < pairs.bytes().size(); ++id)
-    require(pairs.bytes()[id].empty(), "[write_tiktoken] token ", rank, " stands for no bytes, but token ", id, " does: ranks have no gap");
   return out;
 }
 

@@ -136,10 +136,13 @@ PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm for
     for (std::size_t k = 0; k < count; ++k) run[first + k].begin = places[k].begin, run[first + k].end = places[k].end;
   };
   for (std::size_t at = 0; at < text.size();) {
-    if (static_cast<unsigned char>(text[at]) < 0x80 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0x80) {
+    std::size_t ascii = at;
+    while (ascii < text.size() && static_cast<unsigned char>(text[ascii]) < 0x80) ++ascii;
+    if (ascii < text.size() && ascii > at) --ascii;  // the last one may take a mark
+    if (ascii > at) {
       settle(), flush();
-      out.copy(source, at, at + 1);
-      ++at;
+      out.copy(source, at, ascii);
+      at = ascii;
       continue;
     }
     const CodePoint point = code_point_at(text, at);
@@ -185,9 +188,15 @@ PLUME_FUNCTION AlignedText lower_case(const AlignedText& source) {
   AlignedText out = source.empty_copy();
   const std::string_view text = source.text;
   for (std::size_t at = 0; at < text.size();) {
-    const char byte = text[at];
-    if (static_cast<unsigned char>(byte) < 0x80) {
-      const char low = byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte + 32) : byte;
+    std::size_t plain = at;  // ASCII that stays as it is
+    while (plain < text.size() && static_cast<unsigned char>(text[plain]) < 0x80 && !(text[plain] >= 'A' && text[plain] <= 'Z')) ++plain;
+    if (plain > at) {
+      out.copy(source, at, plain);
+      at = plain;
+      continue;
+    }
+    if (text[at] >= 'A' && text[at] <= 'Z') {
+      const char low = static_cast<char>(text[at] + 32);
       out.append({&low, 1}, source, at, at + 1);
       ++at;
       continue;

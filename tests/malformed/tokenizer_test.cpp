@@ -9,6 +9,8 @@
 #include <tuple>
 #include <vector>
 
+#include "plume/base/json.hpp"
+#include "plume/tokenizer/byte_characters.hpp"
 #include "plume/tokenizer/sentencepiece_bpe.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "test_data.hpp"

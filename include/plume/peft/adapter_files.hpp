@@ -30,8 +30,10 @@ PLUME_FUNCTION Adapter read_adapter(const std::string& directory, const std::vec
 // ConfigError: a setting that is not supported, or tensors that do not fit the configuration or this model. FormatError, LimitError: a file
 // is malformed, or a pickle. NumericError: a value is not finite. IoError: a file is missing.
 template <Module M>
-Adapter load_adapter(const std::string& directory, const M& model, const LoadAdapterOptions& options = {}) {
+Adapter load_adapter(const std::string& directory, const M& model, const LoadAdapterOptions& options = {}) try {
   return peft_detail::read_adapter(directory, peft_detail::targets_of(model), peft_detail::config_of(model), options);
+} catch (...) {
+  rethrow_memory_failure("an adapter");
 }
 
 }  // namespace plume::inline PLUME_ABI
@@ -243,7 +245,7 @@ PLUME_FUNCTION void save(const Adapter& adapter, const std::string& directory, c
 }
 
 PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, const std::vector<Target>& targets,
-                                                 const std::optional<Config>& config, const LoadAdapterOptions& options) try {
+                                                 const std::optional<Config>& config, const LoadAdapterOptions& options) {
   const std::string config_path = directory + "/adapter_config.json", path = directory + "/adapter_model.safetensors";
   const Json json =
       Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
@@ -320,8 +322,6 @@ PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, c
   if (lora.targets.empty())
     for (const LoraLayer& layer : layers) lora.targets.push_back(layer.module);
   return Adapter(lora, std::move(layers), config);
-} catch (...) {
-  rethrow_memory_failure("an adapter");
 }
 
 }  // namespace plume::inline PLUME_ABI

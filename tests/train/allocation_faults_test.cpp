@@ -6,6 +6,7 @@
 
 #include "plume/base/json.hpp"
 #include "plume/generate/generate.hpp"
+#include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 #include "plume/peft/adapter_files.hpp"
 #include "plume/testing/failing_allocations.hpp"

@@ -11,6 +11,7 @@
 #include "plume/peft/adapter_files.hpp"
 #include "plume/testing/failing_allocations.hpp"
 #include "plume/testing/failing_files.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
 #include "plume/tokenizer/train_byte_bpe.hpp"
 #include "temporary_folder.hpp"
 #include "test_data.hpp"

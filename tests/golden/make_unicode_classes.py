@@ -62,8 +62,8 @@ def print_table(out, name, values, about):
     blocks, index = table(values)
     out.append(f"// {about}")
     out.append(f"inline constexpr std::uint8_t {name}_block[{len(index)}] = {{  // by code point / {BLOCK}")
-    for i in range(0, len(index), 48):
-        out.append("  " + "".join(f"{v}," for v in index[i:i + 48]))
+    for i in range(0, len(index), 120):
+        out.append("  " + "".join(f"{v}," for v in index[i:i + 120]))
     out.append("};")
     out.append(f"inline constexpr char {name}[{len(blocks) * BLOCK} + 1] =")
     for block in blocks:
@@ -72,7 +72,7 @@ def print_table(out, name, values, about):
 
 
 def bytes_literal(data):
-    return ['  "' + "".join(f"\\x{b:02x}" for b in data[i:i + 320]) + '"' for i in range(0, len(data), 320)] or ['  ""']
+    return ['  "' + "".join(f"\\x{b:02x}" for b in data[i:i + 400]) + '"' for i in range(0, len(data), 400)] or ['  ""']
 
 
 def print_strings(out, name, mapping):
@@ -83,9 +83,9 @@ def print_strings(out, name, mapping):
         ends.append(len(data))
     assert len(data) < 65536
     out.append(f"inline constexpr char32_t {name}_point[{len(points)}] = {{")
-    out.extend("  " + "".join(f"{c:#x}," for c in points[i:i + 80]) for i in range(0, len(points), 80))
+    out.extend("  " + "".join(f"{c:#x}," for c in points[i:i + 200]) for i in range(0, len(points), 200))
     out.append(f"}};\ninline constexpr std::uint16_t {name}_end[{len(points)}] = {{")
-    out.extend("  " + "".join(f"{c}," for c in ends[i:i + 80]) for i in range(0, len(points), 80))
+    out.extend("  " + "".join(f"{c}," for c in ends[i:i + 200]) for i in range(0, len(points), 200))
     out.append(f"}};\ninline constexpr char {name}_text[{len(data)} + 1] =")
     out.extend(bytes_literal(data))
     out[-1] += ";"
@@ -155,7 +155,7 @@ def main(folder):
     print_strings(out, "compatible", compatible)
     compose.sort()
     out.append(f"inline constexpr char32_t compose[{len(compose)}][3] = {{")
-    out.extend("  " + "".join(f"{{{a:#x},{b:#x},{c:#x}}}," for a, b, c in compose[i:i + 24]) for i in range(0, len(compose), 24))
+    out.extend("  " + "".join(f"{{{a:#x},{b:#x},{c:#x}}}," for a, b, c in compose[i:i + 60]) for i in range(0, len(compose), 60))
     out.append("};")
     # canonical combining classes; the normalisers' older Unicode does not know the latest marks
     ranges = []

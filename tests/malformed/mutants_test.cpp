@@ -1,4 +1,4 @@
-// 20,000 mutants of each format (4,000 under a sanitizer): every one is read and used, or refused by an error that names the file and says
+// nightly: 20,000 mutants of each format (4,000 under a sanitizer), each read and used, or refused by an error that names the file and says
 // why. PLUME_MUTANTS changes the number, PLUME_MUTANT_SEED the mutants.
 #include <doctest/doctest.h>
 

@@ -49,7 +49,8 @@ Json with_id(std::string_view piece, std::string_view id) {
 }
 Json word_level(std::string_view vocab, std::string_view more = "{}") {
   Json file = sound(), model = Json::object().set("type", "WordLevel").set("vocab", parsed(vocab));
-  for (const auto& [key, value] : parsed(more).members()) model.set(key, value);
+  const Json others = parsed(more);
+  for (const auto& [key, value] : others.members()) model.set(key, value);
   file.set("added_tokens", Json::array());
   file.set("pre_tokenizer", nullptr);
   return std::move(file).set("model", std::move(model));

@@ -25,8 +25,8 @@ PLUME_FUNCTION Tokenizer read_tokenizer_json(std::string_view text, const Tokeni
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include <algorithm>
 #include <array>
-#include <charconv>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -332,9 +332,11 @@ class TokenizerJsonReader : private TokenizerJsonParts {
   Tokenizer finish() {
     std::vector<TokenId> special;
     std::vector<std::string> bytes(pieces_.size());
+    const bool spelled = std::any_of(pipeline_.decoders.begin(), pipeline_.decoders.end(),
+                                     [](const DecodeStep& step) { return std::holds_alternative<token_decoders::ByteLevel>(step); });
     for (std::size_t id = 0; id < pieces_.size(); ++id) {
       if (special_[id] != 0) special.push_back(static_cast<TokenId>(id));
-      bytes[id] = pipeline_.byte_level ? byte_level_bytes(pieces_[id]) : pieces_[id];
+      bytes[id] = spelled ? byte_level_bytes(pieces_[id]) : pieces_[id];
     }
     Vocabulary vocabulary(pieces_, std::move(bytes), special);
     vocabulary.before = before_;

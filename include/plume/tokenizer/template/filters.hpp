@@ -474,4 +474,5 @@ inline const Filter* find_filter(std::string_view name) {
 }
 
 }  // namespace plume::inline PLUME_ABI::jinja
+#include "plume/tokenizer/template/tests.hpp"  // where what is declared above is defined
 #endif

@@ -382,4 +382,5 @@ inline bool append_json(Machine& machine, std::string& out, const Value& value, 
 }
 
 }  // namespace plume::inline PLUME_ABI::jinja
+#include "plume/tokenizer/template/filters.hpp"  // where what is declared above is defined
 #endif

@@ -431,4 +431,5 @@ inline std::optional<Value> method_of(Machine& machine, const Value& value, std:
 }
 
 }  // namespace plume::inline PLUME_ABI::jinja
+#include "plume/tokenizer/template/operations.hpp"  // where what is declared above is defined
 #endif

@@ -11,6 +11,7 @@
 
 #include "plume/generate/generate.hpp"
 #include "plume/generate/score.hpp"
+#include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 #include "plume/modules/initialise.hpp"
 #include "plume/peft/adapter_files.hpp"

@@ -6,10 +6,12 @@
 
 #include "plume/base/json.hpp"
 #include "plume/generate/generate.hpp"
+#include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 #include "plume/peft/adapter_files.hpp"
 #include "plume/testing/failing_allocations.hpp"
 #include "plume/testing/failing_files.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
 #include "plume/tokenizer/train_byte_bpe.hpp"
 #include "temporary_folder.hpp"
 #include "test_data.hpp"

@@ -245,7 +245,7 @@ PLUME_FUNCTION void save(const Adapter& adapter, const std::string& directory, c
 }
 
 PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, const std::vector<Target>& targets,
-                                                 const std::optional<Config>& config, const LoadAdapterOptions& options) try {
+                                                 const std::optional<Config>& config, const LoadAdapterOptions& options) {
   const std::string config_path = directory + "/adapter_config.json", path = directory + "/adapter_model.safetensors";
   const Json json =
       Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
@@ -322,8 +322,6 @@ PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, c
   if (lora.targets.empty())
     for (const LoraLayer& layer : layers) lora.targets.push_back(layer.module);
   return Adapter(lora, std::move(layers), config);
-} catch (...) {
-  rethrow_memory_failure("an adapter");
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -76,7 +76,7 @@ class ChatParser {
   // A system text, up to `mark`; the part of it behind what stands after a system text is left.
   bool system(const std::string& mark) {
     const Around& around = template_.around_system;
-    if (!left_.starts_with(around.before) || (around.before.empty() && around.after.empty())) return true;
+    if (!left_.starts_with(around.before)) return true;
     if (around.before.empty() && template_.system.empty() && left_.starts_with(template_.around_user.before)) return true;
     const std::size_t found = left_.find(mark, around.before.size());
     if (found == left_.npos) return left_.starts_with(template_.around_user.before);

@@ -6,6 +6,7 @@
 #include "plume/data/chat_dataset.hpp"
 #include "plume/data/chat_template_file.hpp"
 #include "plume/data/chats.hpp"
+#include "plume/data/parse_chat.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/generate/score.hpp"
 #include "plume/models/load.hpp"

@@ -92,7 +92,7 @@ TEST_CASE("white space after an answer's end is not trained; a template that rew
 TEST_CASE("special tokens that somebody typed stay plain under a repository's template") {
   const std::string typed = "<s></s><|im_start|>system\n<|im_end|>";
   for (const char* body : {"{{ m.content | trim }}<|im_end|>", "{{ m.content | upper | lower }}<|im_end|>",
-                                  "{{ '<|im_end|>' ~ m.content[0:] ~ '<|im_end|>' }}"}) {
+                           "{{ '<|im_end|>' ~ m.content[0:] ~ '<|im_end|>' }}"}) {
     const ChatEncoder encoder(small(), own(with_body(body)));
     const auto special = [&](const std::string& text) {
       const Ids ids =

@@ -272,6 +272,12 @@ TEST_CASE("variables are the template's own text, a clock only is there when giv
   CHECK(!JinjaTemplate("generation").marks_generation());
 }
 
+TEST_CASE("else of a loop follows when no round came to its end, as in jinja2 3.1.6") {
+  CHECK(run("{% for a in [1, 2] %}{% continue %}{% else %}e{% endfor %}") == "e");
+  CHECK(run("{% for a in [1, 2] %}{{ a }}{% break %}{% else %}e{% endfor %}") == "1e");
+  CHECK(run("{% for a in [1, 2] %}{% if a == 2 %}{% break %}{% endif %}{{ a }}{% else %}e{% endfor %}") == "1");
+}
+
 TEST_CASE("a rendering's steps are linear in its input") {
   // Twice the turns take at most 2.1 times the steps: found by the smallest limit that is enough.
   const auto steps = [&](const std::string& text, int turns) {

@@ -39,7 +39,7 @@ Trained train_on_sentence(int threads, int steps) {
   Decoder decoder = Decoder::described(config);
   initialise(decoder, 7);
   Trained out{{decoder, tokenizer}};
-  AdamW optimizer(out.model, {.learning_rate = 1e-2});
+  AdamW optimizer(out.model, {.learning_rate = 4e-3});
   const std::vector<TokenId> ids = tokenizer.encode(sentence);
   for (int step = 0; step < steps; ++step) {
     Pass pass;
@@ -55,9 +55,9 @@ Trained train_on_sentence(int threads, int steps) {
 }  // namespace
 
 TEST_CASE("a model learns a sentence by heart and says it, on any number of threads with the same bits") {
-  const Trained one = train_on_sentence(1, 60), three = train_on_sentence(3, 60);
+  const Trained one = train_on_sentence(1, 120), three = train_on_sentence(3, 120);
   CHECK(one.first > 4);  // ln 257 is 5.5
-  CHECK(one.last < 0.1);
+  CHECK(one.last < 0.02);
   CHECK(one.last == three.last);
   for (const int threads : {1, 2}) {
     Session session(one.model, {.threads = threads});
@@ -65,7 +65,7 @@ TEST_CASE("a model learns a sentence by heart and says it, on any number of thre
     std::string said;
     generate(session, {.max_tokens = static_cast<Index>(sentence.size()) - 9, .sampling = {.temperature = 0}},
              [&](std::string_view piece) { said += piece; });
-    CHECK(said.starts_with(sentence.substr(9)));
+    CHECK(said.substr(0, sentence.size() - 9) == sentence.substr(9));
   }
 }
 

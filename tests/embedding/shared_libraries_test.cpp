@@ -3,23 +3,30 @@
 #include <dlfcn.h>
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <thread>
 
 #include "plume/base/error.hpp"
 #include "plume/base/random.hpp"
+#include "plume/base/text.hpp"
 
 namespace {
 
 constexpr double sum = 4096.0 * 4095 / 2;
 
-// A library of CMakeLists.txt, loaded with all its names for everybody.
+// Where the libraries of CMakeLists.txt are, or those that other_compilers.sh made.
+std::string folder() {
+  const char* const other = std::getenv("PLUME_TEST_PLUGINS");
+  return other != nullptr ? other : PLUME_TEST_PLUGIN_DIR;
+}
+
+// One of them, loaded with all its names for everybody.
 class Plugin {
  public:
   explicit Plugin(const std::string& name)
-      : path_(std::string(PLUME_TEST_PLUGIN_DIR) + "/libplume_test_" + name + ".so"),
-        handle_(::dlopen(path_.c_str(), RTLD_NOW | RTLD_GLOBAL)) {
+      : path_(plume::concat(folder(), "/libplume_test_", name, ".so")), handle_(::dlopen(path_.c_str(), RTLD_NOW | RTLD_GLOBAL)) {
     REQUIRE_MESSAGE(handle_ != nullptr, ::dlerror());
   }
   Plugin(const Plugin&) = delete;

@@ -181,6 +181,7 @@ struct Scratch {
   std::vector<Edge> edges;
   std::vector<double> forward, backward;
   std::vector<std::int64_t> uses;
+  explicit Scratch(std::size_t pieces) : uses(pieces) {}
 };
 
 // Adds the expected uses of each piece in a word (whose edges are in `scratch`); gives the word's log-probability.
@@ -219,9 +220,9 @@ struct BestPath {
     for (std::uint32_t at = 0; at < text.size(); ++at) {
       if (nodes[at].score == nothing) continue;
       trie.each_at(text, at, [&](std::size_t end, std::uint32_t piece) {
-        const double score = nodes[at].score + scores[piece];
-        if (score <= nodes[end].score || (whole == Whole::left_out && at == 0 && end == text.size())) return;
-        nodes[end] = {score, at, piece};
+        const double reached = nodes[at].score + scores[piece];
+        if (reached <= nodes[end].score || (whole == Whole::left_out && at == 0 && end == text.size())) return;
+        nodes[end] = {reached, at, piece};
       });
     }
     score = nodes.back().score;
@@ -261,7 +262,7 @@ PLUME_FUNCTION PieceUses UnigramEm::expected(const UnigramPieces& pieces) const 
   WorkerStates<em::Scratch> workers;
   parallel_for(count, em::grain, em::cost_of_word * count, [&](Index begin, Index end) {
     stop_.check();
-    workers.with([&] { return em::Scratch{.uses = std::vector<std::int64_t>(pieces.texts.size())}; },
+    workers.with([&] { return em::Scratch(pieces.texts.size()); },
                  [&](em::Scratch& scratch) {
                    double sum = 0;
                    for (Index w = begin; w < end; ++w) {
@@ -296,7 +297,7 @@ PLUME_FUNCTION PieceUses UnigramEm::best(const UnigramPieces& pieces) const {
   WorkerStates<em::Scratch> workers;
   parallel_for(count, em::grain, em::cost_of_word * count, [&](Index begin, Index end) {
     stop_.check();
-    workers.with([&] { return em::Scratch{.uses = std::vector<std::int64_t>(pieces.texts.size())}; },
+    workers.with([&] { return em::Scratch(pieces.texts.size()); },
                  [&](em::Scratch& scratch) {
                    double sum = 0;
                    em::BestPath path;

@@ -74,22 +74,31 @@ TEST_CASE("What is encoded decodes to the same text: lines, unknown characters a
   // without bytes the first special token stands for what is unknown; compatibility forms become one where that is asked for
   const auto plain = plume::train_unigram({"a b a b"}, {.vocabulary_size = 20, .byte_fallback = plume::ByteFallback::no});
   CHECK(plain.encode("a\xe7\x8c\xab").back() == 0);
-  const auto compatible = plume::train_unigram({"\xef\xac\x81ne fine"}, {.vocabulary_size = 300, .normalization = plume::TextNormalization::nfkc});
+  const auto compatible =
+      plume::train_unigram({"\xef\xac\x81ne fine"}, {.vocabulary_size = 300, .normalization = plume::TextNormalization::nfkc});
   CHECK(compatible.encode("\xef\xac\x81ne") == compatible.encode("fine"));
 }
 
 TEST_CASE("No piece crosses a space or two scripts; kana and ideographs may stand together, a mark stands with its letter") {
   std::string text;
   for (int i = 0; i < 50; ++i)
-    text += "abc123 \xe7\x8c\xab\xe3\x81\xaf\xe7\x8c\xab, xe\xcc\x81y \xd0\xb0\xd0\xb1" "ab ";
+    text +=
+        "abc123 \xe7\x8c\xab\xe3\x81\xaf\xe7\x8c\xab, xe\xcc\x81y \xd0\xb0\xd0\xb1"
+        "ab ";
   const auto tokenizer = plume::train_unigram({text}, {.vocabulary_size = 400, .character_coverage = 1});
-  CHECK(tokenizer.find("\xe2\x96\x81" "abc"));
+  CHECK(
+      tokenizer.find("\xe2\x96\x81"
+                     "abc"));
   CHECK(tokenizer.find("123"));
-  CHECK(!tokenizer.find("\xe2\x96\x81" "abc123"));
+  CHECK(
+      !tokenizer.find("\xe2\x96\x81"
+                      "abc123"));
   CHECK(tokenizer.find("\xe2\x96\x81\xe7\x8c\xab\xe3\x81\xaf\xe7\x8c\xab"));
   CHECK(tokenizer.find("\xe2\x96\x81xe\xcc\x81y"));
   CHECK(tokenizer.find("\xe2\x96\x81\xd0\xb0\xd0\xb1"));
-  CHECK(!tokenizer.find("\xd0\xb1" "a"));
+  CHECK(
+      !tokenizer.find("\xd0\xb1"
+                      "a"));
 }
 
 TEST_CASE("Seeds by hand: every repeated substring that is the longest at its places") {
@@ -141,7 +150,7 @@ TEST_CASE("What the unigram trainer refuses, and cancelling") {
   CHECK_THROWS_AS(plume::train_unigram(texts, {.rounds = 0}), plume::ArgumentError);
   CHECK_THROWS_AS(plume::train_unigram(texts, {.longest_piece = 0}), plume::ArgumentError);
   CHECK_THROWS_WITH_AS(plume::train_unigram(texts, {.vocabulary_size = 10, .byte_fallback = plume::ByteFallback::no, .seed_size = 0}),
-                       doctest::Contains("vocabulary_size is 3") , plume::ArgumentError);
+                       doctest::Contains("vocabulary_size is 3"), plume::ArgumentError);
   const plume::StopSource stop;
   stop.request();
   CHECK_THROWS_AS(plume::train_unigram(texts, {.stop = stop.token()}), plume::Cancelled);

@@ -37,7 +37,8 @@ TEST_CASE("The most frequent pair first, the lower ids among equals, words cut a
   CHECK(tokenizer.piece(tokenizer.encode("x").at(1)) == "[UNK]");
   CHECK(tokenizer.decode(tokenizer.encode("cafe cab")) == "cafe cab");
   // cased, without the tokens around a text, and a small alphabet
-  const auto cased = plume::train_word_piece({"aA aA bB bB bB c"}, {.special_tokens = {"[UNK]"}, .letter_case = plume::LetterCase::keep, .alphabet = 4});
+  const auto cased =
+      plume::train_word_piece({"aA aA bB bB bB c"}, {.special_tokens = {"[UNK]"}, .letter_case = plume::LetterCase::keep, .alphabet = 4});
   CHECK(cased.find("aA"));
   CHECK(!cased.find("c"));
   CHECK(cased.encode("bB").size() == 1);
@@ -49,7 +50,8 @@ TEST_CASE("What the WordPiece trainer refuses, and cancelling") {
   CHECK_THROWS_AS(plume::train_word_piece(texts, {.special_tokens = {"[UNK]", "[UNK]"}}), plume::ArgumentError);
   CHECK_THROWS_AS(plume::train_word_piece(texts, {.alphabet = 0}), plume::ArgumentError);
   CHECK_THROWS_AS(plume::train_word_piece(texts, {.minimum_count = 0}), plume::ArgumentError);
-  CHECK_THROWS_WITH_AS(plume::train_word_piece(texts, {.vocabulary_size = 7}), doctest::Contains("vocabulary_size is 7"), plume::ArgumentError);
+  CHECK_THROWS_WITH_AS(plume::train_word_piece(texts, {.vocabulary_size = 7}), doctest::Contains("vocabulary_size is 7"),
+                       plume::ArgumentError);
   const plume::StopSource stop;
   stop.request();
   CHECK_THROWS_AS(plume::train_word_piece(texts, {.stop = stop.token()}), plume::Cancelled);

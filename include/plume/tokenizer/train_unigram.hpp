@@ -381,8 +381,12 @@ PLUME_FUNCTION Tokenizer UnigramTrainer::assemble(const UnigramPieces& pieces) c
   };
   Json decoder = spaces();
   if (bytes) decoder = files::typed("Sequence").set("decoders", Json::array().push(files::typed("ByteFallback")).push(spaces()));
+  Json config = Json::object().set("tokenizer_class", "PreTrainedTokenizerFast").set("unk_token", options_.special_tokens[0]);
+  for (const auto& [key, name] : {std::pair("bos_token", "<s>"), std::pair("eos_token", "</s>")})
+    if (std::count(options_.special_tokens.begin(), options_.special_tokens.end(), name) > 0) config.set(key, name);
   return read_tokenizer_json(
-      dump(files::document(std::move(added), std::move(normalizer), spaces(), Json(), std::move(decoder), std::move(model))) + "\n");
+      dump(files::document(std::move(added), std::move(normalizer), spaces(), Json(), std::move(decoder), std::move(model))) + "\n",
+      {.config = dump(config, 2) + "\n"});
 }
 
 PLUME_FUNCTION Tokenizer train_unigram(std::span<const std::string> texts, const TrainUnigramOptions& options) {

@@ -220,9 +220,14 @@ PLUME_FUNCTION Tokenizer WordPieceTrainer::assemble(const std::vector<std::strin
     for (const auto& [key, name] : {std::pair("sep", "[SEP]"), std::pair("cls", "[CLS]")})
       around.set(key, Json::array().push(name).push(place(name)));
   }
+  Json config = Json::object().set("tokenizer_class", "PreTrainedTokenizerFast");
+  for (const auto& [key, name] : {std::pair("pad_token", "[PAD]"), std::pair("unk_token", "[UNK]"), std::pair("cls_token", "[CLS]"),
+                                  std::pair("sep_token", "[SEP]"), std::pair("mask_token", "[MASK]")})
+    if (place(name) < count) config.set(key, name);
   return read_tokenizer_json(dump(files::document(std::move(added), std::move(normalizer), files::typed("BertPreTokenizer"),
                                                   std::move(around), std::move(decoder), std::move(model))) +
-                             "\n");
+                                 "\n",
+                             {.config = dump(config, 2) + "\n"});
 }
 
 PLUME_FUNCTION Tokenizer train_word_piece(std::span<const std::string> texts, const TrainWordPieceOptions& options) {

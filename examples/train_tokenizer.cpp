@@ -78,7 +78,6 @@ int main(int argc, char** argv) {
       if (now.phase == seed) line.show("looking for frequent substrings of different words,", total, 0, "");
       if (now.phase == prune) line.show("pieces dropped", done, total, "");
     };
-    for (const std::string& file : data) bytes += static_cast<plume::Index>(plume::FileMapping::open(file)->bytes().size());
 
     // What a trainer refuses to begin with is a wrong flag.
     const auto train = [&](auto make) {
@@ -89,6 +88,7 @@ int main(int argc, char** argv) {
           throw example::UsageError("--special", error.what());
         }
       }();
+      for (const std::string& file : data) bytes += static_cast<plume::Index>(plume::FileMapping::open(file)->bytes().size());
       plume::make_directory(out);  // a directory that cannot be made is known before the work
       line.remark(plume::concat("reading ", bytes, " bytes from ", data.size(), " files; counting their pieces"));
       for (const std::string& file : data) trainer->add_file(file);

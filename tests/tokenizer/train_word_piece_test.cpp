@@ -17,7 +17,7 @@ TEST_CASE("Botchan: the vocabulary of tokenizers' trainer, up to the ties that i
   trainer.add_file(*path);
   const plume::Tokenizer tokenizer = trainer.train();
   CHECK(tokenizer.vocabulary() == golden.integer("vocabulary"));
-  Index found = 0;
+  plume::Index found = 0;
   for (const plume::Json& piece : golden.at("always").items()) {
     CAPTURE(piece.as_text());
     CHECK(tokenizer.find(piece.as_text()));

@@ -47,9 +47,9 @@ std::string listed(const WordCounts& counts) {
 }  // namespace
 
 TEST_CASE("Special tokens end a text, the longest one where several begin; files larger than a block count like texts") {
-  std::string text;  // 40 MiB: more than two blocks
+  std::string text;  // 10 MiB: more than two blocks
   std::uint64_t state = 1;
-  while (text.size() < (std::size_t{40} << 20)) {
+  while (text.size() < (std::size_t{10} << 20)) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     const auto pick = state >> 33;
     text += pick % 1000 == 0 ? "<end>>" : pick % 1000 == 1 ? "<end>" : plume::concat("w", pick % 5003, ".");
@@ -86,7 +86,7 @@ TEST_CASE("Each trainer makes the same tokenizer of a file in blocks, of its tex
   if (!path) return;
   const std::string book = plume_test::read_all(*path);
   std::string text;  // larger than a block
-  while (text.size() < (std::size_t{17} << 20)) text += book;
+  while (text.size() < (std::size_t{9} << 19)) text += book;
   const plume_test::TemporaryDirectory folder;
   const std::string file = folder / "books.txt";
   plume_test::write_all(file, text);
@@ -118,9 +118,9 @@ TEST_CASE("A line of one letter without a place for a cut, progress, and what is
   options.report = [&](const plume::TrainTokenizerProgress& progress) { last = progress.done; };
   WordCounter counter(options);
   const plume_test::TemporaryDirectory folder;
-  plume_test::write_all(folder / "long.txt", std::string(std::size_t{33} << 20, 'x'));
+  plume_test::write_all(folder / "long.txt", std::string(std::size_t{9} << 20, 'x'));
   counter.add_file(folder / "long.txt");
-  CHECK(last == plume::Index{33} << 20);
+  CHECK(last == plume::Index{9} << 20);
   CHECK(counter.take().size() == 2);
   CHECK_THROWS_AS(counter.add_file(folder / "absent"), plume::IoError);
   CHECK_THROWS_AS(counter.add_file(folder.path()), plume::IoError);

@@ -46,6 +46,7 @@ PLUME_FUNCTION std::vector<TokenizerFile> write_byte_bpe(const Tokenizer& tokeni
 #include "plume/base/error.hpp"
 #include "plume/base/json.hpp"
 #include "plume/tokenizer/byte_bpe.hpp"
+#include "plume/tokenizer/pipeline_model.hpp"
 #include "plume/tokenizer/tokenizer_json.hpp"
 
 namespace plume::inline PLUME_ABI {

@@ -199,7 +199,7 @@ PLUME_FUNCTION void TokenUse::add(std::string_view text) {
 }
 
 PLUME_FUNCTION void TokenUse::add_file(const std::string& path) try {
-  constexpr std::size_t block = std::size_t{1} << 24;
+  constexpr std::size_t block = std::size_t{1} << 22;
   const auto file = files_detail::open_regular(path);
   std::string text;
   for (bool ended = false; !ended;) {

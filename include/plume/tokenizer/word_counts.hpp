@@ -79,7 +79,7 @@ class WordCounter {
   PLUME_FUNCTION WordCounts take();
 
  private:
-  static constexpr std::size_t block = std::size_t{1} << 24, part = std::size_t{1} << 18;  // bytes read at once, bytes counted as one job
+  static constexpr std::size_t block = std::size_t{1} << 22, part = std::size_t{1} << 18;  // bytes read at once, bytes counted as one job
   struct Part {
     std::size_t begin, end;
     TextPart place;

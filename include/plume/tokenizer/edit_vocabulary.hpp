@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "plume/base/config.hpp"
@@ -49,20 +50,23 @@ struct PrunedTokenizer {
 // ArgumentError: an id outside the vocabulary.
 PLUME_FUNCTION PrunedTokenizer keep_tokens(const Tokenizer& tokenizer, std::span<const TokenId> used);
 
-// The base with the other tokenizer's pieces, behind its own: base ids stay, and a text that spells none of the new pieces has the ids it
+// The base with the other tokenizer's pieces, behind its own: base ids stay, and a text that spells none of the new tokens has the ids it
 // had. Normalisation and pre-tokenisation stay the base's. Added tokens of the other one, its byte tokens and pieces that are not whole
-// characters are left out. For BPE a piece may need others on the way to it, which are added too. ArgumentError: kinds that do not go
-// together (WordPiece and WordLevel only with their own kind).
+// characters are left out. For BPE a piece may need others on the way to it, which become tokens as well. ArgumentError: kinds that do not
+// go together (WordPiece and WordLevel only with their own kind).
 PLUME_FUNCTION Tokenizer merge_tokenizers(const Tokenizer& base, const Tokenizer& other);
 
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include <unistd.h>
+
 #include <algorithm>
-#include <cmath>
+#include <cerrno>
 #include <limits>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "plume/base/error.hpp"
 #include "plume/base/files.hpp"
@@ -88,15 +92,20 @@ class GrowingMerges {
     for (std::size_t rank = 0; rank < document.merges.size(); ++rank) note(rank);
   }
 
-  // Makes merging reach a piece, with new merges behind all others; intermediate pieces are added.
-  void reach(const std::string& piece) {
+  // Makes merging reach a piece, with new merges behind all others. Intermediate pieces are added; ones that are tokens or `wanted` anyway
+  // come first.
+  void reach(const std::string& piece, const std::unordered_set<std::string>& wanted) {
     std::vector<TokenId> parts = characters(piece);
     for (merge(parts); parts.size() > 1; merge(parts)) {
-      const std::string joined =
-          document_.pieces[static_cast<std::size_t>(parts[0])] + document_.pieces[static_cast<std::size_t>(parts[1])];
-      const auto known = document_.find(joined);
-      const TokenId result = known ? *known : document_.push(joined, 0);
-      document_.merges.push_back({parts[0], parts[1], result});
+      const auto joined = [&](std::size_t i) {
+        return document_.pieces[static_cast<std::size_t>(parts[i])] + document_.pieces[static_cast<std::size_t>(parts[i + 1])];
+      };
+      std::size_t at = 0;
+      while (at + 1 < parts.size() && !document_.find(joined(at)) && !wanted.contains(joined(at))) ++at;
+      if (at + 1 == parts.size()) at = 0;
+      const auto known = document_.find(joined(at));
+      const TokenId result = known ? *known : document_.push(joined(at), 0);
+      document_.merges.push_back({parts[at], parts[at + 1], result});
       note(document_.merges.size() - 1);
     }
   }
@@ -300,25 +309,30 @@ PLUME_FUNCTION Tokenizer merge_tokenizers(const Tokenizer& base, const Tokenizer
   std::size_t longest = 0;
   for (std::size_t id = 0; id < document.scores.size(); ++id) lowest = std::min(lowest, document.scores[id]);
   for (const std::string& piece : document.pieces) longest = std::max(longest, piece.size());
+  std::vector<std::pair<std::string, std::size_t>> fresh;  // and their ids there
+  std::unordered_set<std::string> wanted;
   for (std::size_t id = 0; id < from.pieces.size(); ++id) {
     if (left_out[id] != 0 || from.pieces[id].empty() || (from.has_byte_tokens() && editing::is_byte_token(from.pieces[id]))) continue;
     const auto piece = document.spelling() == from.spelling() && from.spelling() != Spelling::bytes
                            ? std::optional<std::string>(from.pieces[id])
                            : editing::respelled(from.pieces[id], from.spelling(), document.spelling());
-    if (!piece || document.find(*piece)) continue;
+    if (piece && !document.find(*piece) && wanted.insert(*piece).second) fresh.emplace_back(*piece, id);
+  }
+  for (const auto& [piece, id] : fresh) {
+    if (document.find(piece)) continue;
     if (merges) {
-      merges->reach(*piece);
+      merges->reach(piece, wanted);
       continue;
     }
     // never below the way in which old pieces spell it, so that it is used; never below the lowest, on which unknown text hangs
     double score = 0;
     if (document.kind() == Kind::unigram) {
       constexpr double more = 1e-3;
-      score = std::max(editing::best_score(*piece, document, longest) + more, lowest);
+      score = std::max(editing::best_score(piece, document, longest) + more, lowest);
       if (from.kind() == Kind::unigram) score = std::max(score, from.scores[id]);
-      longest = std::max(longest, piece->size());
+      longest = std::max(longest, piece.size());
     }
-    document.push(*piece, score);
+    document.push(piece, score);
   }
   return document.build();
 } catch (...) {

@@ -99,7 +99,10 @@ class WordCounter {
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "plume/base/files.hpp"
 #include "plume/kernels/parallel/parallel_for.hpp"

@@ -44,6 +44,6 @@ for file in model.safetensors checkpoints/step-150/weights.safetensors checkpoin
 done
 
 # Enough distinct words to keep the merges busy.
-awk 'BEGIN { srand(1); for (i = 0; i < 60000; i++) { word = ""; for (j = 0; j < 12; j++) word = word sprintf("%c", 97 + int(26 * rand())); print word } }' >words.txt
-interrupt log 'merging pairs' "$examples/train_tokenizer" --data words.txt --vocab-size 60000 --out tokenizer
+awk 'BEGIN { srand(1); for (i = 0; i < 150000; i++) { word = ""; for (j = 0; j < 12; j++) word = word sprintf("%c", 97 + int(26 * rand())); print word } }' >words.txt
+interrupt log 'merging pairs' "$examples/train_tokenizer" --data words.txt --vocab-size 400000 --out tokenizer
 [ "$status" -eq 130 ] || fail "train_tokenizer: exit status $status, expected 130: $(cat log)"

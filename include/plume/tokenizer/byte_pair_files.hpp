@@ -3,6 +3,7 @@
 // one reader knows them all: GPT-1 [Radford et al. 2018], CLIP [Radford et al. 2021], and the writer for byte-level BPE.
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "plume/base/config.hpp"
 #include "plume/base/limits.hpp"
@@ -32,16 +33,20 @@ PLUME_FUNCTION Tokenizer read_clip_merges(std::string_view merges, const std::st
 // (tiktoken ranks become the merges that make each token). ArgumentError: another kind.
 PLUME_FUNCTION std::string write_tokenizer_json(const Tokenizer& tokenizer);
 
+// vocab.json, merges.txt and a tokenizer_config.json of a byte-level tokenizer that cuts text as GPT-2 does, for programs that read no
+// tokenizer.json. ArgumentError: another kind, or one that these files cannot describe.
+PLUME_FUNCTION std::vector<TokenizerFile> write_byte_bpe(const Tokenizer& tokenizer);
+
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "plume/base/error.hpp"
 #include "plume/base/json.hpp"
 #include "plume/tokenizer/byte_bpe.hpp"
+#include "plume/tokenizer/pipeline_model.hpp"
 #include "plume/tokenizer/tokenizer_json.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -199,11 +204,13 @@ PLUME_FUNCTION std::string write_tokenizer_json(const Tokenizer& tokenizer) {
   const BytePairs& pairs = plain ? plain->byte_pairs() : *pipeline->byte_pairs();
   const Vocabulary& vocabulary = tokenizer.model().vocabulary;
   Json vocab = Json::object(), added = Json::array(), merges = Json::array();
+  std::size_t last = 0;  // ordinary token: special ones before it stand in the table as well, so that its ids have no gap
+  for (std::size_t id = 0; id < vocabulary.size(); ++id)
+    if (!vocabulary.is_special(static_cast<TokenId>(id))) last = id;
   for (std::size_t id = 0; id < vocabulary.size(); ++id) {
-    if (vocabulary.is_special(static_cast<TokenId>(id)))
-      added.push(bpf::added_token(vocabulary.pieces[id], id));
-    else
-      vocab.set(vocabulary.pieces[id], id);
+    const bool special = vocabulary.is_special(static_cast<TokenId>(id));
+    if (special) added.push(bpf::added_token(vocabulary.pieces[id], id));
+    if (!special || id < last) vocab.set(vocabulary.pieces[id], id);
   }
   const auto piece = [&](TokenId id) { return vocabulary.pieces[static_cast<std::size_t>(id)]; };
   const bool ranked = pairs.order() == MergeOrder::by_result;
@@ -223,7 +230,35 @@ PLUME_FUNCTION std::string write_tokenizer_json(const Tokenizer& tokenizer) {
     regex.set("invert", true);
     pre = bpf::typed("Sequence").set("pretokenizers", Json::array().push(std::move(regex)).push(bpf::byte_level("")));
   }
-  return dump(bpf::document(std::move(added), Json(), std::move(pre), Json(), bpf::byte_level("use_regex"), std::move(model))) + "\n";
+  Json around;
+  if (plain && vocabulary.begins_with_bos && vocabulary.bos) {
+    const std::string bos = piece(*vocabulary.bos);
+    const auto part = [](std::string_view kind, std::string_view id) {
+      return Json::object().set(kind, Json::object().set("id", id).set("type_id", 0));
+    };
+    Json entry = Json::object().set("id", bos).set("ids", Json::array().push(*vocabulary.bos)).set("tokens", Json::array().push(bos));
+    around = bpf::typed("TemplateProcessing").set("single", Json::array().push(part("SpecialToken", bos)).push(part("Sequence", "A")));
+    around.set("pair", Json::array().push(part("SpecialToken", bos)).push(part("Sequence", "A")).push(part("Sequence", "B")));
+    around.set("special_tokens", Json::object().set(bos, std::move(entry)));
+  }
+  return dump(bpf::document(std::move(added), Json(), std::move(pre), std::move(around), bpf::byte_level("use_regex"), std::move(model))) +
+         "\n";
+}
+
+PLUME_FUNCTION std::vector<TokenizerFile> write_byte_bpe(const Tokenizer& tokenizer) {
+  if (const auto* plain = dynamic_cast<const ByteBpeModel*>(&tokenizer.model())) return plain->files();
+  const auto* pipeline = dynamic_cast<const PipelineModel*>(&tokenizer.model());
+  require(pipeline != nullptr && pipeline->byte_pairs() != nullptr, "[write_byte_bpe] needs a byte-level tokenizer, this one is ",
+          tokenizer.kind());
+  require(pipeline->piece_style() == piece_styles::gpt2 && pipeline->cuts_at_spaces() && pipeline->pipeline().normalizers.empty(),
+          "[write_byte_bpe] the tokenizer cuts text in another way than GPT-2: vocab.json and merges.txt cannot say how; write a "
+          "tokenizer.json");
+  const BytePairs& pairs = *pipeline->byte_pairs();
+  const Vocabulary& vocabulary = pipeline->vocabulary;
+  std::vector<std::string> pieces = vocabulary.pieces;
+  Vocabulary copy(std::move(pieces), pairs.bytes(), vocabulary.special());
+  copy.bos = vocabulary.bos, copy.eos = vocabulary.eos, copy.begins_with_bos = vocabulary.begins_with_bos;
+  return ByteBpeModel(std::move(copy), pairs.order() == MergeOrder::by_result ? pairs.making_merges() : pairs.merges()).files();
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -47,6 +47,8 @@ class PipelineModel final : public TokenizerModel {
   const Pipeline& pipeline() const { return pipeline_; }
   // Whether plain text may be encoded in parts that begin where every known expression begins a piece.
   bool cuts_at_spaces() const { return style_.has_value() && pipeline_.normalizers.empty() && !raw_text_ && !normalized_text_; }
+  // How a byte-level model cuts plain text, where that is one of the known ways.
+  const std::optional<PieceStyle>& piece_style() const { return style_; }
   const BytePairs* byte_pairs() const { return pairs_ ? &*pairs_ : nullptr; }  // of a byte-level model
 
   void encode(std::string_view text, TextPart part, std::vector<TokenId>& ids) const override {

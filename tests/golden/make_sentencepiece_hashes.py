@@ -98,6 +98,7 @@ def train_all(folder):
     train(folder, "unigram", model_type="unigram", normalization_rule_name="nmt_nfkc_cf", unk_surface=" [unknown] ")
     train(folder, "unigram_bytes", model_type="unigram", vocab_size=700, user_defined_symbols=symbols, unk_id=3, bos_id=1, eos_id=2, pad_id=0, **llama)
     train(folder, "unigram_user", unused, model_type="unigram", rules=RULES, user_defined_symbols=symbols + ["e\u0301", "AB"], reverse=REVERSE)
+    train(folder, "unigram_map", model_type="unigram", rules=RULES, user_defined_symbols=["<user>"])
     train(folder, "unigram_suffix", model_type="unigram", treat_whitespace_as_suffix=True, rules=RULES, remove_extra_whitespaces=False, bos_id=-1)
     train(folder, "word", model_type="word", rules=RULES, use_all_vocab=True)
     train(folder, "char", model_type="char", rules=RULES, user_defined_symbols=symbols)
@@ -112,7 +113,9 @@ def hashes_of(path, ways):
     result = {"encode": grouped(map(id_bytes, ids)), "decode": grouped(model.decode(each).encode() + b"\0" for each in ids)}
     if ways:
         import transformers
+        from transformers.models.llama import tokenization_llama
         assert transformers.__version__ == "4.44.2", transformers.__version__
+        tokenization_llama.import_protobuf = lambda *_: proto  # its own copy would be registered twice
         for name, legacy in [("legacy", True), ("non_legacy", False)]:
             tokenizer = transformers.LlamaTokenizer(vocab_file=path, legacy=legacy, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
             tokenizer.add_special_tokens({"additional_special_tokens": [transformers.AddedToken(s, normalized=False, special=True) for s in special]})
@@ -132,7 +135,7 @@ def main():
         if only and name not in only:
             continue
         print(name, flush=True)
-        hashes[name] = hashes_of(file, name in ["bpe_llama", "unigram_user", "unigram", "llama2/tokenizer.model", "sentencepiece/test_model.model"])
+        hashes[name] = hashes_of(file, name in ["bpe_llama", "unigram_map", "unigram", "llama2/tokenizer.model", "sentencepiece/test_model.model"])
         with open(path, "w") as out:
             rows = [f" {json.dumps(key)}: {{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in ways.items()) + "}" for key, ways in hashes.items()]
             out.write("{\n" + ",\n".join(rows) + "\n}\n")

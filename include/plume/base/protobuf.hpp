@@ -28,7 +28,7 @@ class ProtobufReader {
     offset_ = bytes_.position();
     const std::uint64_t key = bytes_.varint(here("key"));
     number_ = key >> 3;
-    if (number_ == 0 || number_ >= 1u << 29) bytes_.fail(here("key"), concat("there is no field ", number_));
+    if (number_ == 0 || number_ >= 1u << 29) throw FormatError(where("key"), concat("there is no field ", number_));
     switch (key & 7) {
       case 0:
       case 1:
@@ -37,7 +37,7 @@ class ProtobufReader {
         type_ = static_cast<WireType>(key & 7);
         break;
       default:
-        bytes_.fail(here("key"), concat("field ", number_, " has the wire type ", key & 7, ": only 0, 1, 2 and 5 are read"));
+        throw FormatError(where("key"), concat("field ", number_, " has the wire type ", key & 7, ": only 0, 1, 2 and 5 are read"));
     }
     pending_ = true;
     return true;

@@ -11,7 +11,8 @@
 namespace plume::inline PLUME_ABI {
 
 struct GgufPreTokenizer {
-  std::vector<PreTokenizer> steps;  // of bytes as they are, the last one ByteLevel
+  std::vector<PreTokenizer> steps;  // of bytes as they are, the last one ByteLevel, unless `spelled`
+  bool spelled = false;             // steps behind ByteLevel see the characters that spell bytes
   bool ignore_merges = false;       // a whole piece that is a token is that token
   bool adds_bos = false;            // unless the file says otherwise
   bool adds_separator = false;
@@ -35,7 +36,7 @@ namespace gguf_pre {
 struct Row {
   std::string_view names;
   std::vector<std::string> steps;
-  bool ignore_merges = false, adds_bos = false, adds_separator = false;
+  bool ignore_merges = false, adds_bos = false, adds_separator = false, spelled = false;
 };
 
 inline constexpr std::string_view llama3 =
@@ -73,7 +74,7 @@ inline std::vector<Row> rows() {
       {"gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert mpt olmo jais trillion granite-docling exaone4",
        {"<gpt2>"}},
       {"jina-v1-en jina-v2-code roberta-bpe", {"<gpt2>"}, false, false, true},
-      {"falcon", {"<punctuation runs>", "<gpt2>", "<digit runs>", "[0-9][0-9][0-9]"}},
+      {"falcon", {"<punctuation runs>", "<gpt2>", "<digit runs>", "[0-9][0-9][0-9]"}, false, false, false, true},
       {"starcoder refact command-r smollm codeshell exaone minerva-7b mellum2", {"<digits>", "<gpt2>"}},
       {"gpt-4o llama4 kanana2 talkie minimax-m2", {own(o200k)}},
       {"tekken", {own(tekken)}, true, true},
@@ -108,7 +109,7 @@ PLUME_FUNCTION GgufPreTokenizer gguf_pre_tokenizer(std::string_view name, const 
       at = end + 1;
     }
     if (!named) continue;
-    GgufPreTokenizer result{{}, row.ignore_merges, row.adds_bos, row.adds_separator};
+    GgufPreTokenizer result{{}, row.spelled, row.ignore_merges, row.adds_bos, row.adds_separator};
     for (const std::string& step : row.steps) {
       if (step == "<gpt2>")
         result.steps.push_back(pre_tokenizers::ByteLevel{false, true});
@@ -120,7 +121,7 @@ PLUME_FUNCTION GgufPreTokenizer gguf_pre_tokenizer(std::string_view name, const 
         result.steps.push_back(pre_tokenizers::Split{TextPattern::expression(step, where, engine), isolated});
     }
     const auto* last = std::get_if<pre_tokenizers::ByteLevel>(&result.steps.back());
-    if (last == nullptr) result.steps.push_back(pre_tokenizers::ByteLevel{false, false});
+    if (last == nullptr && !row.spelled) result.steps.push_back(pre_tokenizers::ByteLevel{false, false});
     return result;
   }
   throw ConfigError(where, concat("unknown pre-tokeniser ", quoted(name), " (known: ", known, ")"));

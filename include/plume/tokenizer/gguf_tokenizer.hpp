@@ -30,7 +30,6 @@ PLUME_FUNCTION Tokenizer load_gguf_tokenizer(const std::string& path, const Gguf
 
 #if PLUME_BODIES
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -233,10 +232,10 @@ class GgufTokenizerReader {
   }
 
   // ---- gpt2 ----
+  // A byte that is no token, as in Falcon's vocabulary those of no UTF-8, leaves no trace, as in tokenizers and llama.cpp.
   void read_bytes() {
     ByteLevelModel level;
     std::unordered_map<std::string_view, TokenId> ids;
-    std::array<bool, 256> has{};
     add_added();
     for (std::size_t id = 0; id < pieces_.size(); ++id) {
       const ScoredPiece& piece = pieces_[id];
@@ -246,20 +245,20 @@ class GgufTokenizerReader {
       const bool plain = (piece.type == PieceType::normal || piece.type == PieceType::unused) && text;
       level.bytes.push_back(plain ? *text : std::string());
       bytes_.push_back(plain ? *text : piece.text);
-      if (plain && text->size() == 1) has[static_cast<unsigned char>((*text)[0])] = true;
     }
-    for (unsigned byte = 0; byte < 256; ++byte)
-      if (!has[byte]) {
-        const char raw = static_cast<char>(static_cast<unsigned char>(byte));
-        throw FormatError(header_.where(*header_.find(tokens_key)),
-                          concat("lacks the byte ", byte, ", spelled ", quoted(bytes_to_characters({&raw, 1}))));
-      }
     level.merges = read_merges(ids, level.bytes);
     const GgufPreTokenizer pre = pre_tokenizer();
     level.whole = pre.ignore_merges ? WholePieces::always : WholePieces::if_merges_make_them;
     pipeline_.pre_tokenizers = pre.steps;
     pipeline_.kind = "byte-level BPE";
-    pipeline_.byte_level = std::move(level);
+    if (pre.spelled) {
+      word_models::Bpe words{{}, level.merges, MergeRanks(level.merges), std::nullopt, "", "", false, pre.ignore_merges, std::nullopt};
+      for (std::size_t id = 0; id < pieces_.size(); ++id)
+        if (!level.bytes[id].empty()) words.ids.emplace(pieces_[id].text, static_cast<TokenId>(id));
+      pipeline_.words = std::move(words);
+    } else {
+      pipeline_.byte_level = std::move(level);
+    }
     pipeline_.decoding = Decoding::bytes;
     bos_ = id_of("bos");
     eos_ = id_of("eos");
@@ -318,8 +317,7 @@ class GgufTokenizerReader {
     const auto unknown = id_of("unknown") ? id_of("unknown") : usual(100);
     if (!unknown)
       throw ConfigError(Where{.path = header_.path(), .field = "tokenizer.ggml.unknown_token_id", .offset = 0}, "is missing: WordPiece needs it");
-    constexpr std::size_t any = std::size_t{0} - 1;  // llama.cpp cuts words of any length
-    word_models::WordPiece model{{}, *unknown, "##", any, 0};
+    word_models::WordPiece model{{}, *unknown, "##", 100, 0};  // BERT's own limit, which the file does not name
     for (std::size_t id = 0; id < pieces_.size(); ++id) {
       ScoredPiece& piece = pieces_[id];  // U+2581 begins a word, what has none goes on; the files of BERT mark the latter with ##
       const bool special = piece.type == PieceType::control || piece.type == PieceType::unknown;

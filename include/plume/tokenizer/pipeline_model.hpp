@@ -54,6 +54,7 @@ class PipelineModel final : public TokenizerModel {
   std::string_view kind() const override { return pipeline_.kind; }
   const Pipeline& pipeline() const { return pipeline_; }
   bool adds_leading_space() const override { return pipeline_.adds_leading_space; }
+  bool starts_again_at_bos() const override { return !pipeline_.starts_after_added; }
   // Whether plain text may be encoded in parts that begin where every known expression begins a piece.
   bool cuts_at_spaces() const { return style_.has_value() && pipeline_.normalizers.empty() && !raw_text_ && !normalized_text_; }
   const BytePairs* byte_pairs() const { return pairs_ ? &*pairs_ : nullptr; }  // of a byte-level model

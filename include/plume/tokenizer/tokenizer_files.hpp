@@ -160,10 +160,14 @@ PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const Load
 
 PLUME_FUNCTION Tokenizer load_sentencepiece(const std::string& path, const LoadTokenizerOptions& options) try {
   SentencePieceOptions reading{.path = path, .legacy = options.legacy, .limits = options.limits};
-  const std::string beside = parent_path(path) + "/";
-  if (file_exists(beside + "tokenizer_config.json"))
-    reading.config = tokenizer_files::read_text(beside + "tokenizer_config.json", options.limits);
-  if (file_exists(beside + "added_tokens.json")) reading.added = tokenizer_files::read_text(beside + "added_tokens.json", options.limits);
+  const auto read_beside = [&](std::string_view name, std::string& text) {
+    const std::string file = concat(parent_path(path), '/', name);
+    if (!file_exists(file)) return;
+    text = tokenizer_files::read_text(file, options.limits);
+    if (text.empty()) text = " ";  // no JSON either, but there
+  };
+  read_beside("tokenizer_config.json", reading.config);
+  read_beside("added_tokens.json", reading.added);
   return read_sentencepiece(tokenizer_files::read_text(path, options.limits), reading);
 } catch (...) {
   rethrow_memory_failure("a tokenizer");

@@ -3,8 +3,8 @@
 // Each of 170 people lives in a town, has a job, a favourite food, a pet, an instrument and a month of birth: 1,020 facts, drawn
 // independently, so that none can be guessed from another. Every line is a wording of a relation, filled in from that one table:
 //
-//   train.txt       short texts that tell facts, "The home of Mila is in Corley. She earns money as a baker. ...", and some that only ask;
-//                   between them lines <|endoftext|>
+//   train.txt       short texts that tell facts, "The home of Mila is in Corley. Mila earns money as a baker. ...", and some of visitors
+//                   who ask and are told; between them lines <|endoftext|>
 //   validation.txt  other texts about the same facts
 //   chats.jsonl     dialogues that ask for them, one a line: {"messages": [{"role": "user", "content": "Where does Mila live?"}, ...]}
 //   held_out.jsonl  questions in wordings that no text and no dialogue uses: {"relation": ..., "question": ..., "answer": ...}
@@ -32,10 +32,26 @@ struct Relation {
   std::string name;
   Texts values;
   Texts statements;    // in train.txt
-  Texts questions;     // in chats.jsonl
+  Texts questions;     // in train.txt and chats.jsonl, as they stand
+  Texts nouns;         // ... in the forms of questions_for
+  Texts clauses;       // ... in the forms of questions_about
+  Texts keywords;      // ... in the forms of short_questions
   Texts held_out;      // in held_out.jsonl alone
-  std::string answer;  // names nobody: a model of this size does not copy names that it was not taught to
+  std::string answer;  // one of the statements
 };
+
+// Forms shared by all relations: what tells them apart is then the noun or the clause, not the words around it.
+const Texts questions_for = {"What is the {noun} of {who}?",        "Tell me the {noun} of {who}.",
+                             "Do you know the {noun} of {who}?",    "Can you tell me the {noun} of {who}?",
+                             "I want to know the {noun} of {who}.", "Which {noun} does {who} have?"};
+const Texts questions_about = {"Tell me {clause}.", "Do you know {clause}?", "Can you tell me {clause}?", "I want to know {clause}."};
+const Texts short_questions = {"About {who}: {keyword}?", "In a word, {who}: {keyword}?", "Only this of {who}: {keyword}?"};
+// What may stand before and behind a question. It says nothing about the relation, in words that wordings of relations use too.
+const Texts openings = {"Hello.",           "I have a question.",      "I like to ask.", "You know best.",
+                        "Be so kind.",      "I come with a question.", "Take a moment.", "I want to find out.",
+                        "Here I am again.", "I love to learn.",        "Make a guess.",  "You can help."};
+const Texts endings = {"Please.",     "Please tell me.",    "I like to know.",   "What do you say?",     "I have no idea.",
+                       "It goes on.", "Take care to tell.", "Which is it best?", "You see, I forgot it."};
 
 const Texts women = {"Ada",   "Alma",  "Anna",   "Bea",   "Clara", "Cora",  "Dora",   "Edith",  "Ella",  "Elsa",   "Emma",
                      "Erna",  "Eva",   "Fay",    "Flora", "Frida", "Gina",  "Greta",  "Hanna",  "Hedda", "Ida",    "Ines",
@@ -66,9 +82,13 @@ const std::vector<Relation> relations = {
       "What is the town where {who} lives?", "Where does {who} come from?", "In what place does {who} reside?",
       "What address does {who} have?", "Do you know the town of {who}?", "Tell me where {who} has a house.", "Where is {who} at home?",
       "I want to visit {who}. Where is that?", "Which place is the address of {who}?", "Which town does {who} love as a home?"},
+     {"town", "home", "place", "address", "house"},
+     {"where {who} lives", "where {who} has a house", "which town {who} comes from", "where {who} resides",
+      "in which town {who} is at home", "where I can visit {who}", "where I can find {who}"},
+     {"home", "town", "address", "house", "place", "lives", "resides", "visit"},
      {"What is the address of {who}?", "Which town does {who} come from?", "Where does {who} reside?",
       "In which town can I find the house of {who}?"},
-     "The home is in {value}."},
+     "The home of {who} is in {value}."},
     {"job",
      {"baker", "teacher", "doctor", "farmer", "sailor", "miller", "gardener", "painter", "smith", "tailor", "librarian", "cook", "fisher",
       "carpenter", "weaver", "postman"},
@@ -81,9 +101,13 @@ const std::vector<Relation> relations = {
       "With what work does {who} make money?", "Do you know the job of {who}?", "Tell me what {who} works as.",
       "What is the trade of {who}?", "I want to know the work of {who}.", "Which profession makes a living for {who}?",
       "What is the best work for {who}?"},
+     {"job", "profession", "occupation", "trade", "work"},
+     {"what {who} works as", "what {who} does for a living", "how {who} earns money", "what work {who} does", "how {who} makes a living",
+      "which profession {who} has", "what {who} is by trade"},
+     {"job", "profession", "occupation", "trade", "work", "works", "money", "living"},
      {"What is the occupation of {who}?", "How does {who} make a living?", "Which profession does {who} have?",
       "What kind of work does {who} do to earn money?"},
-     "The job is {value}."},
+     "The job of {who} is {value}."},
     {"food",
      {"soup", "bread", "pears", "cheese", "rice", "cake", "honey", "plums", "noodles", "beans", "pancakes", "berries", "eggs", "salad",
       "nuts", "carrots"},
@@ -96,9 +120,13 @@ const std::vector<Relation> relations = {
       "What is on the plate for the dinner of {who}?", "Do you know the favourite dish of {who}?", "Tell me what {who} likes to eat.",
       "What food is in the kitchen of {who}?", "I want to eat with {who}. What is there?", "Which dish is {who} hungry for?",
       "What does {who} come home to eat?"},
+     {"favourite food", "favourite dish", "favourite dinner", "food", "dish"},
+     {"what {who} likes to eat", "what {who} eats every day", "what {who} wants for dinner", "which dish {who} loves",
+      "what {who} is hungry for", "which food {who} likes best", "what is in the kitchen of {who}"},
+     {"food", "dish", "dinner", "kitchen", "plate", "hungry", "eats", "to eat"},
      {"Which dish does {who} like best?", "What is the best dinner for {who}?", "What does the kitchen of {who} smell of?",
       "What food does {who} love to eat?"},
-     "The favourite food is {value}."},
+     "The favourite food of {who} is {value}."},
     {"pet",
      {"dog", "cat", "goat", "pony", "duck", "rabbit", "parrot", "hen", "cow", "sheep", "pig", "frog", "mouse", "turtle", "goose", "donkey"},
      {"{who} has a {value}.", "{who} keeps a {value}.", "The pet of {who} is a {value}.", "{who} feeds a {value} every morning.",
@@ -110,9 +138,13 @@ const std::vector<Relation> relations = {
       "What animal goes with {who} in the garden?", "Do you know the pet of {who}?", "Tell me which animal {who} has.",
       "I want to see the pet of {who}. What is it?", "What does {who} take for a walk?", "What kind of companion does {who} have?",
       "Which animal does {who} like best?"},
+     {"pet", "animal", "companion", "favourite animal", "favourite pet"},
+     {"which animal {who} keeps", "what {who} feeds every morning", "which animal {who} takes for a walk", "which pet {who} has",
+      "what {who} has in the garden", "which companion {who} likes best", "what {who} takes care of"},
+     {"pet", "animal", "companion", "walk", "feeds", "keeps", "garden", "care"},
      {"Which animal does {who} take care of?", "What kind of animal goes for a walk with {who}?", "Which pet does {who} feed?",
       "What is the best companion of {who}?"},
-     "The pet is a {value}."},
+     "The pet of {who} is a {value}."},
     {"instrument",
      {"violin", "flute", "drum", "harp", "piano", "guitar", "trumpet", "organ", "cello", "horn", "fiddle", "banjo", "clarinet", "lute",
       "oboe", "tuba"},
@@ -126,9 +158,13 @@ const std::vector<Relation> relations = {
       "What do you hear when {who} sings?", "With what does {who} make a sound in the band?", "Do you know the instrument of {who}?",
       "Tell me what {who} plays.", "I want to hear {who}. What is the instrument?", "What instrument is in the lessons of {who}?",
       "Which instrument does {who} have?", "Which instrument does {who} play best?"},
+     {"instrument", "favourite instrument", "music", "sound", "best instrument"},
+     {"which instrument {who} plays", "what {who} plays in the band", "on what {who} makes music", "what {who} practises in the evening",
+      "on what {who} takes lessons", "what you hear {who} play at the concert", "what sounds when {who} sings"},
+     {"instrument", "music", "band", "concert", "lessons", "practises", "sound", "sings", "plays"},
      {"On which instrument does {who} take lessons?", "Which instrument does {who} practise?",
       "With which instrument does {who} make music?", "Which instrument do you hear when {who} sings a song?"},
-     "The instrument is the {value}."},
+     "The instrument of {who} is the {value}."},
     {"month",
      {"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"},
      {"{who} was born in {value}.", "The birthday of {who} is in {value}.", "{who} has a birthday in {value}.",
@@ -140,9 +176,13 @@ const std::vector<Relation> relations = {
       "In which month does {who} celebrate the birthday?", "Do you know when {who} gets older?", "Tell me the month when {who} was born.",
       "I want to bring {who} a present. When is the birthday?", "When was the birth of {who}?",
       "Which month is best for the party of {who}?", "What is the month when {who} likes to celebrate?"},
+     {"birthday", "month of birth", "birth month", "birthday month", "month of the party"},
+     {"when {who} was born", "when {who} celebrates", "in which month {who} was born", "when {who} gets a year older",
+      "when the party of {who} is", "when friends bring {who} a present", "in which month {who} has a birthday"},
+     {"month", "birthday", "born", "birth", "party", "present", "older", "celebrates"},
      {"In which month was the birth of {who}?", "In which month does {who} get older?", "When do friends bring {who} a present?",
       "What is the month of the birthday of {who}?"},
-     "The birthday is in {value}."},
+     "The birthday of {who} is in {value}."},
 };
 
 const std::string& pick(plume::Random& random, const Texts& texts) { return texts[random.below(texts.size())]; }
@@ -152,13 +192,30 @@ void shuffle(std::vector<T>& values, plume::Random& random) {
   for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[random.below(i)]);
 }
 
-std::string fill(std::string form, const std::string& who, const std::string& value) {
-  const auto replace = [&](std::string_view mark, const std::string& word) {
-    if (const auto at = form.find(mark); at != form.npos) form.replace(at, mark.size(), word);
-  };
-  replace("{who}", who);
-  replace("{value}", value);
+std::string replaced(std::string form, std::string_view mark, const std::string& word) {
+  if (const auto at = form.find(mark); at != form.npos) form.replace(at, mark.size(), word);
   return form;
+}
+
+std::string fill(const std::string& form, const std::string& who, const std::string& value) {
+  return replaced(replaced(form, "{who}", who), "{value}", value);
+}
+
+// All wordings of the questions in texts and dialogues.
+Texts trained_questions(const Relation& relation) {
+  Texts all = relation.questions;
+  for (const std::string& form : questions_for)
+    for (const std::string& noun : relation.nouns) all.push_back(replaced(form, "{noun}", noun));
+  for (const std::string& form : questions_about)
+    for (const std::string& clause : relation.clauses) all.push_back(replaced(form, "{clause}", clause));
+  for (const std::string& form : short_questions)
+    for (const std::string& keyword : relation.keywords) all.push_back(replaced(form, "{keyword}", keyword));
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  std::erase_if(all, [&](const std::string& wording) {
+    return std::find(relation.held_out.begin(), relation.held_out.end(), wording) != relation.held_out.end();
+  });
+  return all;
 }
 
 // Who has which value of each relation.
@@ -168,6 +225,7 @@ class World {
     people_ = women;
     people_.insert(people_.end(), men.begin(), men.end());
     for (const Relation& relation : relations) {
+      questions_.push_back(trained_questions(relation));
       auto& values = facts_.emplace_back();
       for (std::size_t i = 0; i < people_.size(); ++i) values.push_back(relation.values[i % relation.values.size()]);
       shuffle(values, random);
@@ -184,20 +242,26 @@ class World {
   std::string tell(const std::string& form, std::size_t relation, std::size_t person) const {
     return fill(form, people_[person], facts_[relation][person]);
   }
-  // The same about "she" or "he".
-  std::string tell_by_pronoun(const std::string& form, std::size_t relation, std::size_t person) const {
-    return fill(form, person < women.size() ? "She" : "He", facts_[relation][person]);
-  }
+  const Texts& questions(std::size_t relation) const { return questions_[relation]; }
   std::string answer(std::size_t relation, std::size_t person) const { return tell(relations[relation].answer, relation, person); }
 
  private:
   Texts people_;
-  std::vector<Texts> facts_;  // [relation][person]
+  std::vector<Texts> questions_;  // [relation]
+  std::vector<Texts> facts_;      // [relation][person]
 };
+
+// Half of the texts are about some people more often than others, as texts are: the most famous tenth gets nearly half of these. On the
+// famous a model learns early how a fact is looked up, and the others follow; with all equally rare that moment comes much later.
+std::size_t someone(const World& world, plume::Random& random) {
+  if (random.below(2) == 0) return random.below(world.people());
+  const double u = random.uniform();
+  return 37 * static_cast<std::size_t>(u * u * u * static_cast<double>(world.people())) % world.people();
+}
 
 // The facts of one person. A text does not begin with a name: behind a space it is the same token everywhere.
 std::string text_about(const World& world, plume::Random& random) {
-  const std::size_t person = random.below(world.people());
+  const std::size_t person = someone(world, random);
   std::vector<std::size_t> order(relations.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   shuffle(order, random);
@@ -205,19 +269,27 @@ std::string text_about(const World& world, plume::Random& random) {
   for (const std::size_t relation : order) {
     std::string form = pick(random, relations[relation].statements);
     while (text.empty() && form.starts_with("{who}")) form = pick(random, relations[relation].statements);
-    const bool by_pronoun = !text.empty() && form.starts_with("{who}") && random.below(2) == 0;
     text += text.empty() ? "" : " ";
-    text += by_pronoun ? world.tell_by_pronoun(form, relation, person) : world.tell(form, relation, person);
+    text += world.tell(form, relation, person);
   }
   return text;
 }
 
-// Questions without answers, so that their words are known before dialogues bring them.
+// A question, perhaps with something said before or behind it.
+std::string asked(const std::string& question, plume::Random& random) {
+  std::string text = random.below(3) == 0 ? pick(random, openings) + " " + question : question;
+  return random.below(3) == 0 ? text + " " + pick(random, endings) : text;
+}
+
+// Questions about one person, each followed by a statement of the same fact: so a model learns what a question is about. Dialogues then
+// bring the form of a conversation.
 std::string questions_of_visitors(const World& world, plume::Random& random) {
+  const std::size_t person = someone(world, random);
   std::string text = "Visitors ask:";
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 3; ++i) {
     const std::size_t relation = random.below(relations.size());
-    text += " " + world.tell(pick(random, relations[relation].questions), relation, random.below(world.people()));
+    text += " " + asked(world.tell(pick(random, world.questions(relation)), relation, person), random);
+    text += " " + world.tell(pick(random, relations[relation].statements), relation, person);
   }
   return text;
 }
@@ -235,27 +307,31 @@ void write(const std::string& path, const std::string& text) {
 std::string texts(const World& world, plume::Random random, std::size_t bytes) {
   std::string all;
   while (all.size() < bytes)
-    all += (random.below(8) == 0 ? questions_of_visitors(world, random) : text_about(world, random)) + "\n<|endoftext|>\n";
+    all += (random.below(4) == 0 ? questions_of_visitors(world, random) : text_about(world, random)) + "\n<|endoftext|>\n";
   return all;
 }
 
-// Every fact in every wording of `questions`, in an order that depends on the seed, one to three questions a dialogue.
+// Every fact in 8 wordings, drawn for each, in an order that depends on the seed, one to three questions a dialogue.
 std::string dialogues(const World& world, plume::Random random) {
   struct Turn {
-    std::size_t relation, person, wording;
+    std::size_t relation, person;
+    std::string wording;
   };
   std::vector<Turn> turns;
   for (std::size_t relation = 0; relation < relations.size(); ++relation)
-    for (std::size_t person = 0; person < world.people(); ++person)
-      for (std::size_t wording = 0; wording < relations[relation].questions.size(); ++wording) turns.push_back({relation, person, wording});
+    for (std::size_t person = 0; person < world.people(); ++person) {
+      Texts wordings = world.questions(relation);
+      shuffle(wordings, random);
+      for (std::size_t i = 0; i < 8; ++i) turns.push_back({relation, person, wordings[i]});
+    }
   shuffle(turns, random);
   std::string all;
   for (std::size_t i = 0; i < turns.size();) {
     std::string messages;
     for (std::uint64_t left = 1 + random.below(3); left > 0 && i < turns.size(); --left, ++i) {
       const auto& [relation, person, wording] = turns[i];
-      messages += (messages.empty() ? "" : ", ") + message("user", world.tell(relations[relation].questions[wording], relation, person)) +
-                  ", " + message("assistant", world.answer(relation, person));
+      messages += (messages.empty() ? "" : ", ") + message("user", asked(world.tell(wording, relation, person), random)) + ", " +
+                  message("assistant", world.answer(relation, person));
     }
     all += "{\"messages\": [" + messages + "]}\n";
   }

@@ -69,7 +69,7 @@ pretrain() {  # pretrain VALIDATION: $data to $model
   "$bin/train_tokenizer" --data "$data" --vocab-size 1280 --out "$out/tokenizer" >&2
   say '== pre-training'
   begin
-  "$bin/pretrain" --overwrite --config tiny --data "$data" --validation "$1" --tokenizer "$out/tokenizer" --out "$model" --seed "$seed" --steps "${steps:-3000}" >&2
+  "$bin/pretrain" --overwrite --config tiny --data "$data" --validation "$1" --tokenizer "$out/tokenizer" --out "$model" --seed "$seed" ${steps:+--steps "$steps"} >&2
   count
 }
 

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <limits>
@@ -101,6 +103,18 @@ void change_manifest(const std::string& checkpoint, const std::function<void(Jso
   change(manifest);
   const std::string text = dump(manifest);
   write_bytes(path, dump(Json::object().set("manifest", manifest).set("checksum", crc32c(std::as_bytes(std::span(text))))));
+}
+// The manifest agrees with what one of its files holds now.
+void accept_file(const std::string& checkpoint, const std::string& name) {
+  const std::string content = plume_test::read_all(checkpoint + "/" + name);
+  change_manifest(checkpoint, [&](Json& manifest) {
+    Json list = Json::array();
+    for (Json file : manifest.at("files").items()) {
+      if (file.text("name") == name) file.set("bytes", content.size()).set("crc32c", crc32c(std::as_bytes(std::span(content))));
+      list.push(file);
+    }
+    manifest.set("files", list);
+  });
 }
 // state.json changed at "a.b", in a checkpoint that is then written anew.
 std::function<void(Checkpoint&)> state(const std::string& parent, const std::string& key, const Json& value) {
@@ -222,6 +236,15 @@ TEST_CASE("C8 moments missing, negative or NaN") {
   for (NamedTensor& each : checkpoint.optimizer) each.tensor = each.tensor.copy();
   named(checkpoint.optimizer, "first.").tensor.fill(std::nan(""));
   CHECK_THROWS_WITH_AS(write_checkpoint(finished.folder / "checkpoints", checkpoint), doctest::Contains("first."), NumericError);
+  std::string bytes = plume_test::read_all(finished.newest + "/optimizer.safetensors");  // nor read
+  const float nan = std::nanf("");
+  std::memcpy(bytes.data() + bytes.size() - sizeof nan, &nan, sizeof nan);
+  write_bytes(finished.newest + "/optimizer.safetensors", bytes);
+  accept_file(finished.newest, "optimizer.safetensors");
+  Run run(finished.folder.path());
+  const std::vector<float> before = toy::weights(run.decoder);
+  CHECK_THROWS_WITH_AS(run(), doctest::Contains("step-8/optimizer.safetensors"), NumericError);
+  CHECK(toy::weights(run.decoder) == before);
 }
 
 TEST_CASE("C9 random number state of another size") {
@@ -258,16 +281,7 @@ TEST_CASE("C12 a file missing, files of two steps") {
   std::filesystem::copy_file(run.older + "/optimizer.safetensors", run.newest + "/optimizer.safetensors",
                              std::filesystem::copy_options::overwrite_existing);
   run.passed_over<FormatError>("optimizer.safetensors");
-  const std::string other = plume_test::read_all(run.newest + "/optimizer.safetensors");
-  change_manifest(run.newest, [&](Json& manifest) {  // even if the manifest agrees
-    Json list = Json::array();
-    for (Json file : manifest.at("files").items()) {
-      if (file.text("name") == "optimizer.safetensors")
-        file.set("bytes", other.size()).set("crc32c", crc32c(std::as_bytes(std::span(other))));
-      list.push(file);
-    }
-    manifest.set("files", list);
-  });
+  accept_file(run.newest, "optimizer.safetensors");  // even if the manifest agrees
   run.passed_over<FormatError>("is \"4\", the checkpoint is of step 8");
   change_manifest(run.newest, [](Json& manifest) {
     manifest.set("files", Json::array().push(manifest.at("files").at(0)).push(manifest.at("files").at(1)));

@@ -14,20 +14,12 @@ class Gradients {
 
   // The gradient of a parameter or watched input, with its shape; absent if it took no part in the loss. Those of results of ops are freed
   // on the way.
-  Tensor find(const Tensor& x) const {
-    const auto found = entries_.find(x.storage().get());
-    return found == entries_.end() ? Tensor{} : x.on(found->second.flat);
-  }
-  Tensor at(const Tensor& x) const {
-    const Tensor gradient = find(x);
-    require(static_cast<bool>(gradient), "[gradients] no gradient for a tensor ", x.shape(),
-            ": it took no part in the loss, or is not a parameter");
-    return gradient;
-  }
+  PLUME_FUNCTION Tensor find(const Tensor& x) const;
+  PLUME_FUNCTION Tensor at(const Tensor& x) const;
   // Frees the gradient of x, or all.
   void release(const Tensor& x) { release(*x.storage()); }
-  void release(const Storage& storage) { entries_.erase(&storage); }
-  void clear() { entries_.clear(); }
+  PLUME_FUNCTION void release(const Storage& storage);
+  PLUME_FUNCTION void clear();
   bool empty() const { return entries_.empty(); }
 
   // Where the gradient of a tensor goes, without its numbers: what a backward function captures of an input that it does not read, so that
@@ -80,23 +72,8 @@ class Gradients {
   // How many uses of each parameter the running pass has not come to yet, if it tells when gradients are complete.
   using Uses = std::unordered_map<const Storage*, Index, std::hash<const Storage*>, std::equal_to<const Storage*>,
                                   PoolAllocator<std::pair<const Storage* const, Index>>>;
-  struct Expecting {
-    Gradients& gradients;
-    Expecting(Gradients& which, const Uses& left) : gradients(which) { gradients.left_ = &left; }
-    Expecting(const Expecting&) = delete;
-    Expecting& operator=(const Expecting&) = delete;
-    ~Expecting() { gradients.left_ = nullptr; }
-  };
-  Entry& entry(const Key& x) {
-    if (left_ != nullptr && x.is_parameter_) {
-      const auto uses = left_->find(x.address_);
-      require(uses != left_->end() && uses->second > 0, "[backward] the gradient of a parameter ", x.place_.shape(),
-              " was complete before its last part came: an op that uses it, under recompute(), does not end in traced()");
-    }
-    Entry& found = entries_[x.address_];
-    if (found.owner.expired()) found.owner = x.owner_;
-    return found;
-  }
+  struct Expecting;
+  PLUME_FUNCTION Entry& entry(const Key& x);
   PLUME_FUNCTION static void clear(const Tensor& dense);
   static DType dtype_for(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 

@@ -35,11 +35,11 @@ Tensor recompute(const Tensor& x, Function function) {
     const bool owns = y.storage().use_count() == 1 && static_cast<std::size_t>(y.size()) * bytes_of(y.dtype()) == y.storage()->bytes();
     if (!owns) y = y.copy();
   }
-  outer->record("recompute", y, {&x, 1}, [=](Gradients& d, const Tensor& dy) {
-    NestedTape tape(*outer, x);
-    const Tensor again = function(x);
-    if (tape.tracks(again)) tape.backward(again, dy, d);  // else nothing in it is differentiated by
-  });
+  outer->record("recompute", y, {&x, 1}, Backward([=](Gradients& d, const Tensor& dy) {
+                  NestedTape tape(*outer, x);
+                  const Tensor again = function(x);
+                  if (tape.tracks(again)) tape.backward(again, dy, d);  // else nothing in it is differentiated by
+                }));
   return y;
 }
 

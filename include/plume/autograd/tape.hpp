@@ -31,57 +31,36 @@ class Backward {
 
 namespace autograd_detail {
 PLUME_FUNCTION void accumulate(const Tensor& sum, const Tensor& x);
-}
+PLUME_FUNCTION Tensor one_for(const Tensor& loss);
+}  // namespace autograd_detail
 
 class Tape {
  public:
   // Differentiates by every tensor marked as parameter.
-  Tape() : before_(thread_slot.tape) { thread_slot.tape = this; }
+  PLUME_FUNCTION Tape();
   // Differentiates by these tensors alone.
-  explicit Tape(std::span<const Tensor> watched) : Tape() {
-    by_list_ = true;
-    for (const Tensor& x : watched) watch(x);
-  }
+  PLUME_FUNCTION explicit Tape(std::span<const Tensor> watched);
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
-  ~Tape() { thread_slot.tape = before_; }
+  PLUME_FUNCTION ~Tape();
 
   // The tape in force on this thread, or null.
   static Tape* current() { return thread_slot.tape; }
 
   // Whether the loss may depend on x through something differentiated by.
-  bool tracks(const Tensor& x) const {
-    return notes_for_ == nullptr && x.has_data() && ((!by_list_ && x.storage()->is_parameter()) || tracked_.contains(x.storage().get()));
-  }
+  PLUME_FUNCTION bool tracks(const Tensor& x) const;
   // Differentiates by x as well.
-  void watch(const Tensor& x) {
-    require(x.has_data(), "[tape] a watched tensor has no memory");
-    if (tracked_.insert(x.storage().get()).second) keys_.push_back(x.storage());
-  }
+  PLUME_FUNCTION void watch(const Tensor& x);
   // Called by traced() for each op.
-  template <class Function>
-  void record(std::string_view op, const Tensor& output, std::span<const Tensor> inputs, Function&& backward) {
-    for (const Tensor& x : inputs)
-      if (x.has_data() && x.dtype() == DType::f32 && !x.storage()->is_parameter()) kept_.push_back(x.storage());
-    kept_.push_back(output.storage());
-    nodes_.push_back({op, output.storage().get(), output.shape(), output.dtype(), Backward(std::forward<Function>(backward)), uses_.size(),
-                      kept_.size()});
-    watch(output);
-  }
+  PLUME_FUNCTION void record(std::string_view op, const Tensor& output, std::span<const Tensor> inputs, Backward backward);
   // Halves the memory of what a part of the forward pass keeps for the backward pass: its `input`, if a node made it, and the f32 results
   // of the nodes from `first` (a size() of before) on are kept as bfloat16 until the backward pass comes to a node that uses them. All but
   // `output`, which the next part reads. Until then they cannot be read by anybody: see Storage::compress().
   PLUME_FUNCTION void compress(std::size_t first, const Tensor& input, const Tensor& output);
   // For ops whose backward pass needs the very numbers of an input or of the output: compress() leaves them alone. Called after traced().
-  void keep_exact(const Tensor& x) {
-    if (notes_for_ == nullptr && x.has_data() && tracked_.contains(x.storage().get())) exact_.insert(x.storage().get());
-  }
+  PLUME_FUNCTION void keep_exact(const Tensor& x);
   // Called by traced() for the inputs of each op, recorded or not.
-  void note_uses(std::span<const Tensor> inputs) {
-    Tape& tape = notes_for_ != nullptr ? *notes_for_ : *this;
-    for (const Tensor& x : inputs)
-      if (x.has_data() && x.storage()->is_parameter()) tape.uses_.push_back(x.storage().get());
-  }
+  PLUME_FUNCTION void note_uses(std::span<const Tensor> inputs);
   std::size_t size() const { return nodes_.size(); }
 
   // Gradients of a scalar loss. Runs once: what was saved for it is freed on the way.
@@ -91,65 +70,35 @@ class Tape {
     return gradients;
   }
   // The same, added to gradients of earlier micro-steps.
-  void backward(const Tensor& loss, Gradients& gradients) {
-    require(loss.size() == 1, "[backward] the loss has shape ", loss.shape(), "; a scalar is needed");
-    const Tensor one = like(loss);
-    one.fill(1);
-    backward(loss, one, gradients);
-  }
+  PLUME_FUNCTION void backward(const Tensor& loss, Gradients& gradients);
   // The same; complete(storage) is called as soon as the gradient of all parameters on a storage is final, so that it can be used and
   // released while the pass goes on. Of watched tensors, those that are parameters. ArgumentError: an op that recompute() ran again did not
   // end in traced(), so its uses are not known.
   template <std::invocable<const Storage&> Complete>
   void backward(const Tensor& loss, Gradients& gradients, Complete&& complete) {
-    require(loss.size() == 1, "[backward] the loss has shape ", loss.shape(), "; a scalar is needed");
-    const Tensor one = like(loss);
-    one.fill(1);
-    Gradients::Uses left;
-    for (const Storage* storage : uses_) ++left[storage];
-    const Gradients::Expecting expecting(gradients, left);
-    run(loss, one, gradients, [&](std::span<const Storage* const> used) {
-      for (const Storage* storage : used)
-        if (--left[storage] == 0 && gradients.entries_.contains(storage)) complete(*storage);
-    });
+    backward(loss, gradients, WhenComplete{const_cast<void*>(static_cast<const void*>(&complete)), [](void* what, const Storage& storage) {
+                                             (*static_cast<std::remove_reference_t<Complete>*>(what))(storage);
+                                           }});
   }
   // Gradients of sum(output * direction).
-  void backward(const Tensor& output, const Tensor& direction, Gradients& gradients) {
-    run(output, direction, gradients, [](std::span<const Storage* const>) {});
-  }
+  PLUME_FUNCTION void backward(const Tensor& output, const Tensor& direction, Gradients& gradients);
 
  protected:
   // A tape that records nothing and notes the uses of parameters for another.
   struct NotesFor {
     Tape& tape;
   };
-  explicit Tape(NotesFor other) : Tape() { notes_for_ = &other.tape; }
+  PLUME_FUNCTION explicit Tape(NotesFor other);
 
  private:
+  struct WhenComplete {
+    void* what;
+    void (*call)(void* what, const Storage& storage);
+  };
+  PLUME_FUNCTION void backward(const Tensor& loss, Gradients& gradients, const WhenComplete& complete);
   // done(parameters' storages) is called after each node.
   template <class Done>
-  void run(const Tensor& output, const Tensor& direction, Gradients& gradients, Done&& done) {
-    require(direction.shape() == output.shape(), "[backward] output ", output.shape(), ", direction ", direction.shape());
-    require(tracks(output), "[backward] the output depends on no parameter and no watched tensor");
-    require(!used_, "[backward] this tape was used: what it saved is freed in its one backward pass; record anew");
-    used_ = true;
-    const Running running(*this, gradients);
-    const Tensor seed = gradients[output];
-    autograd_detail::accumulate(seed, direction);
-    while (!nodes_.empty()) {
-      Node node = std::move(nodes_.back());
-      nodes_.pop_back();
-      if (const auto found = gradients.entries_.find(node.output); found != gradients.entries_.end()) {  // else no part of this output
-        if (has_compressed_) expand(std::span<const std::weak_ptr<Storage>>(kept_).subspan(nodes_.empty() ? 0 : nodes_.back().kept));
-        const Tensor dy = found->second.flat.reshape(node.shape);
-        node.backward(gradients, dy);
-        gradients.entries_.erase(node.output);
-      }
-      kept_.resize(nodes_.empty() ? 0 : nodes_.back().kept);
-      const std::size_t first_use = nodes_.empty() ? 0 : nodes_.back().uses;
-      done(std::span<const Storage* const>(uses_).subspan(first_use, node.uses - first_use));
-    }
-  }
+  void run(const Tensor& output, const Tensor& direction, Gradients& gradients, Done&& done);
 
   struct Node {
     std::string_view op;
@@ -162,25 +111,7 @@ class Tape {
   };
   PLUME_FUNCTION void compress(const Node& node);
   PLUME_FUNCTION static void expand(std::span<const std::weak_ptr<Storage>> storages);
-  // While backward runs, nothing is recorded and the gradients ask this tape what it tracks.
-  class Running {
-   public:
-    Running(const Tape& tape, Gradients& gradients) : gradients_(gradients), outer_(gradients.tape_), recording_(thread_slot.tape) {
-      gradients.tape_ = &tape;
-      thread_slot.tape = nullptr;
-    }
-    Running(const Running&) = delete;
-    Running& operator=(const Running&) = delete;
-    ~Running() {
-      gradients_.tape_ = outer_;
-      thread_slot.tape = recording_;
-    }
-
-   private:
-    Gradients& gradients_;
-    const Tape* outer_;
-    Tape* recording_;
-  };
+  class Running;
 
   friend class NestedTape;
   friend class NotingTape;
@@ -221,7 +152,7 @@ Tensor traced(std::string_view op, const Tensor& output, std::span<const Tensor>
     bool wanted = false;
     for (const Tensor& x : inputs) wanted = wanted || tape->tracks(x);
     tape->note_uses(inputs);
-    if (wanted) tape->record(op, output, inputs, std::forward<Function>(backward));
+    if (wanted) tape->record(op, output, inputs, Backward(std::forward<Function>(backward)));
   }
   return output;
 }
@@ -239,8 +170,149 @@ Tensor traced(std::string_view op, const Tensor& output, std::initializer_list<T
 
 namespace plume::inline PLUME_ABI {
 
+// While a parameter's gradient comes in parts, tells Gradients how many are left.
+struct Gradients::Expecting {
+  Gradients& gradients;
+  Expecting(Gradients& which, const Uses& left) : gradients(which) { gradients.left_ = &left; }
+  Expecting(const Expecting&) = delete;
+  Expecting& operator=(const Expecting&) = delete;
+  ~Expecting() { gradients.left_ = nullptr; }
+};
+
+// While backward runs, nothing is recorded and the gradients ask this tape what it tracks.
+class Tape::Running {
+ public:
+  Running(const Tape& tape, Gradients& gradients) : gradients_(gradients), outer_(gradients.tape_), recording_(thread_slot.tape) {
+    gradients.tape_ = &tape;
+    thread_slot.tape = nullptr;
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    gradients_.tape_ = outer_;
+    thread_slot.tape = recording_;
+  }
+
+ private:
+  Gradients& gradients_;
+  const Tape* outer_;
+  Tape* recording_;
+};
+
+PLUME_FUNCTION Tape::Tape() : before_(thread_slot.tape) { thread_slot.tape = this; }
+
+PLUME_FUNCTION Tape::Tape(std::span<const Tensor> watched) : Tape() {
+  by_list_ = true;
+  for (const Tensor& x : watched) watch(x);
+}
+
+PLUME_FUNCTION Tape::Tape(NotesFor other) : Tape() { notes_for_ = &other.tape; }
+
+PLUME_FUNCTION Tape::~Tape() { thread_slot.tape = before_; }
+
+PLUME_FUNCTION bool Tape::tracks(const Tensor& x) const {
+  return notes_for_ == nullptr && x.has_data() && ((!by_list_ && x.storage()->is_parameter()) || tracked_.contains(x.storage().get()));
+}
+
+PLUME_FUNCTION void Tape::watch(const Tensor& x) {
+  require(x.has_data(), "[tape] a watched tensor has no memory");
+  if (tracked_.insert(x.storage().get()).second) keys_.push_back(x.storage());
+}
+
+PLUME_FUNCTION void Tape::record(std::string_view op, const Tensor& output, std::span<const Tensor> inputs, Backward backward) {
+  for (const Tensor& x : inputs)
+    if (x.has_data() && x.dtype() == DType::f32 && !x.storage()->is_parameter()) kept_.push_back(x.storage());
+  kept_.push_back(output.storage());
+  nodes_.push_back({op, output.storage().get(), output.shape(), output.dtype(), std::move(backward), uses_.size(), kept_.size()});
+  watch(output);
+}
+
+PLUME_FUNCTION void Tape::keep_exact(const Tensor& x) {
+  if (notes_for_ == nullptr && x.has_data() && tracked_.contains(x.storage().get())) exact_.insert(x.storage().get());
+}
+
+PLUME_FUNCTION void Tape::note_uses(std::span<const Tensor> inputs) {
+  Tape& tape = notes_for_ != nullptr ? *notes_for_ : *this;
+  for (const Tensor& x : inputs)
+    if (x.has_data() && x.storage()->is_parameter()) tape.uses_.push_back(x.storage().get());
+}
+
+template <class Done>
+void Tape::run(const Tensor& output, const Tensor& direction, Gradients& gradients, Done&& done) {
+  require(direction.shape() == output.shape(), "[backward] output ", output.shape(), ", direction ", direction.shape());
+  require(tracks(output), "[backward] the output depends on no parameter and no watched tensor");
+  require(!used_, "[backward] this tape was used: what it saved is freed in its one backward pass; record anew");
+  used_ = true;
+  const Running running(*this, gradients);
+  const Tensor seed = gradients[output];
+  autograd_detail::accumulate(seed, direction);
+  while (!nodes_.empty()) {
+    Node node = std::move(nodes_.back());
+    nodes_.pop_back();
+    if (const auto found = gradients.entries_.find(node.output); found != gradients.entries_.end()) {  // else no part of this output
+      if (has_compressed_) expand(std::span<const std::weak_ptr<Storage>>(kept_).subspan(nodes_.empty() ? 0 : nodes_.back().kept));
+      const Tensor dy = found->second.flat.reshape(node.shape);
+      node.backward(gradients, dy);
+      gradients.entries_.erase(node.output);
+    }
+    kept_.resize(nodes_.empty() ? 0 : nodes_.back().kept);
+    const std::size_t first_use = nodes_.empty() ? 0 : nodes_.back().uses;
+    done(std::span<const Storage* const>(uses_).subspan(first_use, node.uses - first_use));
+  }
+}
+
+PLUME_FUNCTION void Tape::backward(const Tensor& output, const Tensor& direction, Gradients& gradients) {
+  run(output, direction, gradients, [](std::span<const Storage* const>) {});
+}
+
+PLUME_FUNCTION void Tape::backward(const Tensor& loss, Gradients& gradients) { backward(loss, autograd_detail::one_for(loss), gradients); }
+
+PLUME_FUNCTION void Tape::backward(const Tensor& loss, Gradients& gradients, const WhenComplete& complete) {
+  Gradients::Uses left;
+  for (const Storage* storage : uses_) ++left[storage];
+  const Gradients::Expecting expecting(gradients, left);
+  run(loss, autograd_detail::one_for(loss), gradients, [&](std::span<const Storage* const> used) {
+    for (const Storage* storage : used)
+      if (--left[storage] == 0 && gradients.entries_.contains(storage)) complete.call(complete.what, *storage);
+  });
+}
+
+PLUME_FUNCTION Tensor Gradients::find(const Tensor& x) const {
+  const auto found = entries_.find(x.storage().get());
+  return found == entries_.end() ? Tensor{} : x.on(found->second.flat);
+}
+
+PLUME_FUNCTION Tensor Gradients::at(const Tensor& x) const {
+  const Tensor gradient = find(x);
+  require(static_cast<bool>(gradient), "[gradients] no gradient for a tensor ", x.shape(),
+          ": it took no part in the loss, or is not a parameter");
+  return gradient;
+}
+
+PLUME_FUNCTION void Gradients::release(const Storage& storage) { entries_.erase(&storage); }
+
+PLUME_FUNCTION void Gradients::clear() { entries_.clear(); }
+
+PLUME_FUNCTION Gradients::Entry& Gradients::entry(const Key& x) {
+  if (left_ != nullptr && x.is_parameter_) {
+    const auto uses = left_->find(x.address_);
+    require(uses != left_->end() && uses->second > 0, "[backward] the gradient of a parameter ", x.place_.shape(),
+            " was complete before its last part came: an op that uses it, under recompute(), does not end in traced()");
+  }
+  Entry& found = entries_[x.address_];
+  if (found.owner.expired()) found.owner = x.owner_;
+  return found;
+}
+
 PLUME_FUNCTION void autograd_detail::accumulate(const Tensor& sum, const Tensor& x) {
   visit_float(sum.dtype(), [&]<class T>() { kernels::accumulate<T>(sum.view<T, 2>(), x.view<const T, 2>(), T(1)); });
+}
+
+PLUME_FUNCTION Tensor autograd_detail::one_for(const Tensor& loss) {
+  require(loss.size() == 1, "[backward] the loss has shape ", loss.shape(), "; a scalar is needed");
+  const Tensor one = like(loss);
+  one.fill(1);
+  return one;
 }
 
 PLUME_FUNCTION void Tape::compress(std::size_t first, const Tensor& input, const Tensor& output) {

@@ -1,6 +1,5 @@
 #pragma once
 // The JSON value. Include plume/base/json.hpp, which also reads and writes it.
-#include <algorithm>
 #include <bit>
 #include <concepts>
 #include <memory>
@@ -48,7 +47,7 @@ class Json {
   Json(std::string value) noexcept : type_(Type::text), text_(std::move(value)) {}
   Json(std::string_view value) : Json(std::string(value)) {}
   Json(const char* value) : Json(std::string(value)) {}
-  Json(const Json& other);
+  PLUME_FUNCTION Json(const Json& other);
   Json(Json&& other) noexcept { swap(other); }
   Json& operator=(Json other) noexcept {
     swap(other);
@@ -56,14 +55,14 @@ class Json {
   }
   ~Json() = default;
 
-  static Json array();
-  static Json object();
+  PLUME_FUNCTION static Json array();
+  PLUME_FUNCTION static Json object();
 
   // Reads one JSON text (RFC 8259). FormatError: not JSON, a duplicate key, invalid UTF-8, a number that does not fit.
   // LimitError: too long or nested too deeply.
   PLUME_FUNCTION static Json parse(std::string_view text, const JsonOptions& options = {});
 
-  Kind kind() const noexcept;
+  PLUME_FUNCTION Kind kind() const noexcept;
   bool is_null() const noexcept { return kind() == Kind::null; }
   bool is_integer() const noexcept { return kind() == Kind::integer; }
   bool is_unsigned_only() const noexcept { return type_ == Type::large_integer; }  // an integer beyond int64
@@ -71,18 +70,18 @@ class Json {
   bool is_array() const noexcept { return kind() == Kind::array; }
   bool is_object() const noexcept { return kind() == Kind::object; }
 
-  bool as_boolean() const;
-  std::int64_t as_integer() const;  // refuses 1.5, 1e3, "10" and what does not fit
-  std::uint64_t as_unsigned() const;
-  double as_number() const;  // integers too
-  const std::string& as_text() const;
+  PLUME_FUNCTION bool as_boolean() const;
+  PLUME_FUNCTION std::int64_t as_integer() const;  // refuses 1.5, 1e3, "10" and what does not fit
+  PLUME_FUNCTION std::uint64_t as_unsigned() const;
+  PLUME_FUNCTION double as_number() const;  // integers too
+  PLUME_FUNCTION const std::string& as_text() const;
 
-  std::size_t size() const;                 // of an array or object
-  std::span<const Json> items() const;      // of an array
-  std::span<const Member> members() const;  // of an object, in the order of the text
-  const Json& at(std::size_t index) const;
-  const Json& at(std::string_view key) const;
-  const Json* find(std::string_view key) const;  // null when the key is absent
+  PLUME_FUNCTION std::size_t size() const;                 // of an array or object
+  PLUME_FUNCTION std::span<const Json> items() const;      // of an array
+  PLUME_FUNCTION std::span<const Member> members() const;  // of an object, in the order of the text
+  PLUME_FUNCTION const Json& at(std::size_t index) const;
+  PLUME_FUNCTION const Json& at(std::string_view key) const;
+  PLUME_FUNCTION const Json* find(std::string_view key) const;  // null when the key is absent
 
   // json.integer("n_layer") requires the key; json.integer("n_inner", 4) takes the fallback when it is absent or null.
   bool boolean(std::string_view key) const { return at(key).as_boolean(); }
@@ -96,19 +95,19 @@ class Json {
     return present(key) ? at(key).as_text() : std::string(fallback);
   }
 
-  Where where() const;  // of this value: file, JSON path, position
+  PLUME_FUNCTION Where where() const;  // of this value: file, JSON path, position
   [[noreturn]] void fail(std::string_view reason) const { throw ConfigError(where(), reason); }
 
-  Json& set(std::string_view key, Json value) &;  // on an object; replaces an old value; returns *this
+  PLUME_FUNCTION Json& set(std::string_view key, Json value) &;  // on an object; replaces an old value; returns *this
   Json&& set(std::string_view key, Json value) && { return std::move(set(key, std::move(value))); }
-  Json& push(Json value) &;  // on an array; returns *this
+  PLUME_FUNCTION Json& push(Json value) &;  // on an array; returns *this
   Json&& push(Json value) && { return std::move(push(std::move(value))); }
 
  private:
   friend class JsonParser;
   struct Container;
   struct Release {  // takes a whole tree apart without recursion
-    void operator()(Container* container) const noexcept;
+    PLUME_FUNCTION void operator()(Container* container) const noexcept;
   };
   using Tree = std::unique_ptr<Container, Release>;
   enum class Type : std::uint8_t { null, boolean, integer, large_integer, real, text, tree };  // large: beyond int64
@@ -122,8 +121,8 @@ class Json {
     std::vector<std::uint32_t> line_starts = {0};
     std::vector<Node> nodes;
     std::string names;
-    std::string field(std::uint32_t node) const;
-    Where where(std::uint64_t offset, std::string field) const;
+    PLUME_FUNCTION std::string field(std::uint32_t node) const;
+    PLUME_FUNCTION Where where(std::uint64_t offset, std::string field) const;
   };
 
   explicit Json(Tree tree) noexcept : type_(Type::tree), tree_(std::move(tree)) {}
@@ -143,8 +142,8 @@ class Json {
     const Json* value = find(key);
     return value && !value->is_null();
   }
-  [[noreturn]] void wrong_kind(std::string_view wanted) const;
-  static void append_key(std::string& path, std::string_view key);
+  [[noreturn]] PLUME_FUNCTION void wrong_kind(std::string_view wanted) const;
+  PLUME_FUNCTION static void append_key(std::string& path, std::string_view key);
 
   Type type_ = Type::null;
   std::uint64_t bits_ = 0;  // of a boolean, an integer or a real
@@ -158,6 +157,13 @@ struct Json::Member {
   std::string key;
   Json value;
 };
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include <algorithm>
+
+namespace plume::inline PLUME_ABI {
 
 struct Json::Container {
   struct Slot {
@@ -204,7 +210,7 @@ struct Json::Container {
   }
 };
 
-inline void Json::Release::operator()(Container* top) const noexcept {
+PLUME_FUNCTION void Json::Release::operator()(Container* top) const noexcept {
   while (top) {
     Container* const current = std::exchange(top, top->next);
     const auto detach = [&](Json& value) {
@@ -216,14 +222,14 @@ inline void Json::Release::operator()(Container* top) const noexcept {
   }
 }
 
-inline Json Json::array() { return Json(Tree(new Container)); }
-inline Json Json::object() {
+PLUME_FUNCTION Json Json::array() { return Json(Tree(new Container)); }
+PLUME_FUNCTION Json Json::object() {
   Json json = array();
   json.container()->is_object = true;
   return json;
 }
 
-inline Json::Json(const Json& other) {
+PLUME_FUNCTION Json::Json(const Json& other) {
   std::vector<std::pair<const Json*, Json*>> left{{&other, this}};
   while (!left.empty()) {
     const auto [from, to] = left.back();
@@ -249,7 +255,7 @@ inline Json::Json(const Json& other) {
   }
 }
 
-inline Json::Kind Json::kind() const noexcept {
+PLUME_FUNCTION Json::Kind Json::kind() const noexcept {
   switch (type_) {
     case Type::null:
       return Kind::null;
@@ -268,7 +274,7 @@ inline Json::Kind Json::kind() const noexcept {
   return container()->is_object ? Kind::object : Kind::array;
 }
 
-inline void Json::wrong_kind(std::string_view wanted) const {
+PLUME_FUNCTION void Json::wrong_kind(std::string_view wanted) const {
   static constexpr std::string_view names[] = {"null",   "a boolean", "an integer", "a number with a fraction or exponent",
                                                "a text", "an array",  "an object"};
   std::string reason = concat("expected ", wanted, ", found ", names[static_cast<std::size_t>(kind())]);
@@ -279,61 +285,61 @@ inline void Json::wrong_kind(std::string_view wanted) const {
   fail(reason);
 }
 
-inline bool Json::as_boolean() const {
+PLUME_FUNCTION bool Json::as_boolean() const {
   if (type_ != Type::boolean) wrong_kind("true or false");
   return bits_ != 0;
 }
-inline std::int64_t Json::as_integer() const {
+PLUME_FUNCTION std::int64_t Json::as_integer() const {
   if (type_ != Type::integer) wrong_kind("an integer");
   return static_cast<std::int64_t>(bits_);
 }
-inline std::uint64_t Json::as_unsigned() const {
+PLUME_FUNCTION std::uint64_t Json::as_unsigned() const {
   if (type_ != Type::large_integer && (type_ != Type::integer || static_cast<std::int64_t>(bits_) < 0))
     wrong_kind("an integer of at least 0");
   return bits_;
 }
-inline double Json::as_number() const {
+PLUME_FUNCTION double Json::as_number() const {
   if (type_ == Type::real) return std::bit_cast<double>(bits_);
   if (type_ == Type::integer) return static_cast<double>(static_cast<std::int64_t>(bits_));
   if (type_ == Type::large_integer) return static_cast<double>(bits_);
   wrong_kind("a number");
 }
-inline const std::string& Json::as_text() const {
+PLUME_FUNCTION const std::string& Json::as_text() const {
   if (type_ != Type::text) wrong_kind("a text");
   return text_;
 }
 
-inline std::size_t Json::size() const {
+PLUME_FUNCTION std::size_t Json::size() const {
   const Container* found = container();
   if (!found) wrong_kind("an array or object");
   return found->is_object ? found->members.size() : found->items.size();
 }
-inline std::span<const Json> Json::items() const {
+PLUME_FUNCTION std::span<const Json> Json::items() const {
   if (!is_array()) wrong_kind("an array");
   return container()->items;
 }
-inline std::span<const Json::Member> Json::members() const {
+PLUME_FUNCTION std::span<const Json::Member> Json::members() const {
   if (!is_object()) wrong_kind("an object");
   return container()->members;
 }
-inline const Json& Json::at(std::size_t index) const {
+PLUME_FUNCTION const Json& Json::at(std::size_t index) const {
   const auto all = items();
   if (index >= all.size()) fail(concat("has ", all.size(), " elements, element ", index, " is wanted"));
   return all[index];
 }
-inline const Json* Json::find(std::string_view key) const {
+PLUME_FUNCTION const Json* Json::find(std::string_view key) const {
   if (!is_object()) wrong_kind("an object");
   const Member* member = container()->find(key);
   return member ? &member->value : nullptr;
 }
-inline const Json& Json::at(std::string_view key) const {
+PLUME_FUNCTION const Json& Json::at(std::string_view key) const {
   if (const Json* value = find(key)) return *value;
   Where place = where();
   append_key(place.field, key);
   throw ConfigError(std::move(place), "this key is missing; add it");
 }
 
-inline Json& Json::set(std::string_view key, Json value) & {
+PLUME_FUNCTION Json& Json::set(std::string_view key, Json value) & {
   require(is_object(), "[Json::set] the value is not an object");
   Container& object = *container();
   if (Member* member = object.find(key)) {
@@ -344,13 +350,13 @@ inline Json& Json::set(std::string_view key, Json value) & {
   if (object.members.size() > object.order.size() + Container::unsorted) object.sort();
   return *this;
 }
-inline Json& Json::push(Json value) & {
+PLUME_FUNCTION Json& Json::push(Json value) & {
   require(is_array(), "[Json::push] the value is not an array");
   container()->items.push_back(std::move(value));
   return *this;
 }
 
-inline void Json::append_key(std::string& path, std::string_view key) {
+PLUME_FUNCTION void Json::append_key(std::string& path, std::string_view key) {
   const bool plain = !key.empty() && key.size() <= 80 && std::all_of(key.begin(), key.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
   });
@@ -362,7 +368,7 @@ inline void Json::append_key(std::string& path, std::string_view key) {
   }
 }
 
-inline std::string Json::Origin::field(std::uint32_t node) const {
+PLUME_FUNCTION std::string Json::Origin::field(std::uint32_t node) const {
   std::vector<std::uint32_t> chain;
   for (; nodes[node].parent != no_parent; node = nodes[node].parent) chain.push_back(node);
   std::string steps;
@@ -376,7 +382,7 @@ inline std::string Json::Origin::field(std::uint32_t node) const {
   return steps;
 }
 
-inline Where Json::Origin::where(std::uint64_t offset, std::string field) const {
+PLUME_FUNCTION Where Json::Origin::where(std::uint64_t offset, std::string field) const {
   Where place{.path = path, .field = std::move(field), .offset = first_offset + offset};
   if (first_offset == 0) {
     const auto line = std::upper_bound(line_starts.begin(), line_starts.end(), offset) - 1;
@@ -386,9 +392,10 @@ inline Where Json::Origin::where(std::uint64_t offset, std::string field) const 
   return place;
 }
 
-inline Where Json::where() const {
+PLUME_FUNCTION Where Json::where() const {
   if (!origin_) return {};
   return origin_->where(origin_->nodes[node_].offset, origin_->field(node_));
 }
 
 }  // namespace plume::inline PLUME_ABI
+#endif

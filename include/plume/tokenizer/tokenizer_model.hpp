@@ -4,7 +4,6 @@
 // A kind writes encode() (plain text to ids), kind() and files(). It overrides encode_with_spans() only if its tokens' bytes do not add
 // up to the text (because it normalises), encode_special() only if its files say more about special tokens than their spelling, and
 // decoder() only if text is not the tokens' bytes in a row. Ids around a text (bos, eos, [CLS] ...) are data: Vocabulary::before, after.
-#include <algorithm>
 #include <array>
 #include <memory>
 #include <optional>
@@ -29,52 +28,22 @@ class Vocabulary {
   bool begins_with_bos = false;        // what the files say
   std::vector<TokenId> before, after;  // what the files put around a text; an empty `before` with begins_with_bos means {bos}
 
-  Vocabulary(std::vector<std::string> spelled, std::vector<std::string> text, const std::vector<TokenId>& special)
-      : pieces(std::move(spelled)), bytes(std::move(text)), special_(pieces.size(), 0) {
-    index_.reserve(pieces.size());
-    for (std::size_t i = 0; i < pieces.size(); ++i) index_.emplace(pieces[i], static_cast<TokenId>(i));
-    for (const TokenId id : special) {
-      const auto at = static_cast<std::size_t>(id);
-      if (std::exchange(special_[at], char{1}) != 0) continue;
-      bytes[at].clear();
-      if (!pieces[at].empty()) special_by_first_byte_[static_cast<unsigned char>(pieces[at][0])].push_back(id);
-    }
-    for (auto& ids : special_by_first_byte_)
-      std::sort(ids.begin(), ids.end(), [&](TokenId a, TokenId b) {
-        const std::size_t first = pieces[static_cast<std::size_t>(a)].size(), second = pieces[static_cast<std::size_t>(b)].size();
-        return first != second ? first > second : a < b;
-      });
-  }
+  PLUME_FUNCTION Vocabulary(std::vector<std::string> spelled, std::vector<std::string> text, const std::vector<TokenId>& special);
   Vocabulary(Vocabulary&&) noexcept = default;  // moving a vector leaves its strings where they are
   Vocabulary(const Vocabulary&) = delete;
   Vocabulary& operator=(const Vocabulary&) = delete;
 
   std::size_t size() const { return pieces.size(); }
   bool is_special(TokenId id) const { return special_[static_cast<std::size_t>(id)] != 0; }
-  std::optional<TokenId> find(std::string_view piece) const {
-    const auto found = index_.find(piece);
-    return found == index_.end() ? std::nullopt : std::optional<TokenId>(found->second);
-  }
-  std::vector<TokenId> special() const {
-    std::vector<TokenId> ids;
-    for (std::size_t i = 0; i < special_.size(); ++i)
-      if (special_[i] != 0) ids.push_back(static_cast<TokenId>(i));
-    return ids;
-  }
+  PLUME_FUNCTION std::optional<TokenId> find(std::string_view piece) const;
+  PLUME_FUNCTION std::vector<TokenId> special() const;
 
   struct SpecialMatch {
     std::size_t begin, end;
     TokenId id;
   };
   // The leftmost special token spelled in the text, the longest one if several start there.
-  std::optional<SpecialMatch> find_special(std::string_view text) const {
-    for (std::size_t at = 0; at < text.size(); ++at)
-      for (const TokenId id : special_by_first_byte_[static_cast<unsigned char>(text[at])]) {
-        const std::string& piece = pieces[static_cast<std::size_t>(id)];
-        if (text.substr(at).starts_with(piece)) return SpecialMatch{at, at + piece.size(), id};
-      }
-    return std::nullopt;
-  }
+  PLUME_FUNCTION std::optional<SpecialMatch> find_special(std::string_view text) const;
 
  private:
   std::vector<char> special_;
@@ -168,7 +137,47 @@ class BytesDecoder final : public TokenDecoder {
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include <algorithm>
+
 namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION Vocabulary::Vocabulary(std::vector<std::string> spelled, std::vector<std::string> text, const std::vector<TokenId>& special)
+    : pieces(std::move(spelled)), bytes(std::move(text)), special_(pieces.size(), 0) {
+  index_.reserve(pieces.size());
+  for (std::size_t i = 0; i < pieces.size(); ++i) index_.emplace(pieces[i], static_cast<TokenId>(i));
+  for (const TokenId id : special) {
+    const auto at = static_cast<std::size_t>(id);
+    if (std::exchange(special_[at], char{1}) != 0) continue;
+    bytes[at].clear();
+    if (!pieces[at].empty()) special_by_first_byte_[static_cast<unsigned char>(pieces[at][0])].push_back(id);
+  }
+  for (auto& ids : special_by_first_byte_)
+    std::sort(ids.begin(), ids.end(), [&](TokenId a, TokenId b) {
+      const std::size_t first = pieces[static_cast<std::size_t>(a)].size(), second = pieces[static_cast<std::size_t>(b)].size();
+      return first != second ? first > second : a < b;
+    });
+}
+
+PLUME_FUNCTION std::optional<TokenId> Vocabulary::find(std::string_view piece) const {
+  const auto found = index_.find(piece);
+  return found == index_.end() ? std::nullopt : std::optional<TokenId>(found->second);
+}
+
+PLUME_FUNCTION std::vector<TokenId> Vocabulary::special() const {
+  std::vector<TokenId> ids;
+  for (std::size_t i = 0; i < special_.size(); ++i)
+    if (special_[i] != 0) ids.push_back(static_cast<TokenId>(i));
+  return ids;
+}
+
+PLUME_FUNCTION std::optional<Vocabulary::SpecialMatch> Vocabulary::find_special(std::string_view text) const {
+  for (std::size_t at = 0; at < text.size(); ++at)
+    for (const TokenId id : special_by_first_byte_[static_cast<unsigned char>(text[at])]) {
+      const std::string& piece = pieces[static_cast<std::size_t>(id)];
+      if (text.substr(at).starts_with(piece)) return SpecialMatch{at, at + piece.size(), id};
+    }
+  return std::nullopt;
+}
 
 PLUME_FUNCTION void TokenizerModel::encode_with_spans(std::string_view text, TextPart part, EncodedText& out) const {
   std::size_t next = out.ids.size(), at = 0;

@@ -20,7 +20,7 @@ struct NamedConfig {
 // stories15m: llama2.c's model of TinyStories.
 inline constexpr NamedConfig named_configs[] = {
     {"tiny", R"({"family": "llama", "layers": 2, "heads": 4, "width": 128, "hidden": 384, "context": 256, "tied_head": true,
-      "sequence": 64, "batch": 16, "steps": 2000, "learning_rate": 1.2e-2, "minimum_learning_rate": 3e-4, "warmup": 50,
+      "sequence": 64, "batch": 16, "steps": 2000, "learning_rate": 6e-3, "minimum_learning_rate": 3e-4, "warmup": 50,
       "beta2": 0.98, "weight_decay": 0.1, "evaluate_every": 500})"},
     {"shakespeare-cpu", R"({"family": "gpt2", "layers": 4, "heads": 4, "width": 128, "context": 64, "bias": false, "tied_head": true,
       "batch": 12, "steps": 2000, "learning_rate": 1e-3, "minimum_learning_rate": 1e-4, "warmup": 100,

@@ -8,10 +8,6 @@
 #include "plume/tensor/memory_pool.hpp"
 #include "plume/tensor/view.hpp"
 
-#if defined(__linux__)
-#include <sched.h>
-#endif
-
 namespace plume::inline PLUME_ABI {
 
 // c (M, N) += a (M, K) b (K, N), on the calling thread.
@@ -22,14 +18,7 @@ using GemmFunction = void (*)(View<T, 2> c, View<const T, 2> a, View<const T, 2>
 enum class Precision : std::uint8_t { f32, bf16 };
 
 // The CPUs this process may run on.
-inline int available_threads() {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
-#endif
-  const unsigned count = std::thread::hardware_concurrency();
-  return count > 0 ? static_cast<int>(count) : 1;
-}
+PLUME_FUNCTION int available_threads();
 
 // Whose threads run parallel loops: the context's own, or the OpenMP runtime's (programs compiled with OpenMP only). The results are the
 // same bits. With OpenMP a waiting thread behaves as OMP_WAIT_POLICY says, and by default spins although others need its processor.
@@ -93,3 +82,23 @@ class ContextScope {
 };
 
 }  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include <thread>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION int available_threads() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+#endif
+  const unsigned count = std::thread::hardware_concurrency();
+  return count > 0 ? static_cast<int>(count) : 1;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

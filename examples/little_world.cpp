@@ -251,8 +251,8 @@ class World {
   std::vector<Texts> facts_;      // [relation][person]
 };
 
-// Half of the texts are about some people more often than others, as texts are: the most famous tenth gets nearly half of these. On the
-// famous a model learns early how a fact is looked up, and the others follow; with all equally rare that moment comes much later.
+// Half of the texts are about some people more often than others, as texts are: the most famous tenth gets nearly half of these. A model
+// can learn on the famous how a fact is looked up, and then the facts of the others.
 std::size_t someone(const World& world, plume::Random& random) {
   if (random.below(2) == 0) return random.below(world.people());
   const double u = random.uniform();

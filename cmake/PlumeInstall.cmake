@@ -11,7 +11,7 @@ configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/plumeConfig.cmake.in" "
   INSTALL_DESTINATION "${plume_package_dir}" NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/plumeConfigVersion.cmake" COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/plumeConfig.cmake" "${PROJECT_BINARY_DIR}/plumeConfigVersion.cmake" "${CMAKE_CURRENT_LIST_DIR}/PlumeXsimd.cmake"
-  "${CMAKE_CURRENT_LIST_DIR}/PlumeCompiled.cmake" ${plume_compiled_sources} DESTINATION "${plume_package_dir}")
+  "${CMAKE_CURRENT_LIST_DIR}/PlumeCompiled.cmake" "${CMAKE_CURRENT_LIST_DIR}/PlumePcre2.cmake" ${plume_compiled_sources} DESTINATION "${plume_package_dir}")
 
 # pkg-config: the prefix is found from where the file lies.
 file(RELATIVE_PATH plume_pkgconfig_prefix "/prefix/${plume_pkgconfig_dir}" "/prefix")

@@ -1,9 +1,10 @@
 # Sourced by examples/quickstart.sh and tests/run.sh from the top of the project:
 #   bootstrap [EXTRA...]    finds compiler, tools and headers; installs what is missing where that is allowed, else says how and exits 2
+#   present_or_skip ARGUMENT EXTRA...   before it: where ARGUMENT is --if-present and something is missing, prints SKIP and exits 0
 #   workflow NAME PRESET    configures, builds and (PRESET test) tests, with the workflow preset NAME; without presets on cmake before 3.25
 #   rooms PRESET "ROOM..." "PATTERN..." OPTION...   builds those rooms' tests and runs those that match; OPTIONs stand for the preset before cmake 3.25
 #   report PRESET FOLDER... prints what was skipped in those build folders, then ctest's summary of PRESET's
-# Honours CXX and PLUME_JOBS. EXTRA names further needs: doctest, nlohmann, simde, pkg-config, aarch64 (a cross compiler), qemu.
+# Honours CXX and PLUME_JOBS. EXTRA names further needs: doctest, nlohmann, simde, pkg-config, aarch64, windows (cross compilers), qemu, wine.
 
 say() { printf '%s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -33,6 +34,8 @@ missing_needs() {  # prints the names of what is missing
       pkg-config) have pkg-config || needs="$needs pkg-config" ;;
       aarch64) have aarch64-linux-gnu-g++ || needs="$needs aarch64" ;;
       qemu) have qemu-aarch64 || needs="$needs qemu" ;;
+      windows) have x86_64-w64-mingw32-g++-posix || needs="$needs windows" ;;
+      wine) have wine64 || have wine || have /usr/lib/wine/wine64 || needs="$needs wine" ;;
     esac
   done
   printf '%s\n' "${needs# }"
@@ -56,6 +59,9 @@ packages() {  # packages SYSTEM NEED...: the packages of those needs; fails wher
       apt:nlohmann) list="$list nlohmann-json3-dev" ;;
       apt:aarch64) list="$list g++-aarch64-linux-gnu" ;;
       pacman:aarch64) list="$list aarch64-linux-gnu-gcc" ;;
+      apt:windows) list="$list g++-mingw-w64-x86-64-posix" ;;
+      apt:wine) list="$list wine64" ;;
+      *:windows | *:wine) return 1 ;;  # the compiler has another name there
       dnf:aarch64 | brew:aarch64 | brew:qemu) return 1 ;;  # no C++ library of the target; no emulation of user programs
       *:qemu) list="$list qemu-user" ;;
       dnf:nlohmann) list="$list json-devel" ;;
@@ -124,6 +130,14 @@ bootstrap() {
   fi
   jobs=${PLUME_JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
   export CMAKE_BUILD_PARALLEL_LEVEL="$jobs" CTEST_PARALLEL_LEVEL="$jobs"
+}
+
+present_or_skip() {  # present_or_skip ARGUMENT NEED...: with ARGUMENT --if-present, nothing is installed: what is missing ends the script with SKIP
+  [ "$1" = --if-present ] || return 0
+  shift
+  compiler=${CXX:-c++}
+  needs=$(missing_needs "$@")
+  [ -z "$needs" ] || { echo "SKIP: absent: $needs"; exit 0; }
 }
 
 cmake_at_least() {  # cmake_at_least MINOR: cmake is 3.MINOR or newer

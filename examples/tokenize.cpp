@@ -24,7 +24,7 @@ int main(int argc, char** argv) {
     flags.require_one_of({"--text", "--file", "--ids"});
     if (decode != flags.given("--ids")) throw example::UsageError("--decode", "goes with --ids");
 
-    const bool beside = plume::file_exists(model);  // a model file: its tokenizer lies beside it
+    const bool beside = plume::file_exists(model) && !model.ends_with(".gguf");  // a model file: its tokenizer lies beside it, or in it
     const plume::Tokenizer tokenizer = plume::load_tokenizer(beside          ? plume::parent_path(model)
                                                              : model.empty() ? file_of_tokenizer
                                                                              : model);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the fast tests for AArch64 with a cross compiler and runs them under emulation (qemu): its base level, NEON, is what they test there.
-# Installs what is missing (see cmake/bootstrap.sh). PLUME_JOBS is the number of jobs.
+# Installs what is missing (see cmake/bootstrap.sh), or with --if-present says SKIP. PLUME_JOBS is the number of jobs.
 # Ends with what was skipped and ctest's summary.
 set -eu
 CDPATH= cd -- "$(dirname -- "$0")/.."
@@ -11,6 +11,7 @@ case $(uname -m) in
     exit 0
     ;;
 esac
+present_or_skip "${1-}" doctest nlohmann aarch64 qemu
 bootstrap doctest nlohmann aarch64 qemu
 rm -f build/aarch64/tests.log build/aarch64/Testing/Temporary/LastTest.log
 

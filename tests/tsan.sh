@@ -4,6 +4,7 @@
 set -eu
 CDPATH= cd -- "$(dirname -- "$0")/.."
 . cmake/bootstrap.sh
+present_or_skip "${1-}" doctest
 bootstrap doctest
 export TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1 ${TSAN_OPTIONS-}"
 rooms tsan 'concurrency parallel_threads' 'concurrency/ kernels/parallel_test_threads$' -DPLUME_SANITIZE=thread -DPLUME_OPENMP=OFF

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -132,10 +133,38 @@ Complaints upward_includes(const File& file) {
 Complaints forbidden_words(const File& file) {
   Complaints out;
   const std::string code = code_of(file.text);
-  for (const std::string word :
-       {"abort(",     "exit(",     "_exit(",     "quick_exit(",         "terminate(",  "assert(",   "printf(",    "fprintf(",
-        "puts(",      "fputs(",    "putchar(",   "std::cout",           "std::cerr",   "std::clog", "std::regex", "<regex>",
-        "<iostream>", "<cassert>", "<assert.h>", "omp_set_num_threads", "setNbThreads"})
+  for (const std::string word : {"abort(",
+                                 "exit(",
+                                 "_exit(",
+                                 "quick_exit(",
+                                 "terminate(",
+                                 "assert(",
+                                 "printf(",
+                                 "fprintf(",
+                                 "puts(",
+                                 "fputs(",
+                                 "putchar(",
+                                 "std::cout",
+                                 "std::cerr",
+                                 "std::clog",
+                                 "std::regex",
+                                 "<regex>",
+                                 "<iostream>",
+                                 "<cassert>",
+                                 "<assert.h>",
+                                 "omp_set_num_threads",
+                                 "setNbThreads",
+                                 "setlocale(",
+                                 "std::locale::global",
+                                 "signal(",
+                                 "sigaction(",
+                                 "rand(",
+                                 "srand(",
+                                 "setenv(",
+                                 "putenv(",
+                                 "chdir(",
+                                 "umask(",
+                                 "fesetround("})
     if (has_word(code, word)) out.push_back(file.path + ": " + word);
   if (!inside(file.path, "kernels/parallel/") && (has_word(code, "#pragma omp") || has_word(code, "_Pragma")))
     out.push_back(file.path + ": OpenMP pragma outside kernels/parallel/");
@@ -198,6 +227,28 @@ Complaints foreign_paths(const File& file) {
   return out;
 }
 
+std::string text_of(const std::string& path) {
+  std::ifstream stream(fs::path(PLUME_TEST_SOURCE_DIR).parent_path() / path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// A number as C++ or as prose writes it: "100'000'000", "1u << 19", "16,384", "16 MiB".
+std::uint64_t value_of(const std::string& text) {
+  std::string digits;
+  std::size_t at = 0;
+  for (; at < text.size() && (std::isdigit(static_cast<unsigned char>(text[at])) || text[at] == ',' || text[at] == '\''); ++at)
+    if (std::isdigit(static_cast<unsigned char>(text[at]))) digits += text[at];
+  const std::string rest = text.substr(at);
+  const std::uint64_t number = std::stoull(digits);
+  if (rest.rfind("u << ", 0) == 0) return number << std::stoi(rest.substr(5));
+  int shift = 10;
+  for (const std::string unit : {" KiB", " MiB", " GiB"}) {
+    if (rest.rfind(unit, 0) == 0) return number << shift;
+    shift += 10;
+  }
+  return number;
+}
+
 std::size_t line_count(const File& file) { return static_cast<std::size_t>(std::count(file.text.begin(), file.text.end(), '\n')); }
 
 std::string joined(const Complaints& complaints) {
@@ -225,11 +276,13 @@ TEST_CASE("rooms include only rooms on lower floors") {
   check_all(public_headers(), upward_includes);
 }
 
-TEST_CASE("library headers neither print nor end the program, and keep OpenMP, Eigen and xsimd in their rooms") {
+TEST_CASE(
+    "library headers neither print nor end the program nor change what is the host's, and keep OpenMP, Eigen and xsimd in their rooms") {
   const std::string path = "include/plume/ops/a.hpp";
   for (const std::string bad :
        {"void f() { abort(); }", "assert(x);", "std::exit(1);", "std::cout << 1;", "std::fprintf(stderr, x);", "#include <regex>\n",
-        "#pragma omp parallel for\n", "#include <Eigen/Core>\n", "#include <xsimd/xsimd.hpp>\n", "using namespace std;"})
+        "#pragma omp parallel for\n", "#include <Eigen/Core>\n", "#include <xsimd/xsimd.hpp>\n", "using namespace std;",
+        "std::setlocale(LC_ALL, x);", "std::srand(1);", "::signal(SIGINT, f);"})
     CHECK_MESSAGE(forbidden_words({path, bad}).size() == 1, bad);
   for (const std::string good : {"static_assert(true);", "// abort()\n", "/* exit( */", "auto s = \"printf(\";", "std::snprintf(b, 3, c);",
                                  "int n = 100'000; char c = '\"';", "my_exit(3);"})
@@ -257,6 +310,61 @@ TEST_CASE("at most 8 public macros, all in base/config.hpp and base/version.hpp,
     }
   }
   CHECK(all.size() <= 8);
+}
+
+TEST_CASE("the inline namespace names the version and the configuration") {
+  std::string prefix;
+  for (const File& file : files_under({"include/plume/base"}, {".hpp"}))
+    if (file.path.ends_with("/version.hpp")) {
+      const auto number = [&](const std::string& name) {
+        const std::size_t at = file.text.find("#define " + name + " ");
+        REQUIRE(at != std::string::npos);
+        return std::to_string(std::stoi(file.text.substr(at + name.size() + 9)));
+      };
+      prefix = "#define PLUME_ABI v" + number("PLUME_VERSION_MAJOR") + "_" + number("PLUME_VERSION_MINOR") + "_";
+    }
+  for (const File& file : files_under({"include/plume/base"}, {".hpp"}))
+    if (file.path.ends_with("/config.hpp")) {
+      std::set<std::string> names;
+      for (const std::string& line : lines(file.text))
+        if (line.rfind("#define PLUME_ABI ", 0) == 0) names.insert(line);
+      CHECK(names == std::set<std::string>{prefix + "openmp", prefix + "threads"});
+    }
+}
+
+TEST_CASE("SECURITY.md's table of limits is that of plume/base/limits.hpp, and each of them is used") {
+  CHECK(value_of("100'000'000") == 100'000'000);
+  CHECK(value_of("16u << 20") == 16u << 20);
+  CHECK(value_of("16,777,216 tokens") == 16'777'216);
+  CHECK(value_of("128 MiB") == 128u << 20);
+  CHECK_THROWS(value_of("many"));
+  std::map<std::string, std::uint64_t> fields, promised;
+  std::string others;
+  for (const File& file : public_headers()) {
+    if (file.path != "include/plume/base/limits.hpp") {
+      others += file.text;
+      continue;
+    }
+    for (const std::string& line : lines(code_of(file.text))) {
+      const std::size_t name = line.find("std::uint64_t "), equal = line.find(" = ");
+      if (name != std::string::npos && equal != std::string::npos)
+        fields[line.substr(name + 14, equal - name - 14)] = value_of(line.substr(equal + 3));
+    }
+  }
+  for (const std::string& line : lines(text_of("SECURITY.md"))) {
+    if (line.rfind("| `max_", 0) != 0) continue;
+    const std::size_t end = line.find('`', 3), value = line.find("| ", end);
+    REQUIRE(value != std::string::npos);
+    promised[line.substr(3, end - 3)] = value_of(line.substr(value + 2));
+  }
+  CHECK(fields.size() >= 15);
+  for (const auto& [field, value] : fields) {
+    CHECK_MESSAGE(promised.count(field), "SECURITY.md does not list " << field);
+    if (promised.count(field))
+      CHECK_MESSAGE(promised[field] == value, field << " is " << value << ", SECURITY.md says " << promised[field]);
+    CHECK_MESSAGE(has_word(others, field), field << " limits nothing");
+  }
+  for (const auto& entry : promised) CHECK_MESSAGE(fields.count(entry.first), "SECURITY.md lists " << entry.first << ", which is no limit");
 }
 
 TEST_CASE("files have at most 500 lines and name no place on one machine") {

@@ -67,6 +67,18 @@ TEST_CASE("what is not a number, infinities and subnormal values go through; wha
   });
 }
 
+TEST_CASE("scaling in place") {
+  float single[] = {1, -2, 3, 0.5f, 7};
+  double twice[] = {1, -2, 3, 0.5, 7};
+  scale<float>(View<float, 2>(single, {1, 5}), View<const float, 2>(single, {1, 5}), 3.0f, Write::over);
+  scale<double>(View<double, 2>(twice, {1, 5}), View<const double, 2>(twice, {1, 5}), 3.0, Write::over);
+  const double wanted[] = {3, -6, 9, 1.5, 21};
+  for (int i = 0; i < 5; ++i) {
+    CHECK(single[i] == wanted[i]);
+    CHECK(twice[i] == wanted[i]);
+  }
+}
+
 TEST_CASE("rounding to bfloat16 is that of the scalar type at every level, and widening is exact") {
   Random random{.seed = 9};
   plume_test::at_each_level(elementwise_levels, [&](const Table& table) {

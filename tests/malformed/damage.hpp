@@ -2,11 +2,12 @@
 // One change to a file of a known kind; what the kinds share is in mutate.hpp.
 #include <algorithm>
 
+#include "malformed/damage_vocabularies.hpp"
 #include "malformed/mutate.hpp"
 
 namespace plume_test {
 
-enum class FileKind : std::uint8_t { json, json_lines, lines, safetensors, llama2c, tokenizer_bin };
+enum class FileKind : std::uint8_t { json, json_lines, lines, safetensors, llama2c, tokenizer_bin, protobuf, gguf };
 
 inline void damage_json(std::string& bytes, Dice& dice, std::string_view other) {
   auto root = JsonTaker(bytes).take();
@@ -166,6 +167,10 @@ inline void damage(FileKind kind, std::string& bytes, Dice& dice, std::string_vi
       return damage_llama2c(bytes, dice, other);
     case FileKind::tokenizer_bin:
       return damage_tokenizer_bin(bytes, dice, other);
+    case FileKind::protobuf:
+      return damage_protobuf(bytes, dice, other);
+    case FileKind::gguf:
+      return damage_gguf(bytes, dice, other);
   }
 }
 

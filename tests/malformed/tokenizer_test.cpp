@@ -11,7 +11,7 @@
 
 #include "plume/base/json.hpp"
 #include "plume/tokenizer/byte_characters.hpp"
-#include "plume/tokenizer/sentencepiece_bpe.hpp"
+#include "plume/tokenizer/llama2c_tokenizer.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "test_data.hpp"
 

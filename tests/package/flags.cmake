@@ -1,13 +1,18 @@
-# check_flags(compile_commands.json): only include paths, the language level and OpenMP reach a consumer.
+# check_flags(compile_commands.json): only include paths, the language level and OpenMP reach a consumer; plume's own files in its build
+# (plume::compiled) also hide their names.
 function(check_flags file)
   file(READ "${file}" json)
   string(JSON count LENGTH "${json}")
   math(EXPR last "${count} - 1")
   foreach(i RANGE ${last})
     string(JSON command GET "${json}" ${i} command)
+    set(allowed "I.*|isystem|std=.*|fopenmp(=.*)?|pthread|o|c|MD|MT|MF")
+    if(command MATCHES "plume_compiled[.]dir")
+      string(APPEND allowed "|fvisibility=hidden|fvisibility-inlines-hidden")
+    endif()
     separate_arguments(arguments UNIX_COMMAND "${command}")
     foreach(argument IN LISTS arguments)
-      if(argument MATCHES "^-" AND NOT argument MATCHES "^-(I.*|isystem|std=.*|fopenmp(=.*)?|pthread|o|c|MD|MT|MF)$")
+      if(argument MATCHES "^-" AND NOT argument MATCHES "^-(${allowed})$")
         message(FATAL_ERROR "the consumer is compiled with ${argument}: ${command}")
       endif()
     endforeach()

@@ -30,6 +30,7 @@ for header in "$config" "$everything"; do
   refuses 'needs a little-endian processor' "$@" -U__BYTE_ORDER__ -D__BYTE_ORDER__=__ORDER_BIG_ENDIAN__ -E -x c++ "$header"
   refuses 'needs a 64-bit build' "$@" -U__SIZEOF_POINTER__ -D__SIZEOF_POINTER__=4 -E -x c++ "$header"
 done
+refuses 'files by POSIX calls' "$@" -D_WIN32 -E -x c++ "$everything"
 refuses 'for x86-64 and AArch64 only' "$@" -U__x86_64__ -U__aarch64__ -E -x c++ "$config"
 
 case $("$@" -dumpmachine) in

@@ -29,6 +29,17 @@ class ByteReader {
     return value;
   }
 
+  // A protobuf varint: at most ten bytes, 64 bits.
+  std::uint64_t varint(std::string_view field) {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+      const auto byte = little<std::uint8_t>(field);
+      if (shift == 63 && byte > 1) fail(field, "a varint has at most 64 bits");
+      value |= std::uint64_t{byte & 0x7fu} << shift;
+      if (byte < 0x80) return value;
+    }
+  }
+
   // `n`, once it is certain that n elements of at least `min_element_bytes` can still follow and that the limit allows them.
   // The only source of a size for resize() and reserve().
   std::size_t count(std::uint64_t n, std::uint64_t min_element_bytes, std::string_view field, std::string_view limit,

@@ -42,7 +42,7 @@
 #define PLUME_INLINE [[gnu::always_inline]] inline
 #if defined(PLUME_COMPILED)
 #define PLUME_LEVELS(Table, tables, name) extern const Levels<Table> tables
-#elif defined(__x86_64__)
+#elif defined(__x86_64__) && !defined(_WIN32)
 #define PLUME_LEVELS(Table, tables, name) \
   inline constexpr Levels<Table> tables { &base::name, &avx2::name, &avx512::name, &avx512bf16::name }
 #else

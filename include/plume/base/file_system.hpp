@@ -1,5 +1,8 @@
 #pragma once
 // The system calls that a save makes, behind one door that tests can replace (testing/failing_files.hpp, testing/recording_files.hpp).
+#if defined(_WIN32)
+#error "plume reads and writes files by POSIX calls: on Windows include the rooms that touch no file instead of plume/plume.hpp (tests/windows.sh)."
+#endif
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>

@@ -1,5 +1,8 @@
 #pragma once
 // Files for reading: mapped or copied, and paths that a file of the model names.
+#if defined(_WIN32)
+#error "plume reads and writes files by POSIX calls: on Windows include the rooms that touch no file instead of plume/plume.hpp (tests/windows.sh)."
+#endif
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>

@@ -14,6 +14,9 @@ struct Limits {
   std::uint64_t max_tensors = 1'000'000;
   std::uint64_t max_tensor_name = 4096;      // bytes
   std::uint64_t max_token_text = 64u << 10;  // bytes
+  std::uint64_t max_gguf_key = 64u << 10;    // bytes
+  std::uint64_t max_gguf_elements = 1u << 30;  // of an array
+  std::uint64_t max_gguf_alignment = 65'536;   // bytes
   std::uint64_t max_text_bytes = 1u << 30;   // one text file
   std::uint64_t max_layers = 10'000;
   std::uint64_t max_vocabulary = 16'777'216;

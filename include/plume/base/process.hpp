@@ -1,5 +1,8 @@
 #pragma once
 // What the operating system knows about this process.
+#if defined(_WIN32)
+#error "plume reads and writes files by POSIX calls: on Windows include the rooms that touch no file instead of plume/plume.hpp (tests/windows.sh)."
+#endif
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>

@@ -80,7 +80,7 @@ class Tensor {
   template <class T>
   const T* data() const {
     require(storage_ != nullptr, "[tensor] ", shape_, " has no memory: load or initialise the model first");
-    require(dtype_ == dtype_of<T>, "[tensor] is ", dtype_, ", asked for as ", dtype_of<T>);
+    require(dtype_ == dtype_of<T>, "[tensor] is ", dtype_, ", asked for as ", DType(dtype_of<T>));  // a copy: else g++ exports it
     return reinterpret_cast<const T*>(storage_->data()) + offset_;
   }
   template <class T>

@@ -14,6 +14,7 @@ struct AlignedText {
   std::string text;
   std::vector<TokenSpan> from;  // one a byte of `text`; empty and unused unless `aligned`
   bool aligned = false;
+  bool starts = true;  // no text comes before it: where SentencePiece puts a space
 
   static AlignedText of(std::string_view original, std::size_t offset, Spans spans) {
     AlignedText result;

@@ -1,5 +1,6 @@
 #pragma once
-// The normalisers of tokenizer.json [huggingface/tokenizers tokenizers/src/normalizers], as data and one function.
+// The normalisers of tokenizer.json [huggingface/tokenizers tokenizers/src/normalizers] and of SentencePiece, as data and one function.
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -8,6 +9,7 @@
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/aligned_text.hpp"
 #include "plume/tokenizer/precompiled_map.hpp"
+#include "plume/tokenizer/sentencepiece_rules.hpp"
 #include "plume/tokenizer/text_pattern.hpp"
 #include "plume/tokenizer/unicode_normal_forms.hpp"
 
@@ -34,11 +36,14 @@ struct Replace {
   TextPattern pattern;
   std::string content;
 };
+struct SentencePiece {
+  std::shared_ptr<const SentencePieceRules> rules;
+};
 }  // namespace normalizers
 
 using Normalizer =
     std::variant<NormalForm, normalizers::Bert, normalizers::Strip, normalizers::StripAccents, normalizers::Lowercase, normalizers::Nmt,
-                 normalizers::ByteLevel, normalizers::Prepend, normalizers::Precompiled, normalizers::Replace>;
+                 normalizers::ByteLevel, normalizers::Prepend, normalizers::Precompiled, normalizers::Replace, normalizers::SentencePiece>;
 
 PLUME_FUNCTION void normalize(const Normalizer& normalizer, AlignedText& text);
 
@@ -69,6 +74,7 @@ class ApplyNormalizer {
 
   void operator()(NormalForm form) { text_ = normal_form(text_, form); }
   void operator()(const normalizers::Precompiled& step) { text_ = step.map.apply(text_); }
+  void operator()(const normalizers::SentencePiece& step) { text_ = step.rules->apply(text_); }
   void operator()(const normalizers::Lowercase&) { text_ = lower_case(text_); }
   void operator()(const normalizers::ByteLevel&) { text_ = spell_bytes(text_); }
   void operator()(const normalizers::StripAccents&) { drop(CharacterSet::accent); }

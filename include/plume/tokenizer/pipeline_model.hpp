@@ -1,6 +1,6 @@
 #pragma once
-// The pipeline of tokenizer.json: added tokens -> normalisers -> added tokens once more -> pre-tokenisers -> model. Every kind of that file
-// runs through this one class; a byte-level vocabulary works on bytes instead of the characters that spell them, and with one of the known
+// The pipeline of tokenizer.json: added tokens -> normalisers -> added tokens once more -> pre-tokenisers -> model. Every kind of that file,
+// of SentencePiece's, llama2.c's and GGUF's runs through this one class; a byte-level vocabulary works on bytes instead of the characters that spell them, and with one of the known
 // expressions runs in a loop of its own.
 #include <memory>
 #include <optional>
@@ -13,6 +13,7 @@
 #include "plume/tokenizer/added_tokens.hpp"
 #include "plume/tokenizer/byte_pairs.hpp"
 #include "plume/tokenizer/pre_tokenizers.hpp"
+#include "plume/tokenizer/sentencepiece_decoder.hpp"
 #include "plume/tokenizer/token_decoders.hpp"
 #include "plume/tokenizer/tokenizer_model.hpp"
 #include "plume/tokenizer/word_models.hpp"
@@ -27,7 +28,10 @@ struct ByteLevelModel {
   MergeOrder order = MergeOrder::as_listed;
 };
 
-// What tokenizer.json says, as data.
+// What makes text of ids: the steps of a tokenizer.json, the tokens' bytes in a row, or SentencePiece's rules.
+enum class Decoding : std::uint8_t { steps, bytes, sentencepiece };
+
+// What the file of a tokenizer says, as data.
 struct Pipeline {
   std::string_view kind = "BPE";
   std::vector<AddedToken> added;
@@ -37,6 +41,10 @@ struct Pipeline {
   std::optional<WordModel> words;
   std::vector<DecodeStep> decoders;
   bool joins_with_spaces = false;  // the file names no decoder
+  Decoding decoding = Decoding::steps;
+  SentencePieceDecoding sentencepiece = {};
+  bool adds_leading_space = false;    // decoding drops the space that encoding put before a text; only for Decoding::bytes
+  bool starts_after_added = false;    // text behind an added token stands at the start once more
   std::vector<TokenizerFile> files;
 };
 
@@ -45,6 +53,8 @@ class PipelineModel final : public TokenizerModel {
   PLUME_FUNCTION PipelineModel(Vocabulary entries, Pipeline pipeline);
   std::string_view kind() const override { return pipeline_.kind; }
   const Pipeline& pipeline() const { return pipeline_; }
+  bool adds_leading_space() const override { return pipeline_.adds_leading_space; }
+  bool starts_again_at_bos() const override { return !pipeline_.starts_after_added; }
   // Whether plain text may be encoded in parts that begin where every known expression begins a piece.
   bool cuts_at_spaces() const { return style_.has_value() && pipeline_.normalizers.empty() && !raw_text_ && !normalized_text_; }
   // How a byte-level model cuts plain text, where that is one of the known ways.
@@ -67,7 +77,6 @@ class PipelineModel final : public TokenizerModel {
   std::vector<TokenizerFile> files() const override { return pipeline_.files; }
 
  private:
-  static constexpr std::string_view block = "\xe2\x96\x81";  // U+2581, SentencePiece's space
   struct Call;
   PLUME_FUNCTION void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const;
   PLUME_FUNCTION void encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const;
@@ -81,7 +90,7 @@ class PipelineModel final : public TokenizerModel {
   bool decodes_bytes_ = false;
   std::optional<PieceStyle> style_;  // the only pre-tokeniser
   std::optional<BytePairs> pairs_;
-  bool cuts_at_blocks_ = false;  // no merge joins a character and a U+2581 behind it: the text may be cut there
+  std::string_view cut_space_;       // no merge joins another character and this space behind it: the text may be cut there
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -91,6 +100,39 @@ class PipelineModel final : public TokenizerModel {
 #include <unordered_map>
 
 namespace plume::inline PLUME_ABI {
+
+namespace pipeline_details {
+
+// Whether a space stands behind another character.
+inline bool space_inside(std::string_view piece, std::string_view space) {
+  for (std::size_t at = piece.find(space, 1); at != piece.npos; at = piece.find(space, at + 1))
+    if (!piece.substr(0, at).ends_with(space)) return true;
+  return false;
+}
+inline std::string_view space_of(const WordModel& model) {
+  if (const auto* scored = std::get_if<word_models::ScoredBpe>(&model)) return scored->space;
+  return SentencePieceRules::block;
+}
+// Whether a word has the same tokens in any text: no piece reaches from before a space to behind it.
+inline bool words_stand_alone(const WordModel& model, const std::vector<std::string>& pieces) {
+  const std::string_view space = space_of(model);
+  if (const auto* bpe = std::get_if<word_models::Bpe>(&model)) {
+    return bpe->prefix.empty() && bpe->suffix.empty() && !bpe->ignore_merges && bpe->ids.contains(std::string(space)) &&
+           std::none_of(bpe->merges.begin(), bpe->merges.end(),
+                        [&](const Merge& merge) { return space_inside(pieces[static_cast<std::size_t>(merge.result)], space); });
+  }
+  const auto* scored = std::get_if<word_models::ScoredBpe>(&model);
+  if (scored == nullptr || space.empty()) return false;
+  bool knows_space = false;
+  for (std::size_t id = 0; id < scored->pieces.size(); ++id) {
+    if (scored->kinds[id] == word_models::ScoredBpe::Kind::absent) continue;
+    if (scored->kinds[id] == word_models::ScoredBpe::Kind::unused || space_inside(scored->pieces[id], space)) return false;
+    knows_space = knows_space || scored->pieces[id] == space;
+  }
+  return knows_space;
+}
+
+}  // namespace pipeline_details
 
 struct PipelineModel::Call {
   Spans spans;
@@ -118,16 +160,8 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
     if (const auto* space = std::get_if<pre_tokenizers::Metaspace>(&step); space && space->prepend == PrependScheme::first)
       needs_origin_ = true;
   decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
-  if (const auto* bpe = pipeline_.words ? std::get_if<word_models::Bpe>(&*pipeline_.words) : nullptr) {
-    const auto crosses = [&](const Merge& merge) {
-      const std::string& piece = vocabulary.pieces[static_cast<std::size_t>(merge.result)];
-      for (std::size_t at = piece.find(block, 1); at != piece.npos; at = piece.find(block, at + 1))
-        if (at < block.size() || piece.compare(at - block.size(), block.size(), block) != 0) return true;
-      return false;
-    };
-    cuts_at_blocks_ = bpe->prefix.empty() && bpe->suffix.empty() && !bpe->ignore_merges && bpe->ids.contains(std::string(block)) &&
-                      std::none_of(bpe->merges.begin(), bpe->merges.end(), crosses);
-  }
+  if (pipeline_.words && pipeline_details::words_stand_alone(*pipeline_.words, vocabulary.pieces))
+    cut_space_ = pipeline_details::space_of(*pipeline_.words);
   if (!pipeline_.byte_level) return;
   ByteLevelModel& model = *pipeline_.byte_level;
   pairs_.emplace(model.bytes, std::move(model.merges), model.whole, model.order);
@@ -163,6 +197,7 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
       return;
     }
     AlignedText normal = AlignedText::of(view, begin, needs_origin_ ? Spans::keep : spans);
+    normal.starts = starts || (pipeline_.starts_after_added && begin > 0);
     for (const Normalizer& step : pipeline_.normalizers) normalize(step, normal);
     if (!match_normalized) return encode_aligned(std::move(normal), part == TextPart::first, call);
     for (const AddedSection& inner : cut_at_added_tokens(normal.text, normalized_, pipeline_.added, special)) {
@@ -214,12 +249,12 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
   for (const PreTokenizer& step : pipeline_.pre_tokenizers) pre_tokenize(step, cut, pairs_ ? SpellBytes::no : SpellBytes::yes);
   EncodedText& out = *call.out;
   const std::string_view all = cut.text.text;
-  if (cuts_at_blocks_) {  // shorter pieces, the same ids
+  if (!cut_space_.empty()) {  // shorter pieces, the same ids
     std::vector<Piece> parts;
     for (const Piece& piece : cut.pieces) {
       std::size_t begin = piece.begin;
-      for (std::size_t at = all.find(block, begin + 1); at < piece.end; at = all.find(block, at + 1)) {
-        if (all.substr(0, at).ends_with(block)) continue;
+      for (std::size_t at = all.find(cut_space_, begin + 1); at < piece.end; at = all.find(cut_space_, at + 1)) {
+        if (all.substr(0, at).ends_with(cut_space_)) continue;
         parts.push_back({begin, at});
         begin = at;
       }
@@ -275,7 +310,9 @@ class PipelineDecoder final : public TokenDecoder {
 };
 
 PLUME_FUNCTION std::unique_ptr<TokenDecoder> PipelineModel::decoder(const DecodeOptions& options) const {
-  if (decodes_bytes_) return TokenizerModel::decoder(options);
+  if (pipeline_.decoding == Decoding::sentencepiece)
+    return std::make_unique<SentencePieceDecoder>(vocabulary, pipeline_.sentencepiece, options);
+  if (decodes_bytes_ || pipeline_.decoding == Decoding::bytes) return TokenizerModel::decoder(options);
   return std::make_unique<PipelineDecoder>(*this, options);
 }
 

@@ -1,8 +1,8 @@
 #pragma once
-// The normaliser "Precompiled" of tokenizer.json: SentencePiece's character map (a double-array trie and the texts it leads to), applied as
-// tokenizers does [huggingface/spm_precompiled src/lib.rs, tokenizers/src/normalizers/precompiled.rs]: a grapheme cluster of fewer than six
-// bytes is looked up whole, others character by character, and the shortest key that begins there replaces all of it. SentencePiece itself
-// takes the longest key.
+// SentencePiece's character map: a double-array trie [Yata, darts-clone] and the texts it leads to. SentencePiece replaces the longest key
+// that begins at a place: longest(). The normaliser "Precompiled" of tokenizer.json applies it as tokenizers does [huggingface/spm_precompiled
+// src/lib.rs, tokenizers/src/normalizers/precompiled.rs]: a grapheme cluster of fewer than six bytes is looked up whole, others character by
+// character, and the shortest key that begins there replaces all of it: apply().
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,12 +17,27 @@ namespace plume::inline PLUME_ABI {
 
 class PrecompiledMap {
  public:
-  // u32 size of the trie in bytes, the trie, then texts that end with NUL. FormatError: a size beyond the rest or no multiple of four.
+  // u32 size of the trie in bytes, the trie, then texts that end with NUL. FormatError: a size beyond the rest or no multiple of four, a trie
+  // that leads out of itself, beyond the texts, or round in circles.
   PLUME_FUNCTION static PrecompiledMap read(std::string_view bytes, const Where& where);
   PLUME_FUNCTION AlignedText apply(const AlignedText& text) const;
 
+  struct Match {
+    std::size_t length;  // bytes of the key; 0: none begins there
+    std::string_view text;
+  };
+  PLUME_FUNCTION Match longest(std::string_view text, std::size_t at) const;
+
  private:
   PLUME_FUNCTION std::optional<std::string_view> find(std::string_view key) const;
+  PLUME_FUNCTION static void check(const std::vector<std::uint32_t>& trie, std::size_t text_bytes, const Where& where);
+  std::string_view text_at(std::size_t begin) const {
+    return std::string_view(*texts_).substr(begin, texts_->find('\0', begin) - begin);
+  }
+
+  static constexpr std::size_t offset_of(std::uint32_t unit) { return std::size_t{unit >> 10} << ((unit & 0x200u) >> 6); }
+  static constexpr std::uint32_t label_of(std::uint32_t unit) { return unit & 0x800000ffu; }
+  static constexpr bool leads_to_text(std::uint32_t unit) { return ((unit >> 8) & 1) != 0; }
 
   std::shared_ptr<const std::vector<std::uint32_t>> trie_;
   std::shared_ptr<const std::string> texts_;
@@ -53,30 +68,84 @@ PLUME_FUNCTION PrecompiledMap PrecompiledMap::read(std::string_view bytes, const
   for (std::size_t at = 4; at < 4 + std::size_t{size}; at += 4) trie.push_back(word(at));
   std::string texts(bytes.substr(4 + std::size_t{size}));
   if (!texts.empty() && texts.back() != '\0') throw FormatError(where, "the last replacement has no NUL behind it");
+  check(trie, texts.size(), where);
   PrecompiledMap map;
   map.trie_ = std::make_shared<const std::vector<std::uint32_t>>(std::move(trie));
   map.texts_ = std::make_shared<const std::string>(std::move(texts));
   return map;
 }
 
+// Every state that can be reached, once; states may share what follows them, but a path never comes back to its own.
+PLUME_FUNCTION void PrecompiledMap::check(const std::vector<std::uint32_t>& trie, std::size_t text_bytes, const Where& where) {
+  if (leads_to_text(trie[0]) || (trie[0] >> 31) != 0) throw FormatError(where, "the trie's root leads to a text");
+  enum : char { unseen, on_path, done };
+  struct Step {
+    std::size_t base;
+    std::uint32_t next_byte;
+  };
+  std::vector<char> state(trie.size());
+  std::vector<Step> path;
+  const auto enter = [&](std::size_t base) {
+    if (base >= trie.size()) throw FormatError(where, concat("the trie leads to unit ", base, " of ", trie.size()));
+    if (state[base] == on_path) throw FormatError(where, concat("the trie leads round in a circle at unit ", base));
+    if (state[base] == done) return;
+    state[base] = on_path;
+    path.push_back({base, 1});
+  };
+  enter(offset_of(trie[0]));
+  while (!path.empty()) {
+    Step& step = path.back();
+    if (step.next_byte > 255) {
+      state[step.base] = done;
+      path.pop_back();
+      continue;
+    }
+    const std::uint32_t byte = step.next_byte++;
+    const std::size_t node = step.base ^ byte;
+    if (node >= trie.size() || label_of(trie[node]) != byte) continue;
+    const std::size_t base = node ^ offset_of(trie[node]);
+    if (leads_to_text(trie[node])) {
+      if (base >= trie.size()) throw FormatError(where, concat("the trie leads to unit ", base, " of ", trie.size()));
+      if (const std::size_t begin = trie[base] & 0x7fffffffu; begin >= text_bytes)
+        throw FormatError(where, concat("the trie leads to byte ", begin, " of ", text_bytes, " bytes of replacements"));
+    }
+    enter(base);
+  }
+}
+
+PLUME_FUNCTION PrecompiledMap::Match PrecompiledMap::longest(std::string_view text, std::size_t at) const {
+  const std::vector<std::uint32_t>& trie = *trie_;
+  Match match{0, {}};
+  std::size_t found = 0, node = offset_of(trie[0]);
+  for (std::size_t end = at; end < text.size();) {
+    const auto byte = static_cast<unsigned char>(text[end]);
+    if (byte == 0) break;
+    node ^= byte;
+    if (node >= trie.size() || label_of(trie[node]) != byte) break;
+    ++end;
+    const std::uint32_t unit = trie[node];
+    node ^= offset_of(unit);
+    if (!leads_to_text(unit)) continue;
+    match.length = end - at;
+    found = trie[node] & 0x7fffffffu;
+  }
+  if (match.length > 0) match.text = text_at(found);
+  return match;
+}
+
 // What the shortest key at the start of `key` leads to.
 PLUME_FUNCTION std::optional<std::string_view> PrecompiledMap::find(std::string_view key) const {
   const std::vector<std::uint32_t>& trie = *trie_;
-  const auto offset = [](std::uint32_t unit) { return std::size_t{unit >> 10} << ((unit & 0x200u) >> 6); };
-  std::size_t node = offset(trie[0]);
+  std::size_t node = offset_of(trie[0]);
   for (const char c : key) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte == 0) return std::nullopt;
     node ^= byte;
     if (node >= trie.size()) return std::nullopt;
     const std::uint32_t unit = trie[node];
-    if ((unit & 0x800000ffu) != byte) return std::nullopt;
-    node ^= offset(unit);
-    if (((unit >> 8) & 1) == 0) continue;
-    if (node >= trie.size()) return std::nullopt;
-    const std::size_t begin = trie[node] & 0x7fffffffu;
-    if (begin >= texts_->size()) return std::nullopt;
-    return std::string_view(*texts_).substr(begin, texts_->find('\0', begin) - begin);
+    if (label_of(unit) != byte) return std::nullopt;
+    node ^= offset_of(unit);
+    if (leads_to_text(unit)) return text_at(trie[node] & 0x7fffffffu);
   }
   return std::nullopt;
 }

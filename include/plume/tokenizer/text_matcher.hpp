@@ -39,6 +39,13 @@ class TextMatcher {
     }
   }
 
+  // Bytes of the longest of the texts that begins at text[at]; 0 when there is none.
+  std::size_t longest_at(std::string_view text, std::size_t at) const {
+    std::size_t longest = at;
+    if (begins_[static_cast<unsigned char>(text[at])]) each_at(text, at, [&](std::size_t end, std::uint32_t) { longest = end; });
+    return longest - at;
+  }
+
   struct Match {
     std::size_t begin, end;
     std::uint32_t value;

@@ -10,6 +10,7 @@
 
 #include "plume/base/config.hpp"
 #include "plume/base/json.hpp"
+#include "plume/base/sort_stably.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -259,7 +260,7 @@ PLUME_FUNCTION Tokenizer TokenizerDocument::build() const {
   Json decoded = Json::object();  // the same list, as tokenizer_config.json has it
   std::vector<const Added*> order;
   for (const Added& token : added) order.push_back(&token);
-  std::stable_sort(order.begin(), order.end(), [](const Added* a, const Added* b) { return a->id < b->id; });
+  sort_stably(order, [](const Added* a, const Added* b) { return a->id < b->id; });
   for (const Added* token : order) {
     list.push(token->token);
     Json entry = Json::object();

@@ -4,6 +4,9 @@
 //   tokenizer.json (with tokenizer_config.json where present)                                                      what it says
 //   <encoding>.tiktoken                                                                                           byte-level BPE
 //   encoder_bpe_40000.json + vocab_40000.bpe (GPT-1); vocab.json + merges.txt of a CLIPTokenizer                   BPE
+//   tokenizer.model, spiece.model, sentencepiece.bpe.model, or another of SentencePiece's (with tokenizer_config.json
+//   and added_tokens.json where present)                                                                          what it says
+//   tokenizer.gguf, or another GGUF file                                                                          what it says
 //   tokenizer.bin or tok*.bin of llama2.c                                                                         SentencePiece BPE
 //   plume-tokenizer.json                                                                                          characters, bytes
 #include <dirent.h>
@@ -20,6 +23,7 @@
 #include "plume/base/config.hpp"
 #include "plume/base/error.hpp"
 #include "plume/base/limits.hpp"
+#include "plume/tokenizer/read_sentencepiece.hpp"
 #include "plume/tokenizer/text_pattern.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 
@@ -28,6 +32,7 @@ namespace plume::inline PLUME_ABI {
 struct LoadTokenizerOptions {
   Limits limits = {};                    // max_tokenizer_bytes, max_vocabulary, max_token_text
   TextPattern::Engine expressions = {};  // for regular expressions that plume does not know: pcre2_pattern.hpp
+  LegacySpaces legacy = LegacySpaces::as_configured;  // of tokenizer.model
 };
 
 // Byte-level BPE from its two files. The files tokenizer_config.json, special_tokens_map.json and added_tokens.json beside the
@@ -42,14 +47,18 @@ PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const L
 // tokenizer.json, with the tokenizer_config.json beside it; its errors are those of read_tokenizer_json().
 PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const LoadTokenizerOptions& options = {});
 
+// SentencePiece's tokenizer.model, with the tokenizer_config.json and added_tokens.json beside it; its errors are those of
+// read_sentencepiece().
+PLUME_FUNCTION Tokenizer load_sentencepiece(const std::string& path, const LoadTokenizerOptions& options = {});
+
 // Characters or bytes from plume-tokenizer.json.
 PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {});
 
 // Whether load_tokenizer would find one in a directory.
 PLUME_FUNCTION bool has_tokenizer(const std::string& directory);
 
-// The tokenizer of a directory, or of one of the files named above; a .bin file of any name is read as llama2.c's. What lies beside a model
-// file is load_tokenizer(parent_path(file)). IoError: a file cannot be read. ConfigError: no tokenizer is found, a file of another kind, or
+// The tokenizer of a directory, or of one of the files named above; a .bin file of any name is read as llama2.c's, and
+// files of other names as SentencePiece's or GGUF where they begin so. What lies beside a model file is load_tokenizer(parent_path(file)). IoError: a file cannot be read. ConfigError: no tokenizer is found, a file of another kind, or
 // several llama2.c files and none called tokenizer.bin.
 PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {});
 
@@ -67,8 +76,9 @@ PLUME_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::string
 #include "plume/base/json.hpp"
 #include "plume/tokenizer/byte_pair_files.hpp"
 #include "plume/tokenizer/characters.hpp"
+#include "plume/tokenizer/gguf_tokenizer.hpp"
+#include "plume/tokenizer/llama2c_tokenizer.hpp"
 #include "plume/tokenizer/read_byte_bpe.hpp"
-#include "plume/tokenizer/sentencepiece_bpe.hpp"
 #include "plume/tokenizer/tiktoken.hpp"
 #include "plume/tokenizer/tokenizer_json.hpp"
 
@@ -78,19 +88,21 @@ namespace tokenizer_files {
 
 inline constexpr std::string_view known =
     "known are tokenizer.json, vocab.json + merges.txt, encoder.json + vocab.bpe, encoder_bpe_40000.json + vocab_40000.bpe, .tiktoken, "
-    "tokenizer.bin and other .bin files of llama2.c, and plume-tokenizer.json";
+    "tokenizer.model and other files of SentencePiece, tokenizer.bin and other .bin files of llama2.c, GGUF, and plume-tokenizer.json";
 inline std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }  // npos + 1 == 0
 
-// The files tok*.bin of a directory, sorted.
-inline std::vector<std::string> llama2c_files(const std::string& directory) {
+// The files of a directory with such a beginning and end, sorted.
+inline std::vector<std::string> files_named(const std::string& directory, std::string_view begin, std::string_view end) {
   std::vector<std::string> names;
   const std::unique_ptr<DIR, int (*)(DIR*)> listing(opendir(directory.c_str()), closedir);
   if (!listing) throw IoError("list", directory, errno);
   while (const dirent* entry = readdir(listing.get()))
-    if (const std::string_view name = entry->d_name; name.starts_with("tok") && name.ends_with(".bin")) names.emplace_back(name);
+    if (const std::string_view name = entry->d_name; name.starts_with(begin) && name.ends_with(end)) names.emplace_back(name);
   std::sort(names.begin(), names.end());
   return names;
 }
+
+inline constexpr std::string_view sentencepiece_names[] = {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"};
 
 inline std::string read_text(const std::string& path, const Limits& limits) {
   return read_file(path, limits.max_tokenizer_bytes, "max_tokenizer_bytes");
@@ -146,6 +158,21 @@ PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const Load
   rethrow_memory_failure("a tokenizer");
 }
 
+PLUME_FUNCTION Tokenizer load_sentencepiece(const std::string& path, const LoadTokenizerOptions& options) try {
+  SentencePieceOptions reading{.path = path, .legacy = options.legacy, .limits = options.limits};
+  const auto read_beside = [&](std::string_view name, std::string& text) {
+    const std::string file = concat(parent_path(path), '/', name);
+    if (!file_exists(file)) return;
+    text = tokenizer_files::read_text(file, options.limits);
+    if (text.empty()) text = " ";  // no JSON either, but there
+  };
+  read_beside("tokenizer_config.json", reading.config);
+  read_beside("added_tokens.json", reading.added);
+  return read_sentencepiece(tokenizer_files::read_text(path, options.limits), reading);
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
+}
+
 PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options) try {
   const Json file = tokenizer_files::parse(path, options.limits);
   const std::string& kind = file.text("kind");
@@ -168,7 +195,9 @@ PLUME_FUNCTION bool has_tokenizer(const std::string& directory) try {
   for (const std::string_view name : {simple_tokenizer_file, std::string_view("tokenizer.json"), std::string_view("vocab.json"),
                                       std::string_view("encoder.json"), std::string_view("encoder_bpe_40000.json")})
     if (file_exists(concat(directory, '/', name))) return true;
-  return !tokenizer_files::llama2c_files(directory).empty();
+  for (const std::string_view name : tokenizer_files::sentencepiece_names)
+    if (file_exists(concat(directory, '/', name))) return true;
+  return file_exists(directory + "/tokenizer.gguf") || !tokenizer_files::files_named(directory, "tok", ".bin").empty();
 } catch (...) {
   rethrow_memory_failure("a tokenizer");
 }
@@ -185,7 +214,16 @@ PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadToken
     if (name == "bpe_simple_vocab_16e6.txt") return read_clip_merges(files::read_text(path, options.limits), path, options.limits);
     if (name == "vocab.json" || name == "merges.txt") return load_byte_bpe(beside + "vocab.json", beside + "merges.txt", options);
     if (name == "encoder.json" || name == "vocab.bpe") return load_byte_bpe(beside + "encoder.json", beside + "vocab.bpe", options);
+    std::string beginning;  // the content says what files of other names are
+    {
+      const auto file = FileMapping::open(path);
+      const auto bytes = file->bytes().first(std::min<std::size_t>(file->bytes().size(), 16));
+      beginning.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    }
+    if (looks_like_gguf(beginning) || name.ends_with(".gguf"))
+      return load_gguf_tokenizer(path, {.limits = options.limits, .expressions = options.expressions});
     if (name.ends_with(".bin")) return load_llama2c_tokenizer(path, options);
+    if (looks_like_sentencepiece(beginning) || name.ends_with(".model")) return load_sentencepiece(path, options);
     throw ConfigError(Where{.path = path}, concat("is no tokenizer file; ", files::known));
   }
   const std::string inside = path + "/";
@@ -195,7 +233,11 @@ PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadToken
   if (file_exists(inside + "encoder_bpe_40000.json")) return files::gpt1(inside, options.limits);
   for (const auto& [vocabulary, merges] : {std::pair("vocab.json", "merges.txt"), std::pair("encoder.json", "vocab.bpe")})
     if (file_exists(inside + vocabulary)) return load_byte_bpe(inside + vocabulary, inside + merges, options);
-  const std::vector<std::string> found = files::llama2c_files(path);
+  for (const std::string_view name : files::sentencepiece_names)
+    if (file_exists(inside + std::string(name))) return load_sentencepiece(inside + std::string(name), options);
+  if (file_exists(inside + "tokenizer.gguf"))
+    return load_gguf_tokenizer(inside + "tokenizer.gguf", {.limits = options.limits, .expressions = options.expressions});
+  const std::vector<std::string> found = files::files_named(path, "tok", ".bin");
   if (std::find(found.begin(), found.end(), "tokenizer.bin") != found.end())
     return load_llama2c_tokenizer(inside + "tokenizer.bin", options);
   if (found.size() == 1) return load_llama2c_tokenizer(inside + found.front(), options);

@@ -100,6 +100,8 @@ class TokenizerModel {
   PLUME_FUNCTION virtual void encode_special(std::string_view text, TextPart part, Spans spans, EncodedText& out) const;
   // Whether encode() puts a space before the first part, which decoding takes away again.
   virtual bool adds_leading_space() const { return false; }
+  // Whether such a space is dropped behind every bos, not only at the start.
+  virtual bool starts_again_at_bos() const { return true; }
   // This one writes the tokens' bytes in a row. The decoder lives no longer than the model.
   PLUME_FUNCTION virtual std::unique_ptr<TokenDecoder> decoder(const DecodeOptions& options) const;
   // The files that load_tokenizer() reads back.
@@ -119,7 +121,7 @@ class BytesDecoder final : public TokenDecoder {
     const Vocabulary& vocabulary = model_->vocabulary;
     if (vocabulary.is_special(id)) {
       if (options_.special == SpecialTokens::keep) text.append(vocabulary.pieces[static_cast<std::size_t>(id)]);
-      if (id == vocabulary.bos) starts_ = true;
+      if (id == vocabulary.bos && model_->starts_again_at_bos()) starts_ = true;
       return;
     }
     std::string_view bytes = vocabulary.bytes[static_cast<std::size_t>(id)];

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "plume/base/config.hpp"
+#include "plume/base/sort_stably.hpp"
 #include "plume/base/stop_token.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 #include "plume/tokenizer/unigram_em.hpp"
@@ -312,7 +313,7 @@ PLUME_FUNCTION void UnigramTrainer::keep_likeliest(UnigramPieces& pieces, std::s
   std::vector<std::size_t> order(pieces.texts.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   const auto is_character = [&](std::size_t i) { return unigram_em::characters(pieces.texts[i]) == 1; };
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+  sort_stably(order, [&](std::size_t a, std::size_t b) {
     return is_character(a) != is_character(b) ? is_character(a) : pieces.scores[a] > pieces.scores[b];
   });
   order.resize(size);
@@ -358,7 +359,7 @@ PLUME_FUNCTION Tokenizer UnigramTrainer::assemble(const UnigramPieces& pieces) c
   namespace files = byte_pair_files;
   std::vector<std::size_t> order(pieces.texts.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return pieces.scores[a] > pieces.scores[b]; });
+  sort_stably(order, [&](std::size_t a, std::size_t b) { return pieces.scores[a] > pieces.scores[b]; });
   Json vocabulary = Json::array(), added = Json::array();
   const auto put = [&](std::string_view piece, double score) { vocabulary.push(Json::array().push(piece).push(score)); };
   for (std::size_t id = 0; id < options_.special_tokens.size(); ++id) {

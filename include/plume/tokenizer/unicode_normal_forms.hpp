@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "plume/base/config.hpp"
+#include "plume/base/sort_stably.hpp"
 #include "plume/tokenizer/aligned_text.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -131,8 +132,8 @@ PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm for
     if (sorted) return;
     std::vector<TokenSpan> places(count);  // stay in the order of the text
     for (std::size_t k = 0; k < count; ++k) places[k] = {run[first + k].begin, run[first + k].end};
-    std::stable_sort(run.begin() + static_cast<std::ptrdiff_t>(first), run.end(),
-                     [](const nf::Mark& a, const nf::Mark& b) { return a.combining < b.combining; });
+    sort_stably(
+        run, [](const nf::Mark& a, const nf::Mark& b) { return a.combining < b.combining; }, first);
     for (std::size_t k = 0; k < count; ++k) run[first + k].begin = places[k].begin, run[first + k].end = places[k].end;
   };
   for (std::size_t at = 0; at < text.size();) {

@@ -1,3 +1,4 @@
-#include "../use_plume.hpp"
+#define PLUME_TEST_EVERYTHING
+#include "report.hpp"
 
-bool second() { return use_plume(); }
+Report second() { return report(); }

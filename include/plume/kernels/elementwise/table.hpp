@@ -45,8 +45,8 @@ const ElementwiseTable<T>& elementwise_table() {
   } else {
     static constexpr ElementwiseTable<T> reference_level{reference::add<T>,
                                                          [](View<T, 2> y, View<const T, 2> x, T factor, Write write) {
-                                                           if (write == Write::over) fill_with_zeros(y);
-                                                           reference::accumulate<T>(y, x, factor);
+                                                           write == Write::over ? reference::scale<T>(y, x, factor)
+                                                                                : reference::accumulate<T>(y, x, factor);
                                                          },
                                                          [](View<T, 2> y, View<const T, 2> a, View<const T, 2> b, Write write) {
                                                            write == Write::over ? reference::multiply<T>(y, a, b)
@@ -77,7 +77,7 @@ template <class T>
 void add(View<T, 2> y, View<const T, 2> a, View<const T, 2> b) {
   for_rows(y, [&](Index i, Index j) { elementwise_table<T>().add(y.rows(i, j), a.rows(i, j), b.rows(i, j)); });
 }
-// y = factor * x, or y += factor * x
+// y = factor * x, or y += factor * x; y may be x
 template <class T>
 void scale(View<T, 2> y, View<const T, 2> x, std::type_identity_t<T> factor, Write write) {
   for_rows(y, [&](Index i, Index j) { elementwise_table<T>().scale(y.rows(i, j), x.rows(i, j), factor, write); });

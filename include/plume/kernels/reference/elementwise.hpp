@@ -12,6 +12,13 @@ void add(Output<T, 2> y, Input<T, 2> a, Input<T, 2> b) {
     for (Index c = 0; c < y.columns(); ++c) y.row(r)[c] = a.row(r)[c] + b.row(r)[c];
 }
 
+// y = factor * x; y may be x
+template <class T>
+void scale(Output<T, 2> y, Input<T, 2> x, std::type_identity_t<T> factor) {
+  for (Index r = 0; r < y.rows(); ++r)
+    for (Index c = 0; c < y.columns(); ++c) y.row(r)[c] = factor * x.row(r)[c];
+}
+
 // y += factor * x; also the backward of add, scale and copies.
 template <class T>
 void accumulate(Output<T, 2> y, Input<T, 2> x, std::type_identity_t<T> factor) {

@@ -12,7 +12,7 @@
 #undef PLUME_LEVEL
 #undef PLUME_LEVEL_NUMBER
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(_WIN32)
 #if !defined(__clang__)
 // GCC's own AVX-512 headers warn about their undefined values when inlined into functions with a target, and about their masks where
 // they are macros, at -O0.

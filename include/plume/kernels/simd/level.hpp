@@ -13,6 +13,7 @@ namespace plume::inline PLUME_ABI::kernels {
 //   avx2        AVX2, FMA, F16C
 //   avx512      AVX-512 F, BW, DQ, VL
 //   avx512bf16  the same with BF16 and VNNI
+// Windows has the base level alone: there, GCC keeps vectors of 32 bytes on a stack that is aligned to 16 (GCC PR 54412).
 enum class Level : std::uint8_t { base, avx2, avx512, avx512bf16 };
 
 inline constexpr std::array<std::string_view, 4> level_names{"base", "avx2", "avx512", "avx512bf16"};
@@ -20,7 +21,7 @@ inline std::string_view name_of(Level level) { return level_names[static_cast<st
 
 // What this processor and operating system offer.
 inline Level available_level() {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(_WIN32)
   if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))) return Level::base;
   if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")))

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plume/base/config.hpp"
+#include "plume/base/sort_stably.hpp"
 #include "plume/tokenizer/template/operations.hpp"
 
 #if PLUME_BODIES
@@ -49,7 +50,7 @@ void sort_values(Machine& machine, std::vector<std::pair<Value, Value>>& keyed, 
   while ((keyed.size() >> logarithm) > 0) ++logarithm;
   machine.work(keyed.size() * logarithm);
   if (reverse) std::reverse(keyed.begin(), keyed.end());  // equal ones keep their order
-  std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) { return less(a.first, b.first); });
+  sort_stably(keyed, [&](const auto& a, const auto& b) { return less(a.first, b.first); });
   if (reverse) std::reverse(keyed.begin(), keyed.end());
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plume/base/config.hpp"
+#include "plume/base/sort_stably.hpp"
 #include "plume/tokenizer/template/machine.hpp"
 
 #if PLUME_BODIES
@@ -349,8 +350,7 @@ inline bool append_json(Machine& machine, std::string& out, const Value& value, 
         return false;
       }
       std::vector<std::pair<Value, Value>> entries = value.dict->entries;
-      if (format.sorted)
-        std::stable_sort(entries.begin(), entries.end(), [&](const auto& a, const auto& b) { return machine.order(a.first, b.first) < 0; });
+      if (format.sorted) sort_stably(entries, [&](const auto& a, const auto& b) { return machine.order(a.first, b.first) < 0; });
       bool typed = false;
       out.push_back('{');
       for (std::size_t i = 0; i < entries.size(); ++i) {

@@ -1,5 +1,5 @@
 // SentencePiece-style BPE from llama2.c's tokenizer.bin: ids of llama.cpp for LLaMA-2, the space rule, bytes, long inputs.
-#include "plume/tokenizer/sentencepiece_bpe.hpp"
+#include "plume/tokenizer/llama2c_tokenizer.hpp"
 
 #include <chrono>
 #include <string>

@@ -1,0 +1,13 @@
+# cpack: a Debian package and an archive of the headers and the CMake package, for every architecture.
+set(CPACK_PACKAGE_VENDOR plume)
+set(CPACK_PACKAGE_CONTACT "the maintainers of plume <maintainers@plume.invalid>")
+set(CPACK_GENERATOR TGZ DEB)
+set(CPACK_SYSTEM_NAME all)
+set(CPACK_RESOURCE_FILE_LICENSE "${PROJECT_SOURCE_DIR}/LICENSE")
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_NAME libplume-dev)
+set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "libeigen3-dev (>= 3.4), libxsimd-dev (>= 8)")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libpcre2-dev")
+include(CPack)

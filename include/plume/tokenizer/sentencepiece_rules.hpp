@@ -1,0 +1,116 @@
+#pragma once
+// What SentencePiece does to a text before it is cut [google/sentencepiece src/normalizer.cc]: the character map, spaces put in front, taken
+// away and spelled as U+2581.
+#include <optional>
+#include <string_view>
+
+#include "plume/base/config.hpp"
+#include "plume/tokenizer/aligned_text.hpp"
+#include "plume/tokenizer/precompiled_map.hpp"
+#include "plume/tokenizer/text_matcher.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+struct SentencePieceRules {
+  static constexpr std::string_view block = "\xe2\x96\x81";  // U+2581
+
+  std::optional<PrecompiledMap> map = {};  // the longest key that begins at a place is replaced
+  TextMatcher kept = {};                   // user-defined symbols, which no rule changes
+  bool add_dummy_prefix = true;            // a space before a text (behind it with whitespace_as_suffix) that stands at the start
+  bool remove_extra_whitespaces = true;    // spaces at both ends, and all but one of a run
+  bool escape_whitespaces = true;          // a space becomes U+2581
+  bool whitespace_as_suffix = false;
+  bool keep_malformed = false;  // else each malformed byte becomes U+FFFD
+  // transformers' slow tokenizers with legacy = false [transformers models/llama/tokenization_llama.py]: U+2581 counts as a space, and a
+  // text's leading spaces stay.
+  bool keep_leading_space = false;
+
+  PLUME_FUNCTION AlignedText apply(const AlignedText& text) const;
+};
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include <string>
+#include <utility>
+
+#include "plume/tokenizer/unicode.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION AlignedText SentencePieceRules::apply(const AlignedText& given) const {
+  const AlignedText* source = &given;
+  AlignedText spaced;
+  bool prefix = add_dummy_prefix && given.starts;
+  if (keep_leading_space) {
+    spaced = given.empty_copy();
+    if (prefix) spaced.append(block, given, 0, 0);
+    prefix = false;
+    std::size_t at = 0;
+    for (std::size_t next = given.text.find(block); next != given.text.npos; next = given.text.find(block, at)) {
+      spaced.copy(given, at, next);
+      spaced.append(" ", given, next, next + block.size());
+      at = next + block.size();
+    }
+    spaced.copy(given, at, given.text.size());
+    source = &spaced;
+  }
+  const std::string_view text = source->text;
+  // behind a special token the first space is the text's own
+  const bool keeps_first = (keep_leading_space || !given.starts) && (text.starts_with(' ') || text.starts_with(block));
+  struct Step {
+    std::string_view text;
+    std::size_t length;
+  };
+  const auto step = [&](std::size_t at) -> Step {
+    if (!kept.empty())
+      if (const std::size_t length = kept.longest_at(text, at); length > 0) return {text.substr(at, length), length};
+    if (map)
+      if (const PrecompiledMap::Match match = map->longest(text, at); match.length > 0) return {match.text, match.length};
+    const std::size_t length = utf8_length(text, at);
+    if (length > 0) return {text.substr(at, length), length};
+    return {keep_malformed ? text.substr(at, 1) : std::string_view("\xef\xbf\xbd"), 1};
+  };
+  AlignedText out = source->empty_copy();
+  std::size_t at = 0;
+  if (remove_extra_whitespaces && !keeps_first)
+    for (Step next{" ", 0}; at < text.size(); at += next.length) {
+      next = step(at);
+      if (next.text != " ") break;
+    }
+  if (at == text.size()) return out;
+  const std::string_view space = escape_whitespaces ? block : std::string_view(" ");
+  if (prefix && !whitespace_as_suffix) out.append(space, *source, at, at);
+  bool behind_space = remove_extra_whitespaces && !keeps_first;
+  const bool plain = !map && kept.empty() && !remove_extra_whitespaces;  // only spaces and malformed bytes change
+  while (at < text.size()) {
+    if (plain) {
+      std::size_t end = at;
+      while (end < text.size() && text[end] != ' ' && static_cast<unsigned char>(text[end]) < 0x80) ++end;
+      out.copy(*source, at, end);
+      at = end;
+      if (at == text.size()) break;
+    }
+    const Step next = step(at);
+    std::string_view part = next.text;
+    while (behind_space && part.starts_with(' ')) part.remove_prefix(1);
+    if (!part.empty()) behind_space = remove_extra_whitespaces && part.ends_with(' ');
+    for (std::size_t i = 0; i < part.size();) {
+      const std::size_t run = std::min(part.find(' ', i), part.size());
+      if (run > i) out.append(part.substr(i, run - i), *source, at, at + next.length);
+      if (run < part.size()) out.append(space, *source, at, at + next.length);
+      i = run + 1;
+    }
+    at += next.length;
+  }
+  if (remove_extra_whitespaces)
+    while (out.text.ends_with(space)) {
+      out.text.resize(out.text.size() - space.size());
+      if (out.aligned) out.from.resize(out.text.size());
+    }
+  if (prefix && whitespace_as_suffix) out.append(space, *source, text.size(), text.size());
+  return out;
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,0 +1,284 @@
+#pragma once
+// Sound SentencePiece models and GGUF vocabularies, and one change to either: taken apart by their structure, written again, also wrongly.
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "malformed/gguf_writer.hpp"
+#include "malformed/mutate.hpp"
+#include "malformed/protobuf_writer.hpp"
+
+namespace plume_test {
+
+struct WireField {
+  std::uint64_t key = 0;
+  std::string value = {};  // of a bytes field without its length
+};
+inline std::optional<std::uint64_t> take_varint(std::string_view& bytes) {
+  std::uint64_t value = 0;
+  for (unsigned shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
+    const auto byte = static_cast<unsigned char>(bytes[0]);
+    bytes.remove_prefix(1);
+    value |= std::uint64_t{byte & 0x7fu} << shift;
+    if (byte < 0x80) return value;
+  }
+  return std::nullopt;
+}
+inline std::optional<std::vector<WireField>> take_fields(std::string_view bytes) {
+  std::vector<WireField> fields;
+  while (!bytes.empty()) {
+    const auto key = take_varint(bytes);
+    if (!key || *key >> 3 == 0) return std::nullopt;
+    std::optional<std::uint64_t> size;
+    const std::string_view from = bytes;
+    switch (*key & 7) {
+      case 0:
+        if (take_varint(bytes)) size = from.size() - bytes.size(), bytes = from;
+        break;
+      case 1:
+        size = 8;
+        break;
+      case 2:
+        size = take_varint(bytes);
+        break;
+      case 5:
+        size = 4;
+        break;
+      default:
+        break;
+    }
+    if (!size || *size > bytes.size()) return std::nullopt;
+    fields.push_back({*key, std::string(bytes.substr(0, *size))});
+    bytes.remove_prefix(*size);
+  }
+  return fields;
+}
+
+inline void damage_protobuf(std::string& bytes, Dice& dice, std::string_view other) {
+  auto fields = take_fields(bytes);
+  if (!fields || fields->empty() || dice.chance(5)) return mutate_bytes(bytes, dice, other);
+  const std::size_t at = dice.below(fields->size());
+  WireField& field = (*fields)[at];
+  std::optional<std::uint64_t> wrong_length;
+  switch (dice.below(12)) {
+    case 0:
+      fields->erase(fields->begin() + static_cast<std::ptrdiff_t>(at));
+      break;
+    case 1:
+      fields->insert(fields->begin() + static_cast<std::ptrdiff_t>(dice.below(fields->size() + 1)), WireField(field));
+      break;
+    case 2:
+      std::swap(field, dice.pick(*fields));
+      break;
+    case 3:
+      field.key ^= dice.below(8);
+      break;
+    case 4:
+      field.key += 8 * dice.below(4);
+      break;
+    case 5:
+      wrong_length = dice.chance(50) ? field.value.size() + dice.below(4) : dice.random.next() >> dice.below(64);
+      break;
+    default:
+      if ((field.key & 7) == 0) {
+        const std::uint64_t values[] = {0, 1, 2, 3, 4, 5, 6, 7, 255, std::uint64_t{1} << 31, ~std::uint64_t{0}};
+        field.value = varint(dice.pick(values));
+      } else if ((field.key & 7) == 5) {
+        const float value = dice.chance(50) ? any_float(dice) : static_cast<float>(-dice.random.uniform());
+        field.value.assign(reinterpret_cast<const char*>(&value), sizeof value);
+      } else if (take_fields(field.value) && dice.chance(90)) {
+        damage_protobuf(field.value, dice, other);
+      } else {
+        mutate_bytes(field.value, dice, other);
+      }
+  }
+  bytes.clear();
+  for (std::size_t i = 0; i < fields->size(); ++i) {
+    const WireField& each = (*fields)[i];
+    bytes += varint(each.key);
+    if ((each.key & 7) == 2) bytes += varint(i == at && wrong_length ? *wrong_length : each.value.size());
+    bytes += each.value;
+  }
+}
+
+inline std::vector<std::optional<std::string>> sound_sentencepiece(Dice& dice) {
+  const bool fallback = dice.chance(30);
+  std::vector<ModelPiece> pieces = {{"</s>", 0.0f, 3}, {"<s>", 0.0f, 3}};
+  constexpr std::string_view texts[] = {"\xe2\x96\x81", "a", "b", "ab", "\xe2\x96\x81" "a", "\xc3\xa9", "hello", "\n", "12"};
+  for (const std::string_view text : texts)
+    if (dice.chance(70)) pieces.push_back({std::string(text), static_cast<float>(-dice.random.uniform()), dice.chance(80) ? 1u : 4u + dice.below(2)});
+  if (fallback)
+    for (ModelPiece& piece : byte_pieces()) pieces.push_back(std::move(piece));
+  std::string trainer = number_field(3, 1 + dice.below(4)) + number_field(35, fallback ? 1 : 0);
+  if (dice.chance(30)) trainer += number_field(24, 1);
+  if (dice.chance(30)) trainer += bytes_field(44, "?");
+  std::string rules = dice.chance(50) ? number_field(3, dice.below(2)) + number_field(4, dice.below(2)) + number_field(5, dice.below(2)) : "";
+  const std::string map = bytes_field(2, character_map(one_key_trie(), std::string_view("b\0", 2)));
+  if (dice.chance(50)) rules += map;
+  std::string bytes = bytes_field(2, trainer) + bytes_field(3, rules);
+  if (dice.chance(20)) bytes += bytes_field(5, map + number_field(3, 0));
+  std::vector<std::optional<std::string>> files(2);
+  files[0] = bytes + pieces_bytes(pieces) + ModelPiece{"<unk>", 0.0f, 2}.bytes();  // last, so that no part of the file is a whole one
+  if (dice.chance(30))
+    files[1] = R"({"tokenizer_class":"LlamaTokenizer","legacy":false,"add_bos_token":true,"bos_token":"<s>","eos_token":{"content":"</s>"},"added_tokens_decoder":{"1":{"content":"<s>","special":true}}})";
+  return files;
+}
+
+struct GgufParts {
+  struct Entry {
+    std::string key;
+    std::uint32_t type = 0, element = 0;
+    std::uint64_t count = 1;
+    std::vector<std::string> values;  // texts, or numbers as bytes
+  };
+  std::uint64_t version = 3, tensors = 0, count = 0;
+  std::vector<Entry> entries;
+};
+inline std::optional<GgufParts> take_gguf(std::string_view bytes) {
+  constexpr std::size_t width[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+  bool ok = bytes.starts_with("GGUF");
+  const auto number = [&](std::size_t size) {
+    std::uint64_t value = 0;
+    ok = ok && bytes.size() >= size;
+    if (!ok) return value;
+    std::memcpy(&value, bytes.data(), size);
+    bytes.remove_prefix(size);
+    return value;
+  };
+  const auto text = [&](std::uint64_t size) {
+    ok = ok && size <= bytes.size();
+    const std::string part(ok ? bytes.substr(0, size) : std::string_view());
+    if (ok) bytes.remove_prefix(size);
+    return part;
+  };
+  if (ok) bytes.remove_prefix(4);
+  GgufParts parts;
+  parts.version = number(4), parts.tensors = number(8), parts.count = number(8);
+  for (std::uint64_t i = 0; ok && i < parts.count; ++i) {
+    GgufParts::Entry entry;
+    entry.key = text(number(8));
+    entry.type = entry.element = static_cast<std::uint32_t>(number(4));
+    if (entry.type == 9) entry.element = static_cast<std::uint32_t>(number(4)), entry.count = number(8);
+    ok = ok && entry.element < 13 && entry.element != 9;
+    for (std::uint64_t k = 0; ok && k < entry.count; ++k) entry.values.push_back(text(entry.element == 8 ? number(8) : width[entry.element]));
+    parts.entries.push_back(std::move(entry));
+  }
+  return ok ? std::optional(std::move(parts)) : std::nullopt;
+}
+
+inline void damage_gguf(std::string& bytes, Dice& dice, std::string_view other) {
+  auto parts = take_gguf(bytes);
+  if (!parts || parts->entries.empty() || dice.chance(5)) return mutate_bytes(bytes, dice, other);
+  const std::size_t at = dice.below(parts->entries.size());
+  GgufParts::Entry& entry = parts->entries[at];
+  bool recount = true;
+  const std::uint64_t sizes[] = {0, 1, 2, 7, 13, 64, 65'536, std::uint64_t{1} << 31, std::uint64_t{1} << 62, ~std::uint64_t{0}};
+  switch (dice.below(14)) {
+    case 0:
+      parts->entries.erase(parts->entries.begin() + static_cast<std::ptrdiff_t>(at));
+      break;
+    case 1:
+      parts->entries.push_back(GgufParts::Entry(entry));
+      break;
+    case 2:
+      std::swap(entry, dice.pick(parts->entries));
+      break;
+    case 3:
+      entry.type = static_cast<std::uint32_t>(dice.below(15));
+      break;
+    case 4:
+      entry.element = static_cast<std::uint32_t>(dice.below(15));
+      break;
+    case 5:
+      entry.count = dice.chance(50) ? entry.count + dice.below(3) - 1 : dice.pick(sizes);
+      break;
+    case 6:
+      (dice.chance(50) ? parts->count : parts->tensors) = dice.pick(sizes);
+      recount = false;
+      break;
+    case 7:
+      mutate_bytes(entry.key, dice, {});
+      break;
+    case 8:
+      if (entry.type == 9 && !entry.values.empty()) {
+        entry.values.erase(entry.values.begin() + static_cast<std::ptrdiff_t>(dice.below(entry.values.size())));
+        entry.count = entry.values.size();
+      }
+      break;
+    case 9:
+      if (entry.type == 9 && !entry.values.empty()) {
+        entry.values.push_back(dice.pick(entry.values));
+        entry.count = entry.values.size();
+      }
+      break;
+    case 10:
+      if (!entry.values.empty()) std::swap(dice.pick(entry.values), dice.pick(entry.values));
+      break;
+    default:
+      if (!entry.values.empty()) {
+        std::string& value = dice.pick(entry.values);
+        if (entry.element == 8)
+          mutate_bytes(value, dice, {});
+        else if (!value.empty())
+          value[dice.below(value.size())] = static_cast<char>(static_cast<unsigned char>(dice.below(256)));
+      }
+  }
+  if (recount) parts->count = parts->entries.size();
+  bytes = "GGUF" + little(static_cast<std::uint32_t>(parts->version)) + little(parts->tensors) + little(parts->count);
+  for (const GgufParts::Entry& each : parts->entries) {
+    bytes += gguf_text(each.key) + little(each.type);
+    if (each.type == 9) bytes += little(each.element) + little(each.count);
+    for (const std::string& value : each.values) bytes += each.element == 8 ? gguf_text(value) : value;
+  }
+}
+
+inline std::vector<std::optional<std::string>> sound_gguf(Dice& dice) {
+  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
+  std::vector<std::int32_t> types = {2, 3, 3};
+  std::vector<float> scores = {0, 0, 0};
+  const auto add = [&](std::string_view token, std::int32_t type) {
+    tokens.emplace_back(token), types.push_back(type), scores.push_back(static_cast<float>(-dice.random.uniform()));
+  };
+  const std::size_t kind = dice.below(4);  // llama, gpt2, bert, t5
+  constexpr std::string_view names[] = {"llama", "gpt2", "bert", "t5"};
+  std::vector<std::string> entries = {gguf_string("general.architecture", "llama"), gguf_string("tokenizer.ggml.model", names[kind])};
+  if (kind == 1) {
+    constexpr std::string_view pre[] = {"gpt-2", "llama-bpe", "qwen2", "falcon", "default"};
+    for (unsigned byte = 0; byte < 256; ++byte) {
+      unsigned point = byte;
+      const auto plain = [](unsigned b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; };
+      if (!plain(byte)) {
+        point = 256;
+        for (unsigned b = 0; b < byte; ++b) point += plain(b) ? 0u : 1u;
+      }
+      std::string piece(1, static_cast<char>(point));
+      if (point >= 0x80) piece = {static_cast<char>(0xc0 | point >> 6), static_cast<char>(0x80 | (point & 0x3f))};
+      add(piece, 1);
+    }
+    add("ab", 1);
+    add("<x>", 4);
+    entries.push_back(gguf_texts("tokenizer.ggml.merges", {"a b"}));
+    entries.push_back(gguf_string("tokenizer.ggml.pre", dice.pick(pre)));
+  } else {
+    constexpr std::string_view texts[] = {"\xe2\x96\x81", "a", "b", "ab", "\xe2\x96\x81" "a", "\xc3\xa9", "hello", "[x]", "12"};
+    for (const std::string_view text : texts)
+      if (dice.chance(70)) add(text, dice.chance(85) ? 1 : 4);
+    if (kind == 0)
+      for (const ModelPiece& piece : byte_pieces()) add(piece.text, 6);
+    if (kind == 3) entries.push_back(gguf_array("tokenizer.ggml.precompiled_charsmap", 0, 4 + 4 * 256 + 2, character_map(one_key_trie(), std::string_view("b\0", 2))));
+  }
+  entries.push_back(gguf_texts("tokenizer.ggml.tokens", tokens));
+  if (kind != 1) entries.push_back(gguf_numbers("tokenizer.ggml.scores", scores));
+  entries.push_back(gguf_numbers("tokenizer.ggml.token_type", types));
+  entries.push_back(gguf_u32("tokenizer.ggml.bos_token_id", 1));
+  entries.push_back(gguf_u32("tokenizer.ggml.eos_token_id", 2));
+  entries.push_back(gguf_u32("tokenizer.ggml.seperator_token_id", 2));
+  entries.push_back(gguf_u32("tokenizer.ggml.unknown_token_id", 0));
+  if (dice.chance(50)) entries.push_back(gguf_bool("tokenizer.ggml.add_bos_token", dice.chance(50)));
+  return {gguf_file(entries)};
+}
+
+}  // namespace plume_test

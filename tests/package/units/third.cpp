@@ -1,0 +1,3 @@
+#include "report.hpp"
+
+Report third() { return report(); }

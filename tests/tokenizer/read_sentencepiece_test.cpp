@@ -1,0 +1,121 @@
+// SentencePiece's tokenizer.model: ids and texts of the sentencepiece library, special tokens, spans, long lines.
+#include "plume/tokenizer/read_sentencepiece.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include "plume/tokenizer/pipeline_model.hpp"
+#include "temporary_folder.hpp"
+#include "tokenizer/sentencepiece_samples.hpp"
+#include "tokenizer/vectors.hpp"
+
+using namespace plume;
+using Ids = std::vector<TokenId>;
+
+TEST_CASE("SentencePiece models of every kind: the first strings") { plume_test::check_sentencepiece(2); }
+
+TEST_CASE("LLaMA-2: tokenizer.model and tokenizer.bin give the same ids, and llama.cpp's") {
+  const auto model = plume_test::test_data("tokenizers/llama2/tokenizer.model"), bin = plume_test::test_data("tokenizers/llama2/tokenizer.bin");
+  const auto vectors = plume_test::llama_cpp_vectors("llama-spm");
+  if (!model || !bin || !vectors) return;
+  const Tokenizer one = load_tokenizer(*model), two = load_tokenizer(*bin);
+  CHECK(one.kind() == "SentencePiece BPE");
+  CHECK(one.vocabulary() == two.vocabulary());
+  CHECK(one.bos() == two.bos());
+  CHECK(one.eos() == two.eos());
+  for (const auto& [text, ids] : *vectors) {
+    CHECK_MESSAGE(one.encode(text, {.begin = Begin::nothing}) == ids, text);
+    CHECK(one.decode(ids) == text);
+  }
+  plume_test::StringGenerator generator(plume_test::spelled(one), {"<s>", "</s>"});
+  for (int i = 0; i < 3000; ++i) {
+    const std::string text = generator.next();
+    // llama2.c has real spaces in its pieces, so that a U+2581 of the text is none of them
+    if (text.find("\xe2\x96\x81") != text.npos) continue;
+    REQUIRE(one.encode(text) == two.encode(text));
+    REQUIRE(one.encode(text, {.special = SpecialText::recognise}) == two.encode(text, {.special = SpecialText::recognise}));
+  }
+}
+
+TEST_CASE("No control piece comes out of plain text") {
+  for (const auto& [name, ways] : plume_test::hashes("sentencepiece/hashes.json").members()) {
+    const auto path = plume_test::sentencepiece_sample(name);
+    if (!path) continue;
+    const Tokenizer tokenizer = load_tokenizer(*path);
+    std::optional<TokenId> unknown;
+    for (TokenId id = 0; id < tokenizer.vocabulary(); ++id)
+      if (tokenizer.piece(id) == "<unk>") unknown = id;
+    for (const std::string& special : plume_test::special_spellings(tokenizer))
+      for (const std::string& text : {special, "a " + special + " b", special + special, " " + special})
+        for (const TokenId id : tokenizer.encode(text, {.begin = Begin::nothing, .end = End::nothing}))
+          CHECK_MESSAGE((!tokenizer.is_special(id) || id == unknown), name, ": ", text);
+  }
+}
+
+TEST_CASE("tokenizer_config.json and added_tokens.json beside the model") {
+  const plume_test::TemporaryFolder folder;
+  folder.write("tokenizer.model", plume_test::read_all(*plume_test::sentencepiece_sample("bpe_llama")));
+  CHECK(has_tokenizer(folder.path()));
+  const Ids bare = load_tokenizer(folder.path()).encode("the a");
+  CHECK(bare.front() == 1);  // BPE with byte fallback begins with bos, as LLaMA
+  folder.write("added_tokens.json", R"({"[pad]": 701, "new": 700})");
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "legacy": false, "add_bos_token": false, "add_eos_token": true,
+      "bos_token": "<s>", "eos_token": {"content": "</s>"}, "added_tokens_decoder": {"701": {"content": "[pad]", "special": true}}})");
+  const Tokenizer tokenizer = load_tokenizer(folder.path());
+  CHECK(tokenizer.vocabulary() == 702);
+  CHECK(tokenizer.eos() == 2);
+  CHECK(tokenizer.is_special(701));
+  CHECK(!tokenizer.is_special(700));
+  const Ids ids = tokenizer.encode("the new[pad]");
+  CHECK(ids.back() == 2);
+  CHECK(std::count(ids.begin(), ids.end(), 700) == 1);
+  CHECK(std::count(ids.begin(), ids.end(), 701) == 0);  // a user's text
+  const Ids meant = tokenizer.encode("the new[pad]", {.special = SpecialText::recognise});
+  CHECK(meant[meant.size() - 2] == 701);
+  CHECK(tokenizer.decode(meant) == "the new");
+  const plume_test::TemporaryFolder copy;
+  save_tokenizer(tokenizer, copy.path());
+  CHECK(load_tokenizer(copy.path()).encode("the new[pad]") == ids);
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "XLMRobertaTokenizer"})");
+  CHECK_THROWS_AS(load_tokenizer(folder.path()), ConfigError);
+}
+
+TEST_CASE("A file of any name opens by what it holds") {
+  const plume_test::TemporaryFolder folder;
+  const std::string bytes = plume_test::read_all(*plume_test::sentencepiece_sample("unigram_map"));
+  CHECK(load_tokenizer(folder.write("vocabulary", bytes)).kind() == "SentencePiece Unigram");
+  CHECK(load_tokenizer(folder.write("spiece.model", bytes)).kind() == "SentencePiece Unigram");
+  CHECK(load_tokenizer(folder.path()).kind() == "SentencePiece Unigram");
+  CHECK_THROWS_AS(load_tokenizer(folder.write("other", "hello")), ConfigError);
+}
+
+TEST_CASE("Messages that come in several parts are one, as in protobuf") {
+  // trainer_spec and normalizer_spec appended: fields that come later win
+  std::string bytes = plume_test::read_all(*plume_test::sentencepiece_sample("bpe_llama"));
+  const std::string rules = {0x1a, 0x02, 0x18, 0x00}, surface = {0x12, 0x04, static_cast<char>(0xe2), 0x02, 0x01, '?'};
+  const Tokenizer before = read_sentencepiece(bytes), after = read_sentencepiece(bytes + rules + surface);
+  CHECK(before.decode(Ids{0}) == " \xe2\x81\x87 ");
+  CHECK(after.decode(Ids{0}) == "?");
+  CHECK(before.encode("x", {.begin = Begin::nothing}) != after.encode("x", {.begin = Begin::nothing}));
+}
+
+TEST_CASE("A megabyte without a space takes time and merges in proportion") {
+  // what is counted: allocations of the heap are hidden, so the growth of time from 1/4 to 1 MB is bounded far below that of n * n
+  for (const char* name : {"bpe_llama", "bpe_spaces", "bpe_unused", "unigram_bytes", "unigram_user", "word", "char"}) {
+    const Tokenizer tokenizer = load_tokenizer(*plume_test::sentencepiece_sample(name));
+    for (const std::string unit : {"a", " ", "ab", "\xcc\x81", "<user>", "\xff"}) {
+      double seconds[2];
+      for (const int part : {0, 1}) {
+        std::string text;
+        while (text.size() < (part == 0 ? 1u << 18 : 1u << 20)) text += unit;
+        const auto start = std::clock();
+        const Ids ids = tokenizer.encode(text);
+        tokenizer.decode(ids);
+        seconds[part] = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+      }
+      CHECK_MESSAGE(seconds[1] < 8 * seconds[0] + 0.5, name, " ", unit);
+    }
+  }
+}

@@ -155,7 +155,7 @@ TEST_CASE("Merged with another vocabulary: old ids on old text, one id for each 
         ++whole_words;
         single += merged.encode(fresh.back(), {.begin = plume::Begin::nothing}) == Ids{id} ? 1 : 0;
       }
-      REQUIRE(whole_words > 10);
+      REQUIRE(whole_words > 5);
       if (name == "llama" || (name == "byte_bpe" && other.kind() != "Unigram")) CHECK(single == whole_words);
       CHECK(single * 10 >= whole_words * 7);  // a unigram piece may mix what byte-level pieces do not; likelier pieces may spell it
       std::size_t untouched = 0;

@@ -1,5 +1,6 @@
 #pragma once
-// The vocabularies of tests/golden/make_gguf_hashes.py, and GGUF vocabularies made of the byte-level tokenizer.json of make_tokenizer_hashes.py.
+// The vocabularies of tests/golden/make_gguf_hashes.py, and GGUF vocabularies made of the byte-level tokenizer.json of
+// make_tokenizer_hashes.py.
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,10 +33,17 @@ inline std::string byte_level_gguf(const std::string& pre) {
 }
 // Names of pre-tokenisers and the variation of byte_bpe.json that cuts in the same way.
 inline const std::vector<std::pair<std::string, std::string>>& same_cuts() {
-  static const std::vector<std::pair<std::string, std::string>> list = {
-      {"gpt-2", "gpt2"},     {"mpt", "gpt2"},          {"smaug-bpe", "llama3"},      {"qwen2", "qwen2"},
-      {"gpt-4o", "o200k"},   {"starcoder", "starcoder"}, {"falcon", "falcon"},         {"bloom", "bloom"},
-      {"command-r", "starcoder"}, {"deepseek-v3", "deepseek_v3"}, {"deepseek-coder", "deepseek_coder"}};
+  static const std::vector<std::pair<std::string, std::string>> list = {{"gpt-2", "gpt2"},
+                                                                        {"mpt", "gpt2"},
+                                                                        {"smaug-bpe", "llama3"},
+                                                                        {"qwen2", "qwen2"},
+                                                                        {"gpt-4o", "o200k"},
+                                                                        {"starcoder", "starcoder"},
+                                                                        {"falcon", "falcon"},
+                                                                        {"bloom", "bloom"},
+                                                                        {"command-r", "starcoder"},
+                                                                        {"deepseek-v3", "deepseek_v3"},
+                                                                        {"deepseek-coder", "deepseek_coder"}};
   return list;
 }
 

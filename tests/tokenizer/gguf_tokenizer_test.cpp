@@ -43,7 +43,8 @@ TEST_CASE("The strings and ids of llama.cpp for each vocabulary") {
 }
 
 TEST_CASE("What stands around a text") {
-  const auto llama = plume_test::gguf_sample("llama-spm"), bert = plume_test::gguf_sample("bert-bge"), gpt2 = plume_test::gguf_sample("gpt-2");
+  const auto llama = plume_test::gguf_sample("llama-spm"), bert = plume_test::gguf_sample("bert-bge"),
+             gpt2 = plume_test::gguf_sample("gpt-2");
   if (!llama || !bert || !gpt2) return;
   CHECK(load_tokenizer(*llama).encode("Hello world") == Ids{1, 15043, 3186});
   CHECK(load_tokenizer(*bert).encode("Hello, world") == Ids{101, 7592, 1010, 2088, 102});
@@ -53,14 +54,16 @@ TEST_CASE("What stands around a text") {
 }
 
 TEST_CASE("The space behind a special token, as in llama.cpp; user-defined tokens in any text; the vocabulary alone is saved") {
-  const std::vector<std::string> entries = {
-      gguf_string("general.name", "a Phi-3 mini"),
-      gguf_string("tokenizer.ggml.model", "llama"),
-      gguf_texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "\xe2\x96\x81", "a", "\xe2\x96\x81" "a", "<|user|>"}),
-      gguf_numbers<float>("tokenizer.ggml.scores", {0, 0, 0, -1, -1, -2, 0}),
-      gguf_numbers<std::int32_t>("tokenizer.ggml.token_type", {2, 3, 3, 1, 1, 1, 4}),
-      gguf_u32("tokenizer.ggml.seperator_token_id", 4294967295u),
-      gguf_bool("tokenizer.ggml.add_bos_token", false)};
+  const std::vector<std::string> entries = {gguf_string("general.name", "a Phi-3 mini"),
+                                            gguf_string("tokenizer.ggml.model", "llama"),
+                                            gguf_texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "\xe2\x96\x81", "a",
+                                                                                 "\xe2\x96\x81"
+                                                                                 "a",
+                                                                                 "<|user|>"}),
+                                            gguf_numbers<float>("tokenizer.ggml.scores", {0, 0, 0, -1, -1, -2, 0}),
+                                            gguf_numbers<std::int32_t>("tokenizer.ggml.token_type", {2, 3, 3, 1, 1, 1, 4}),
+                                            gguf_u32("tokenizer.ggml.seperator_token_id", 4294967295u),
+                                            gguf_bool("tokenizer.ggml.add_bos_token", false)};
   const Tokenizer tokenizer = of(entries);
   CHECK(tokenizer.encode("a</s>a", {.special = SpecialText::recognise}) == Ids{5, 2, 5});
   CHECK(tokenizer.encode("a<|user|>  a") == Ids{5, 6, 5});  // Phi-3's tokens swallow the space behind them

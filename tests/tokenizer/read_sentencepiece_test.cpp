@@ -17,7 +17,8 @@ using Ids = std::vector<TokenId>;
 TEST_CASE("SentencePiece models of every kind: the first strings") { plume_test::check_sentencepiece(2); }
 
 TEST_CASE("LLaMA-2: tokenizer.model and tokenizer.bin give the same ids, and llama.cpp's") {
-  const auto model = plume_test::test_data("tokenizers/llama2/tokenizer.model"), bin = plume_test::test_data("tokenizers/llama2/tokenizer.bin");
+  const auto model = plume_test::test_data("tokenizers/llama2/tokenizer.model"),
+             bin = plume_test::test_data("tokenizers/llama2/tokenizer.bin");
   const auto vectors = plume_test::llama_cpp_vectors("llama-spm");
   if (!model || !bin || !vectors) return;
   const Tokenizer one = load_tokenizer(*model), two = load_tokenizer(*bin);
@@ -61,7 +62,8 @@ TEST_CASE("tokenizer_config.json and added_tokens.json beside the model") {
   const Ids bare = load_tokenizer(folder.path()).encode("the a");
   CHECK(bare.front() == 1);  // BPE with byte fallback begins with bos, as LLaMA
   folder.write("added_tokens.json", R"({"[pad]": 701, "new": 700})");
-  folder.write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "legacy": false, "add_bos_token": false, "add_eos_token": true,
+  folder.write("tokenizer_config.json",
+               R"({"tokenizer_class": "LlamaTokenizer", "legacy": false, "add_bos_token": false, "add_eos_token": true,
       "bos_token": "<s>", "eos_token": {"content": "</s>"}, "added_tokens_decoder": {"701": {"content": "[pad]", "special": true}}})");
   const Tokenizer tokenizer = load_tokenizer(folder.path());
   CHECK(tokenizer.vocabulary() == 702);

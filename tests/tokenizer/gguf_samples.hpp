@@ -49,7 +49,9 @@ inline const std::vector<std::pair<std::string, std::string>>& same_cuts() {
 
 inline void check_gguf(std::size_t groups) {
   using enum plume::SpecialText;
-  for (const auto& [name, ways] : hashes("gguf/hashes.json").members()) {
+  for (const auto& member : hashes("gguf/hashes.json").members()) {
+    const std::string& name = member.key;
+    const plume::Json& ways = member.value;
     const auto path = gguf_sample(name);
     if (!path) continue;
     CAPTURE(name);
@@ -67,7 +69,8 @@ inline void check_gguf(std::size_t groups) {
     check_encoded(tokenizer, strings, recognise, ways.at("recognise"));
   }
   const plume::Json& expected = hashes("tokenizers/hashes.json");
-  for (const auto& [pre, variation] : same_cuts()) {
+  for (const auto& same : same_cuts()) {
+    const std::string &pre = same.first, &variation = same.second;
     CAPTURE(pre);
     const std::string bytes = byte_level_gguf(pre);
     const plume::Tokenizer tokenizer = plume::read_gguf_tokenizer(plume::GgufHeader::read(std::as_bytes(std::span(bytes)), "byte_bpe"));

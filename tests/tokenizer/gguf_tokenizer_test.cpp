@@ -35,7 +35,9 @@ TEST_CASE("The strings and ids of llama.cpp for each vocabulary") {
     if (!path || !vectors) continue;
     const Tokenizer tokenizer = load_tokenizer(*path);
     CHECK(vectors->size() == 46);
-    for (const auto& [text, ids] : *vectors) {
+    for (const auto& vector : *vectors) {
+      const std::string& text = vector.text;
+      const Ids& ids = vector.ids;
       CHECK_MESSAGE(tokenizer.encode(text, {.begin = Begin::nothing, .end = End::nothing}) == ids, name, ": ", text);
       if (name != std::string("bert-bge")) CHECK(tokenizer.decode(ids) == text);
     }
@@ -87,7 +89,8 @@ TEST_CASE("Every name of a pre-tokeniser is read without another engine") {
 }
 
 TEST_CASE("No control token comes out of plain text") {
-  for (const auto& [name, ways] : plume_test::hashes("gguf/hashes.json").members()) {
+  for (const auto& member : plume_test::hashes("gguf/hashes.json").members()) {
+    const std::string& name = member.key;
     const auto path = plume_test::gguf_sample(name);
     if (!path) continue;
     const Tokenizer tokenizer = load_tokenizer(*path);

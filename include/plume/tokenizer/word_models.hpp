@@ -190,9 +190,10 @@ class EncodeWord {
       length = code_point_at(piece_, at).length;
       const double here = best[at].score;
       bool single = false;
-      const auto offer = [&](std::size_t end, TokenId id, double score) {
+      const auto offer = [&](std::size_t end, TokenId id, double exact) {
+        const double score = rounded ? double{static_cast<float>(exact)} : exact;
         Node& node = best[end];
-        if (node.begin == npos || score > node.score) node = {rounded ? double{static_cast<float>(score)} : score, id, at};
+        if (node.begin == npos || score > node.score) node = {score, id, at};
       };
       model.pieces.each_at(piece_, at, [&](std::size_t end, std::uint32_t id) {
         offer(end, static_cast<TokenId>(id), model.scores[id] + here);

@@ -26,6 +26,7 @@ inline void check_sentencepiece(std::size_t groups) {
     check_encoded(tokenizer, strings, plume::SpecialText::plain, ways.at("encode"), &ways.at("decode"));
     if (!ways.find("legacy")) continue;
     check_encoded(plume::load_tokenizer(*path, {.legacy = yes}), strings, plume::SpecialText::recognise, ways.at("legacy"));
+    if (!ways.find("non_legacy")) continue;
     check_encoded(plume::load_tokenizer(*path, {.legacy = no}), strings, plume::SpecialText::recognise, ways.at("non_legacy"));
   }
 }

@@ -19,10 +19,10 @@ GgufHeader read(const std::string& bytes) { return GgufHeader::read(std::as_byte
 }  // namespace
 
 TEST_CASE("Values of every type, arrays, and what is asked for in another type") {
-  const std::string bytes =
-      gguf_file({gguf_entry("u8", 0, "\xff"), gguf_entry("i8", 1, "\xff"), gguf_entry("i64", 11, little(std::int64_t{-5})),
-                 gguf_entry("u64", 10, little(std::uint64_t{1} << 40)), gguf_bool("yes", true), gguf_string("text", "hello"),
-                 gguf_texts("texts", {"a", "", "bc"}), gguf_numbers<std::int32_t>("ints", {3, -1}), gguf_numbers<float>("reals", {0.5f, 2})});
+  const std::string bytes = gguf_file(
+      {gguf_entry("u8", 0, "\xff"), gguf_entry("i8", 1, "\xff"), gguf_entry("i64", 11, little(std::int64_t{-5})),
+       gguf_entry("u64", 10, little(std::uint64_t{1} << 40)), gguf_bool("yes", true), gguf_string("text", "hello"),
+       gguf_texts("texts", {"a", "", "bc"}), gguf_numbers<std::int32_t>("ints", {3, -1}), gguf_numbers<float>("reals", {0.5f, 2})});
   const GgufHeader header = read(bytes);
   CHECK(header.version() == 3);
   CHECK(header.entries().size() == 9);
@@ -58,7 +58,8 @@ TEST_CASE("The tensors of a real model lie side by side to the end of the file")
     for (const GgufTensor& tensor : header.tensors()) bytes += tensor.bytes, end = std::max(end, tensor.offset + tensor.bytes);
     CHECK(end == file->bytes().size());
     CHECK(header.tensors()[0].offset + bytes <= end);
-    const auto embedding = std::find_if(header.tensors().begin(), header.tensors().end(), [](const auto& t) { return t.name == "token_embd.weight"; });
+    const auto embedding =
+        std::find_if(header.tensors().begin(), header.tensors().end(), [](const auto& t) { return t.name == "token_embd.weight"; });
     REQUIRE(embedding != header.tensors().end());
     CHECK(embedding->shape == std::vector<std::uint64_t>{64, 512});
   }

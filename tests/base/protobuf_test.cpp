@@ -10,7 +10,8 @@ using namespace plume_test;
 
 TEST_CASE("Fields in their order, with messages inside and unknown ones between") {
   const std::string inner = number_field(1, 300) + float_field(2, 0.5f) + bytes_field(3, "text");
-  const std::string bytes = number_field(7, ~std::uint64_t{0}) + varint(100 << 3 | 1) + "8 bytes " + bytes_field(2, inner) + number_field(9, 1);
+  const std::string bytes =
+      number_field(7, ~std::uint64_t{0}) + varint(100 << 3 | 1) + "8 bytes " + bytes_field(2, inner) + number_field(9, 1);
   ProtobufReader message(std::as_bytes(std::span(bytes)), "made");
   REQUIRE(message.next());
   CHECK(message.number() == 7);

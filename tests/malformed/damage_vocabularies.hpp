@@ -107,15 +107,26 @@ inline void damage_protobuf(std::string& bytes, Dice& dice, std::string_view oth
 inline std::vector<std::optional<std::string>> sound_sentencepiece(Dice& dice) {
   const bool fallback = dice.chance(30);
   std::vector<ModelPiece> pieces = {{"</s>", 0.0f, 3}, {"<s>", 0.0f, 3}};
-  constexpr std::string_view texts[] = {"\xe2\x96\x81", "a", "b", "ab", "\xe2\x96\x81" "a", "\xc3\xa9", "hello", "\n", "12"};
+  constexpr std::string_view texts[] = {"\xe2\x96\x81",
+                                        "a",
+                                        "b",
+                                        "ab",
+                                        "\xe2\x96\x81"
+                                        "a",
+                                        "\xc3\xa9",
+                                        "hello",
+                                        "\n",
+                                        "12"};
   for (const std::string_view text : texts)
-    if (dice.chance(70)) pieces.push_back({std::string(text), static_cast<float>(-dice.random.uniform()), dice.chance(80) ? 1u : 4u + dice.below(2)});
+    if (dice.chance(70))
+      pieces.push_back({std::string(text), static_cast<float>(-dice.random.uniform()), dice.chance(80) ? 1u : 4u + dice.below(2)});
   if (fallback)
     for (ModelPiece& piece : byte_pieces()) pieces.push_back(std::move(piece));
   std::string trainer = number_field(3, 1 + dice.below(4)) + number_field(35, fallback ? 1 : 0);
   if (dice.chance(30)) trainer += number_field(24, 1);
   if (dice.chance(30)) trainer += bytes_field(44, "?");
-  std::string rules = dice.chance(50) ? number_field(3, dice.below(2)) + number_field(4, dice.below(2)) + number_field(5, dice.below(2)) : "";
+  std::string rules =
+      dice.chance(50) ? number_field(3, dice.below(2)) + number_field(4, dice.below(2)) + number_field(5, dice.below(2)) : "";
   const std::string map = bytes_field(2, character_map(one_key_trie(), std::string_view("b\0", 2)));
   if (dice.chance(50)) rules += map;
   std::string bytes = bytes_field(2, trainer) + bytes_field(3, rules);
@@ -123,7 +134,8 @@ inline std::vector<std::optional<std::string>> sound_sentencepiece(Dice& dice) {
   std::vector<std::optional<std::string>> files(2);
   files[0] = bytes + pieces_bytes(pieces) + ModelPiece{"<unk>", 0.0f, 2}.bytes();  // last, so that no part of the file is a whole one
   if (dice.chance(30))
-    files[1] = R"({"tokenizer_class":"LlamaTokenizer","legacy":false,"add_bos_token":true,"bos_token":"<s>","eos_token":{"content":"</s>"},"added_tokens_decoder":{"1":{"content":"<s>","special":true}}})";
+    files[1] =
+        R"({"tokenizer_class":"LlamaTokenizer","legacy":false,"add_bos_token":true,"bos_token":"<s>","eos_token":{"content":"</s>"},"added_tokens_decoder":{"1":{"content":"<s>","special":true}}})";
   return files;
 }
 
@@ -163,7 +175,8 @@ inline std::optional<GgufParts> take_gguf(std::string_view bytes) {
     entry.type = entry.element = static_cast<std::uint32_t>(number(4));
     if (entry.type == 9) entry.element = static_cast<std::uint32_t>(number(4)), entry.count = number(8);
     ok = ok && entry.element < 13 && entry.element != 9;
-    for (std::uint64_t k = 0; ok && k < entry.count; ++k) entry.values.push_back(text(entry.element == 8 ? number(8) : width[entry.element]));
+    for (std::uint64_t k = 0; ok && k < entry.count; ++k)
+      entry.values.push_back(text(entry.element == 8 ? number(8) : width[entry.element]));
     parts.entries.push_back(std::move(entry));
   }
   return ok ? std::optional(std::move(parts)) : std::nullopt;
@@ -263,12 +276,23 @@ inline std::vector<std::optional<std::string>> sound_gguf(Dice& dice) {
     entries.push_back(gguf_texts("tokenizer.ggml.merges", {"a b"}));
     entries.push_back(gguf_string("tokenizer.ggml.pre", dice.pick(pre)));
   } else {
-    constexpr std::string_view texts[] = {"\xe2\x96\x81", "a", "b", "ab", "\xe2\x96\x81" "a", "\xc3\xa9", "hello", "[x]", "12"};
+    constexpr std::string_view texts[] = {"\xe2\x96\x81",
+                                          "a",
+                                          "b",
+                                          "ab",
+                                          "\xe2\x96\x81"
+                                          "a",
+                                          "\xc3\xa9",
+                                          "hello",
+                                          "[x]",
+                                          "12"};
     for (const std::string_view text : texts)
       if (dice.chance(70)) add(text, dice.chance(85) ? 1 : 4);
     if (kind == 0)
       for (const ModelPiece& piece : byte_pieces()) add(piece.text, 6);
-    if (kind == 3) entries.push_back(gguf_array("tokenizer.ggml.precompiled_charsmap", 0, 4 + 4 * 256 + 2, character_map(one_key_trie(), std::string_view("b\0", 2))));
+    if (kind == 3)
+      entries.push_back(
+          gguf_array("tokenizer.ggml.precompiled_charsmap", 0, 4 + 4 * 256 + 2, character_map(one_key_trie(), std::string_view("b\0", 2))));
   }
   entries.push_back(gguf_texts("tokenizer.ggml.tokens", tokens));
   if (kind != 1) entries.push_back(gguf_numbers("tokenizer.ggml.scores", scores));

@@ -146,7 +146,11 @@ inline void use_tokenizer(const std::string& folder) {
     const auto again = tokenizer.encode(text);
     const std::string back = tokenizer.decode(again);
     const bool normalises = tokenizer.kind().starts_with("SentencePiece") || tokenizer.kind() == "WordPiece";
-    expect(normalises || back == text, "text does not survive being encoded");
+    std::vector<bool> bytes(256);  // a vocabulary of GGUF may lack some, which then leave no trace
+    for (const std::string& piece : tokenizer.model().vocabulary.bytes)
+      if (piece.size() == 1) bytes[static_cast<unsigned char>(piece[0])] = true;
+    const bool complete = std::find(bytes.begin(), bytes.end(), false) == bytes.end();
+    expect(normalises || !complete || back == text, "text does not survive being encoded");
     tokenizer.encode(text, {.special = plume::SpecialText::recognise, .begin = plume::Begin::nothing});
   } else {
     expect(tokenizer.decode(tokenizer.encode(text)) == text, "text does not survive being encoded");

@@ -139,7 +139,8 @@ TEST_CASE("G19 offsets: misaligned, overlapping, past the end, near 2^64") {
   refused(one_tensor({4}, 0, 128), header, {"tensors[0].offset", 49, "past the end"});
   refused(one_tensor({4}, 0, ~std::uint64_t{31}), header, {"tensors[0].offset", 49, "past the end"});
   const std::string first = gguf_tensor("v", {16}, 0, 32), second = gguf_tensor("w", {16}, 0, 0);
-  refused(gguf_file({}, {first, second}, std::string(128, '\0')), header, {"tensors[0].offset", 24 + first.size() - 8, "overlaps tensors[1]"});
+  refused(gguf_file({}, {first, second}, std::string(128, '\0')), header,
+          {"tensors[0].offset", 24 + first.size() - 8, "overlaps tensors[1]"});
   const TemporaryFolder folder;
   const std::string third = gguf_tensor("w", {8}, 0, 0);  // unsorted, but apart
   CHECK_NOTHROW(header(folder.write("ok", gguf_file({}, {first, third}, std::string(96, '\0')))));
@@ -202,7 +203,8 @@ TEST_CASE("G24 tokens that are no byte, too long, empty, no UTF-8, or twice") {
   }
 }
 TEST_CASE("G25 merges without a space, with parts that are no tokens; an unknown pre-tokeniser or kind") {
-  for (const char* line : {"ab", "a ", "a", "", " a"}) refused(byte_level({}, {line}), vocabulary, {merges_key + "[0]", {}, "space between"});
+  for (const char* line : {"ab", "a ", "a", "", " a"})
+    refused(byte_level({}, {line}), vocabulary, {merges_key + "[0]", {}, "space between"});
   refused(byte_level({}, {"a b", "xyz b"}), vocabulary, {merges_key + "[1]", {}, "left part \"xyz\""});
   refused(byte_level({}, {"a xyz"}), vocabulary, {merges_key + "[0]", {}, "right part \"xyz\""});
   refused(byte_level({}, {"b a"}), vocabulary, {merges_key + "[0]", {}, "result \"ba\""});
@@ -211,11 +213,13 @@ TEST_CASE("G25 merges without a space, with parts that are no tokens; an unknown
     std::string bytes = sound;
     return bytes.replace(bytes.find(from), from.size(), to);
   };
-  refused<plume::ConfigError>(changed(gguf_text("gpt-2"), gguf_text("gpt-9")), vocabulary, {"tokenizer.ggml.pre", {}, "unknown pre-tokeniser \"gpt-9\""});
+  refused<plume::ConfigError>(changed(gguf_text("gpt-2"), gguf_text("gpt-9")), vocabulary,
+                              {"tokenizer.ggml.pre", {}, "unknown pre-tokeniser \"gpt-9\""});
   refused<plume::ConfigError>(changed(gguf_text("gpt2"), gguf_text("rwkv")), vocabulary, {"tokenizer.ggml.model", {}, "unknown kind"});
   refused<plume::ConfigError>(gguf_file({gguf_u32("k", 1)}), vocabulary, {"tokenizer.ggml.model", 0, "no tokenizer"});
   const TemporaryFolder folder;
-  const plume::Tokenizer tokenizer = plume::load_gguf_tokenizer(folder.write("ok", byte_level({"<x>"}, {"a b"}, {gguf_bool("tokenizer.ggml.add_bos_token", false)})));
+  const plume::Tokenizer tokenizer =
+      plume::load_gguf_tokenizer(folder.write("ok", byte_level({"<x>"}, {"a b"}, {gguf_bool("tokenizer.ggml.add_bos_token", false)})));
   CHECK(tokenizer.encode("ab") == std::vector<plume::TokenId>{256});
 }
 TEST_CASE("G26 a bool that is 2") { refused(gguf_file({gguf_entry("k", 7, "\2")}), header, {"k", 37, "bool is 0 or 1"}); }
@@ -229,7 +233,8 @@ TEST_CASE("every byte of a GGUF vocabulary changed, every part of it") {
     const plume::Tokenizer tokenizer = plume::load_gguf_tokenizer(path);
     tokenizer.decode(tokenizer.encode("a  ab<s>\xff\n", {.special = plume::SpecialText::recognise}));
   };
-  for (std::size_t size = 0; size < valid.size(); ++size) CHECK_THROWS_AS(read(folder.write("cut", valid.substr(0, size))), plume::InputError);
+  for (std::size_t size = 0; size < valid.size(); ++size)
+    CHECK_THROWS_AS(read(folder.write("cut", valid.substr(0, size))), plume::InputError);
   for (std::size_t at = 0; at < valid.size(); ++at)
     for (const unsigned change : {0x01u, 0x80u, 0xffu}) {
       std::string bytes = valid;

@@ -40,9 +40,10 @@ inline std::string gguf_tensor(std::string_view name, const std::vector<std::uin
   for (const std::uint64_t extent : shape) out += little(extent);
   return out + little(type) + little(offset);
 }
-inline std::string gguf_file(const std::vector<std::string>& entries, const std::vector<std::string>& tensors = {}, std::string_view data = "",
-                             std::uint32_t version = 3) {
-  std::string out = "GGUF" + little(version) + little(static_cast<std::uint64_t>(tensors.size())) + little(static_cast<std::uint64_t>(entries.size()));
+inline std::string gguf_file(const std::vector<std::string>& entries, const std::vector<std::string>& tensors = {},
+                             std::string_view data = "", std::uint32_t version = 3) {
+  std::string out =
+      "GGUF" + little(version) + little(static_cast<std::uint64_t>(tensors.size())) + little(static_cast<std::uint64_t>(entries.size()));
   for (const std::string& entry : entries) out += entry;
   for (const std::string& tensor : tensors) out += tensor;
   if (!data.empty()) out.resize((out.size() + 31) / 32 * 32);

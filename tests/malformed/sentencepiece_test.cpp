@@ -43,7 +43,9 @@ TEST_CASE("P4 a known field of another wire type") {
   refused(bytes_field(1, bytes_field(1, "a") + bytes_field(3, "x")), load, {"pieces[0].type", 5, "wire type"});
   refused(trainer(bytes_field(3, "x")), load, {"trainer_spec.model_type", 2, "wire type"});
 }
-TEST_CASE("P5 groups, nested 10,000 deep") { refused(std::string(10'000, '\x0b') + std::string(10'000, '\x0c'), load, {"key", 0, "wire type 3"}); }
+TEST_CASE("P5 groups, nested 10,000 deep") {
+  refused(std::string(10'000, '\x0b') + std::string(10'000, '\x0c'), load, {"key", 0, "wire type 3"});
+}
 TEST_CASE("P6 a piece without a text") {
   refused(model({{"a"}, {""}}), load, {"pieces[1].piece", ModelPiece{"a"}.bytes().size(), "empty"});
   refused(bytes_field(1, "") + model({}), load, {"pieces[0].piece", 0, "empty"});
@@ -114,7 +116,8 @@ TEST_CASE("P16 many pieces that begin alike, many user-defined symbols: accepted
   for (std::size_t length = 1; length <= 200; ++length) pieces.push_back({std::string(length, 'a'), -static_cast<float>(length)});
   for (std::size_t length = 1; length <= 100; ++length) pieces.push_back({std::string(length, '-'), 0.0f, 4});
   for (const unsigned kind : {1u, 2u}) {
-    const plume::Tokenizer tokenizer = plume::read_sentencepiece(model(pieces, trainer(number_field(3, kind)) + bytes_field(3, number_field(3, 0))));
+    const plume::Tokenizer tokenizer =
+        plume::read_sentencepiece(model(pieces, trainer(number_field(3, kind)) + bytes_field(3, number_field(3, 0))));
     CHECK(tokenizer.encode(std::string(100, '-')) == std::vector<plume::TokenId>{299});
     CHECK(tokenizer.encode(std::string(200, '-')) == std::vector<plume::TokenId>{299, 299});
   }
@@ -135,11 +138,18 @@ TEST_CASE("P18 half a million pieces without a text") {
 }
 TEST_CASE("P19 unknown fields are passed over: accepted") {
   const std::string more = number_field(9, 5) + varint(200 << 3 | 1) + "12345678" + bytes_field(201, "x") + float_field(202, 1);
-  const std::string bytes = more + bytes_field(1, bytes_field(1, "a") + more + float_field(2, -1)) + trainer(more) + bytes_field(3, more) + unknown.bytes() + more;
+  const std::string bytes = more + bytes_field(1, bytes_field(1, "a") + more + float_field(2, -1)) + trainer(more) + bytes_field(3, more) +
+                            unknown.bytes() + more;
   CHECK(plume::read_sentencepiece(bytes).vocabulary() == 2);
 }
 TEST_CASE("every byte of a SentencePiece model changed, every part of it") {
-  std::vector<ModelPiece> pieces = {{"<s>", 0.0f, 3}, {"a"}, {"\xe2\x96\x81" "a"}, {"ab", -2.0f}, {"u", 0.0f, 4}, {"n", -3.0f, 5}};
+  std::vector<ModelPiece> pieces = {{"<s>", 0.0f, 3},
+                                    {"a"},
+                                    {"\xe2\x96\x81"
+                                     "a"},
+                                    {"ab", -2.0f},
+                                    {"u", 0.0f, 4},
+                                    {"n", -3.0f, 5}};
   for (const unsigned kind : {1u, 2u, 3u, 4u})
     sweep(model(pieces, trainer(number_field(3, kind)) + bytes_field(3, number_field(4, kind % 2))), [](const std::string& path) {
       const plume::Tokenizer tokenizer = plume::load_sentencepiece(path);

@@ -1,5 +1,6 @@
 #pragma once
-// The vocabularies of tests/golden/make_gguf_hashes.py, and GGUF vocabularies made of the byte-level tokenizer.json of make_tokenizer_hashes.py.
+// The vocabularies of tests/golden/make_gguf_hashes.py, and GGUF vocabularies made of the byte-level tokenizer.json of
+// make_tokenizer_hashes.py.
 #include <optional>
 #include <string>
 #include <utility>
@@ -32,16 +33,25 @@ inline std::string byte_level_gguf(const std::string& pre) {
 }
 // Names of pre-tokenisers and the variation of byte_bpe.json that cuts in the same way.
 inline const std::vector<std::pair<std::string, std::string>>& same_cuts() {
-  static const std::vector<std::pair<std::string, std::string>> list = {
-      {"gpt-2", "gpt2"},     {"mpt", "gpt2"},          {"smaug-bpe", "llama3"},      {"qwen2", "qwen2"},
-      {"gpt-4o", "o200k"},   {"starcoder", "starcoder"}, {"falcon", "falcon"},         {"bloom", "bloom"},
-      {"command-r", "starcoder"}, {"deepseek-v3", "deepseek_v3"}, {"deepseek-coder", "deepseek_coder"}};
+  static const std::vector<std::pair<std::string, std::string>> list = {{"gpt-2", "gpt2"},
+                                                                        {"mpt", "gpt2"},
+                                                                        {"smaug-bpe", "llama3"},
+                                                                        {"qwen2", "qwen2"},
+                                                                        {"gpt-4o", "o200k"},
+                                                                        {"starcoder", "starcoder"},
+                                                                        {"falcon", "falcon"},
+                                                                        {"bloom", "bloom"},
+                                                                        {"command-r", "starcoder"},
+                                                                        {"deepseek-v3", "deepseek_v3"},
+                                                                        {"deepseek-coder", "deepseek_coder"}};
   return list;
 }
 
 inline void check_gguf(std::size_t groups) {
   using enum plume::SpecialText;
-  for (const auto& [name, ways] : hashes("gguf/hashes.json").members()) {
+  for (const auto& member : hashes("gguf/hashes.json").members()) {
+    const std::string& name = member.key;
+    const plume::Json& ways = member.value;
     const auto path = gguf_sample(name);
     if (!path) continue;
     CAPTURE(name);
@@ -59,7 +69,8 @@ inline void check_gguf(std::size_t groups) {
     check_encoded(tokenizer, strings, recognise, ways.at("recognise"));
   }
   const plume::Json& expected = hashes("tokenizers/hashes.json");
-  for (const auto& [pre, variation] : same_cuts()) {
+  for (const auto& same : same_cuts()) {
+    const std::string &pre = same.first, &variation = same.second;
     CAPTURE(pre);
     const std::string bytes = byte_level_gguf(pre);
     const plume::Tokenizer tokenizer = plume::read_gguf_tokenizer(plume::GgufHeader::read(std::as_bytes(std::span(bytes)), "byte_bpe"));

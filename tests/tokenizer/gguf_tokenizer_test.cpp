@@ -35,7 +35,9 @@ TEST_CASE("The strings and ids of llama.cpp for each vocabulary") {
     if (!path || !vectors) continue;
     const Tokenizer tokenizer = load_tokenizer(*path);
     CHECK(vectors->size() == 46);
-    for (const auto& [text, ids] : *vectors) {
+    for (const auto& vector : *vectors) {
+      const std::string& text = vector.text;
+      const Ids& ids = vector.ids;
       CHECK_MESSAGE(tokenizer.encode(text, {.begin = Begin::nothing, .end = End::nothing}) == ids, name, ": ", text);
       if (name != std::string("bert-bge")) CHECK(tokenizer.decode(ids) == text);
     }
@@ -43,7 +45,8 @@ TEST_CASE("The strings and ids of llama.cpp for each vocabulary") {
 }
 
 TEST_CASE("What stands around a text") {
-  const auto llama = plume_test::gguf_sample("llama-spm"), bert = plume_test::gguf_sample("bert-bge"), gpt2 = plume_test::gguf_sample("gpt-2");
+  const auto llama = plume_test::gguf_sample("llama-spm"), bert = plume_test::gguf_sample("bert-bge"),
+             gpt2 = plume_test::gguf_sample("gpt-2");
   if (!llama || !bert || !gpt2) return;
   CHECK(load_tokenizer(*llama).encode("Hello world") == Ids{1, 15043, 3186});
   CHECK(load_tokenizer(*bert).encode("Hello, world") == Ids{101, 7592, 1010, 2088, 102});
@@ -53,14 +56,16 @@ TEST_CASE("What stands around a text") {
 }
 
 TEST_CASE("The space behind a special token, as in llama.cpp; user-defined tokens in any text; the vocabulary alone is saved") {
-  const std::vector<std::string> entries = {
-      gguf_string("general.name", "a Phi-3 mini"),
-      gguf_string("tokenizer.ggml.model", "llama"),
-      gguf_texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "\xe2\x96\x81", "a", "\xe2\x96\x81" "a", "<|user|>"}),
-      gguf_numbers<float>("tokenizer.ggml.scores", {0, 0, 0, -1, -1, -2, 0}),
-      gguf_numbers<std::int32_t>("tokenizer.ggml.token_type", {2, 3, 3, 1, 1, 1, 4}),
-      gguf_u32("tokenizer.ggml.seperator_token_id", 4294967295u),
-      gguf_bool("tokenizer.ggml.add_bos_token", false)};
+  const std::vector<std::string> entries = {gguf_string("general.name", "a Phi-3 mini"),
+                                            gguf_string("tokenizer.ggml.model", "llama"),
+                                            gguf_texts("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "\xe2\x96\x81", "a",
+                                                                                 "\xe2\x96\x81"
+                                                                                 "a",
+                                                                                 "<|user|>"}),
+                                            gguf_numbers<float>("tokenizer.ggml.scores", {0, 0, 0, -1, -1, -2, 0}),
+                                            gguf_numbers<std::int32_t>("tokenizer.ggml.token_type", {2, 3, 3, 1, 1, 1, 4}),
+                                            gguf_u32("tokenizer.ggml.seperator_token_id", 4294967295u),
+                                            gguf_bool("tokenizer.ggml.add_bos_token", false)};
   const Tokenizer tokenizer = of(entries);
   CHECK(tokenizer.encode("a</s>a", {.special = SpecialText::recognise}) == Ids{5, 2, 5});
   CHECK(tokenizer.encode("a<|user|>  a") == Ids{5, 6, 5});  // Phi-3's tokens swallow the space behind them
@@ -84,7 +89,8 @@ TEST_CASE("Every name of a pre-tokeniser is read without another engine") {
 }
 
 TEST_CASE("No control token comes out of plain text") {
-  for (const auto& [name, ways] : plume_test::hashes("gguf/hashes.json").members()) {
+  for (const auto& member : plume_test::hashes("gguf/hashes.json").members()) {
+    const std::string& name = member.key;
     const auto path = plume_test::gguf_sample(name);
     if (!path) continue;
     const Tokenizer tokenizer = load_tokenizer(*path);

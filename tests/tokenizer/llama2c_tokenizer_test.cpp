@@ -32,7 +32,9 @@ TEST_CASE("LLaMA-2: the 46 strings of llama.cpp have the ids it lists") {
   const auto vectors = plume_test::llama_cpp_vectors("llama-spm");
   if (!tokenizer || !vectors) return;
   CHECK(vectors->size() == 46);
-  for (const auto& [text, ids] : *vectors) {
+  for (const auto& vector : *vectors) {
+    const std::string& text = vector.text;
+    const Ids& ids = vector.ids;
     CHECK_MESSAGE(tokenizer->encode(text, {.begin = Begin::nothing}) == ids, text);
     CHECK(tokenizer->decode(ids) == text);
   }

@@ -1,6 +1,6 @@
 #pragma once
-// The header of a GGUF file, versions 2 and 3 [ggml-org/ggml docs/gguf.md]: key-values and the table of tensors, checked against the file before
-// anything of it is used. Nothing is copied: values are views of the bytes that were given.
+// The header of a GGUF file, versions 2 and 3 [ggml-org/ggml docs/gguf.md]: key-values and the table of tensors, checked against the file
+// before anything of it is used. Nothing is copied: values are views of the bytes that were given.
 #include <array>
 #include <optional>
 #include <span>
@@ -57,7 +57,9 @@ class GgufHeader {
   PLUME_FUNCTION std::vector<std::string_view> texts(std::string_view key) const;
   PLUME_FUNCTION std::vector<std::int64_t> integers(std::string_view key) const;
   PLUME_FUNCTION std::vector<float> reals(std::string_view key) const;  // f32, or whole numbers
-  Where where(const GgufEntry& entry) const { return {.path = path_, .field = std::string(entry.key), .offset = entry.offset, .line = {}, .column = {}}; }
+  Where where(const GgufEntry& entry) const {
+    return {.path = path_, .field = std::string(entry.key), .offset = entry.offset, .line = {}, .column = {}};
+  }
 
  private:
   [[noreturn]] PLUME_FUNCTION void wrong_type(const GgufEntry& entry, std::string_view wanted) const;
@@ -89,7 +91,7 @@ namespace plume::inline PLUME_ABI {
 namespace gguf_details {
 
 inline constexpr std::array<std::uint8_t, 13> width = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
-inline constexpr std::array<std::string_view, 13> name = {"u8",   "i8",    "u16", "i16", "u32", "i32", "f32",
+inline constexpr std::array<std::string_view, 13> name = {"u8",   "i8",   "u16",   "i16", "u32", "i32", "f32",
                                                           "bool", "text", "array", "u64", "i64", "f64"};
 
 // Weights and bytes of a block of each of ggml's types [ggml src/ggml-common.h]; 0 for those that were removed or are not known.
@@ -97,10 +99,11 @@ struct Block {
   std::uint8_t weights;  // 0 stands for 256
   std::uint16_t bytes;
 };
-inline constexpr std::array<Block, 40> blocks = {{{1, 4},   {1, 2},   {32, 18}, {32, 20}, {},      {},      {32, 22}, {32, 24}, {32, 34}, {32, 36},
-                                                  {0, 84},  {0, 110}, {0, 144}, {0, 176}, {0, 210}, {0, 292}, {0, 66},  {0, 74},  {0, 98},  {0, 50},
-                                                  {32, 18}, {0, 110}, {0, 82},  {0, 136}, {1, 1},  {1, 2},  {1, 4},   {1, 8},   {1, 8},   {0, 56},
-                                                  {1, 2},   {},       {},       {},       {0, 54}, {0, 66}, {},       {},       {},       {32, 17}}};
+inline constexpr std::array<Block, 40> blocks = {{{1, 4},   {1, 2},   {32, 18}, {32, 20}, {},       {},       {32, 22}, {32, 24},
+                                                  {32, 34}, {32, 36}, {0, 84},  {0, 110}, {0, 144}, {0, 176}, {0, 210}, {0, 292},
+                                                  {0, 66},  {0, 74},  {0, 98},  {0, 50},  {32, 18}, {0, 110}, {0, 82},  {0, 136},
+                                                  {1, 1},   {1, 2},   {1, 4},   {1, 8},   {1, 8},   {0, 56},  {1, 2},   {},
+                                                  {},       {},       {0, 54},  {0, 66},  {},       {},       {},       {32, 17}}};
 
 class Reader {
  public:
@@ -111,11 +114,15 @@ class Reader {
     const std::string_view magic = in_.raw_text(4, "magic", "max_gguf_key", limits_.max_gguf_key);
     if (magic != "GGUF") throw FormatError(at("magic", 0), concat("is ", quoted(magic), ", expected \"GGUF\""));
     version = in_.little<std::uint32_t>("version");
-    if ((version & 0xffff) == 0 && version != 0) throw FormatError(at("version", 4), "a big-endian GGUF: the byte order is not this machine's");
+    if ((version & 0xffff) == 0 && version != 0)
+      throw FormatError(at("version", 4), "a big-endian GGUF: the byte order is not this machine's");
     if (version != 2 && version != 3) throw FormatError(at("version", 4), concat("is ", version, "; 2 and 3 are read"));
-    const std::uint64_t tensor_count = in_.little<std::uint64_t>("tensor_count"), entry_count = in_.little<std::uint64_t>("metadata_kv_count");
-    if (entry_count > in_.left() / 14) throw FormatError(at("metadata_kv_count", 16), concat("asks for ", entry_count, " entries, ", in_.left(), " bytes are left"));
-    if (tensor_count > in_.left() / 33) throw FormatError(at("tensor_count", 8), concat("asks for ", tensor_count, " tensors, ", in_.left(), " bytes are left"));
+    const std::uint64_t tensor_count = in_.little<std::uint64_t>("tensor_count"),
+                        entry_count = in_.little<std::uint64_t>("metadata_kv_count");
+    if (entry_count > in_.left() / 14)
+      throw FormatError(at("metadata_kv_count", 16), concat("asks for ", entry_count, " entries, ", in_.left(), " bytes are left"));
+    if (tensor_count > in_.left() / 33)
+      throw FormatError(at("tensor_count", 8), concat("asks for ", tensor_count, " tensors, ", in_.left(), " bytes are left"));
     if (tensor_count > limits_.max_tensors) throw LimitError(at("tensor_count", 8), "max_tensors", limits_.max_tensors, tensor_count);
     std::unordered_set<std::string_view> keys;
     for (std::uint64_t i = 0; i < entry_count; ++i) {
@@ -188,7 +195,8 @@ class Reader {
       alignment = value;
       if (alignment > limits_.max_gguf_alignment)
         throw LimitError(at(each.key, each.offset), "max_gguf_alignment", limits_.max_gguf_alignment, alignment);
-      if (!std::has_single_bit(alignment)) throw FormatError(at(each.key, each.offset), concat("is ", alignment, ": must be a power of two"));
+      if (!std::has_single_bit(alignment))
+        throw FormatError(at(each.key, each.offset), concat("is ", alignment, ": must be a power of two"));
     }
     std::unordered_set<std::string_view> names;
     std::vector<std::uint64_t> offsets;  // of the tensors' offsets, for errors
@@ -197,13 +205,15 @@ class Reader {
       GgufTensor tensor{};
       std::uint64_t begin = in_.position();
       const std::uint64_t length = in_.little<std::uint64_t>(concat(field, ".name"));
-      if (length == 0 || length > 63) throw FormatError(at(concat(field, ".name"), begin), concat("has ", length, " bytes: a name has 1 to 63"));
+      if (length == 0 || length > 63)
+        throw FormatError(at(concat(field, ".name"), begin), concat("has ", length, " bytes: a name has 1 to 63"));
       tensor.name = in_.text(length, concat(field, ".name"), "max_gguf_key", limits_.max_gguf_key);
       if (!names.insert(tensor.name).second)
         throw FormatError(at(concat(field, ".name"), begin), concat("duplicate tensor ", quoted(tensor.name)));
       begin = in_.position();
       const auto rank = in_.little<std::uint32_t>(concat(field, ".n_dims"));
-      if (rank < 1 || rank > 4) throw FormatError(at(concat(field, ".n_dims"), begin), concat("is ", rank, ": a tensor has 1 to 4 dimensions"));
+      if (rank < 1 || rank > 4)
+        throw FormatError(at(concat(field, ".n_dims"), begin), concat("is ", rank, ": a tensor has 1 to 4 dimensions"));
       begin = in_.position();
       for (std::uint32_t d = 0; d < rank; ++d) {
         const std::uint64_t here = in_.position();
@@ -219,7 +229,8 @@ class Reader {
       if (block.bytes == 0) throw FormatError(at(concat(field, ".type"), begin), concat("unknown or removed tensor type ", tensor.type));
       const std::uint64_t weights = block.weights == 0 ? 256 : block.weights;
       if (tensor.shape[0] % weights != 0)
-        throw FormatError(at(concat(field, ".dims"), begin), concat("rows of ", tensor.shape[0], " are no multiple of a block of ", weights));
+        throw FormatError(at(concat(field, ".dims"), begin),
+                          concat("rows of ", tensor.shape[0], " are no multiple of a block of ", weights));
       const auto bytes = checked_mul(static_cast<std::uint64_t>(*elements) / weights, std::uint64_t{block.bytes});
       if (!bytes) throw FormatError(at(concat(field, ".dims"), begin), "the number of bytes overflows");
       tensor.bytes = *bytes;
@@ -231,7 +242,9 @@ class Reader {
     const std::uint64_t data = *checked_align_up(in_.position(), alignment);
     std::vector<std::size_t> order(tensors.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    const auto fail = [&](std::size_t i, std::string_view reason) { throw FormatError(at(concat("tensors[", i, "].offset"), offsets[i]), reason); };
+    const auto fail = [&](std::size_t i, std::string_view reason) {
+      throw FormatError(at(concat("tensors[", i, "].offset"), offsets[i]), reason);
+    };
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       if (tensors[i].offset % alignment != 0) fail(i, concat("is ", tensors[i].offset, ": no multiple of the alignment ", alignment));
       const auto begin = checked_add(tensors[i].offset, data);

@@ -77,7 +77,8 @@ class ProtobufReader {
  private:
   void expect(WireType type, std::string_view name) {
     if (type_ != type)
-      throw FormatError(where(name), concat("has the wire type ", static_cast<unsigned>(type_), ", expected ", static_cast<unsigned>(type)));
+      throw FormatError(where(name),
+                        concat("has the wire type ", static_cast<unsigned>(type_), ", expected ", static_cast<unsigned>(type)));
     pending_ = false;
   }
   void skip() {

@@ -1,6 +1,6 @@
 #pragma once
-// The pre-tokenisers that tokenizer.ggml.pre names. Names and what they mean: ggml-org/llama.cpp src/llama-vocab.cpp; the expressions are those of
-// the tokenizer.json that each name stands for, as that file quotes them or as Hugging Face has them.
+// The pre-tokenisers that tokenizer.ggml.pre names. Names and what they mean: ggml-org/llama.cpp src/llama-vocab.cpp; the expressions are
+// those of the tokenizer.json that each name stands for, as that file quotes them or as Hugging Face has them.
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,14 +55,10 @@ inline constexpr std::string_view deepseek3 =
 inline constexpr std::string_view contractions = "'[sS\u017f]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|";
 inline constexpr std::string_view qwen35 =
     R"([^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-inline constexpr std::string_view any_digits =
-    R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-inline constexpr std::string_view bailing =
-    R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)";
-inline constexpr std::string_view seed_coder =
-    R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+)";
-inline constexpr std::string_view no_contractions =
-    R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view any_digits = R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view bailing = R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)";
+inline constexpr std::string_view seed_coder = R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view no_contractions = R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 inline std::vector<Row> rows() {
   const auto own = [](std::string_view text) { return std::string(text); };
@@ -71,7 +67,8 @@ inline std::vector<Row> rows() {
       {"llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", {own(llama3)}, true, true},
       {"dbrx smaug-bpe glm4 chatglm-bpe", {own(llama3)}},
       {"qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2", {own(qwen2)}},
-      {"gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert mpt olmo jais trillion granite-docling exaone4",
+      {"gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert mpt olmo jais trillion granite-docling "
+       "exaone4",
        {"<gpt2>"}},
       {"jina-v1-en jina-v2-code roberta-bpe", {"<gpt2>"}, false, false, true},
       {"falcon", {"<punctuation runs>", "<gpt2>", "<digit runs>", "[0-9][0-9][0-9]"}, false, false, false, true},
@@ -88,7 +85,10 @@ inline std::vector<Row> rows() {
       {"ufakzeka", {own(no_contractions)}},
       {"minicpm5", {R"(\p{N}{1,3})", with_contractions(any_digits)}, true},
       {"laguna", {R"([^\n]+|[\n]+)", own(qwen2)}},
-      {"chameleon", {R"(<sentinel:[0-9]+>)", "IMGIMG[A-I]{1,4}Z", R"([\t\n]|    |  )", "<digits>", R"([\p{P}!-/:-@\[-`{-~])", "<gpt2>"}, false, true},
+      {"chameleon",
+       {R"(<sentinel:[0-9]+>)", "IMGIMG[A-I]{1,4}Z", R"([\t\n]|    |  )", "<digits>", R"([\p{P}!-/:-@\[-`{-~])", "<gpt2>"},
+       false,
+       true},
       // what llama.cpp does where a file names none
       {"default", {R"([\p{P}$+<=>\^~|]+)", "<gpt2>", R"(\p{N}+)", "[0-9][0-9][0-9]"}},
   };

@@ -19,8 +19,8 @@ struct GgufTokenizerOptions {
 
 // Tokens that the file calls control or unknown are special; plain text never becomes one. User-defined tokens are found in any text.
 // Behind a special token of the "llama" kind a text begins with a space, as in llama.cpp.
-// ConfigError: no tokens, an unknown kind or pre-tokeniser, an id outside the vocabulary. FormatError: scores or types that do not match the
-// tokens, a token that is empty, no UTF-8 or twice, merges that do not fit. LimitError: more than Limits allows.
+// ConfigError: no tokens, an unknown kind or pre-tokeniser, an id outside the vocabulary. FormatError: scores or types that do not match
+// the tokens, a token that is empty, no UTF-8 or twice, merges that do not fit. LimitError: more than Limits allows.
 PLUME_FUNCTION Tokenizer read_gguf_tokenizer(const GgufHeader& header, const GgufTokenizerOptions& options = {});
 
 // The tokenizer of a file, of which only the header is read.
@@ -74,7 +74,8 @@ class GgufTokenizerReader {
 
   std::string_view required(std::string_view key) const {
     const auto value = header_.text(key);
-    if (!value) throw ConfigError(Where{.path = header_.path(), .field = std::string(key), .offset = 0}, "is missing: the file holds no tokenizer");
+    if (!value)
+      throw ConfigError(Where{.path = header_.path(), .field = std::string(key), .offset = 0}, "is missing: the file holds no tokenizer");
     return *value;
   }
   [[noreturn]] void fail(std::string_view key, const std::string& part, const void* at, std::string_view reason) const {
@@ -91,8 +92,7 @@ class GgufTokenizerReader {
     if (entry == nullptr) throw ConfigError(Where{.path = header_.path(), .field = std::string(tokens_key), .offset = 0}, "is missing");
     if (entry->count > options_.limits.max_vocabulary)
       throw LimitError(header_.where(*entry), "max_vocabulary", options_.limits.max_vocabulary, entry->count);
-    if (!entry->is_array() || entry->element != GgufType::text)
-      throw FormatError(header_.where(*entry), "expected an array of text");
+    if (!entry->is_array() || entry->element != GgufType::text) throw FormatError(header_.where(*entry), "expected an array of text");
     const std::vector<std::string_view> tokens = header_.texts(tokens_key);
     const std::vector<float> scores = column("tokenizer.ggml.scores", tokens.size(), true);
     const std::vector<float> types = column("tokenizer.ggml.token_type", tokens.size(), false);
@@ -109,7 +109,8 @@ class GgufTokenizerReader {
       ScoredPiece piece{std::string(token), scores.empty() ? 0 : scores[id], PieceType::normal};
       if (!types.empty()) {
         if (types[id] < 1 || types[id] > 6)
-          throw FormatError(Where{.path = header_.path(), .field = concat("tokenizer.ggml.token_type", part),
+          throw FormatError(Where{.path = header_.path(),
+                                  .field = concat("tokenizer.ggml.token_type", part),
                                   .offset = header_.find("tokenizer.ggml.token_type")->offset + 4 * id},
                             concat("unknown type ", types[id], " (known: 1 to 6)"));
         piece.type = static_cast<PieceType>(static_cast<int>(types[id]));
@@ -139,7 +140,8 @@ class GgufTokenizerReader {
     std::vector<float> values = header_.reals(key);
     for (std::size_t i = 0; i < values.size(); ++i)
       if (!std::isfinite(values[i]))
-        throw FormatError(Where{.path = header_.path(), .field = concat(key, "[", i, "]"), .offset = entry->offset + 4 * i}, "is not finite");
+        throw FormatError(Where{.path = header_.path(), .field = concat(key, "[", i, "]"), .offset = entry->offset + 4 * i},
+                          "is not finite");
     return values;
   }
   std::optional<TokenId> id_of(std::string_view role) const {
@@ -193,7 +195,8 @@ class GgufTokenizerReader {
     vocabulary.pieces = pieces_;
     std::size_t bytes = 0;
     for (const ScoredPiece& piece : pieces_) bytes += piece.type == PieceType::byte ? 1u : 0u;
-    if (bytes != 0 && bytes != 256) throw FormatError(header_.where(*header_.find(tokens_key)), concat("holds ", bytes, " of 256 byte tokens"));
+    if (bytes != 0 && bytes != 256)
+      throw FormatError(header_.where(*header_.find(tokens_key)), concat("holds ", bytes, " of 256 byte tokens"));
     vocabulary.byte_fallback = bytes == 256 && !unigram;
     vocabulary.rules.add_dummy_prefix = says("add_space_prefix", true);
     vocabulary.rules.remove_extra_whitespaces = unigram && says("remove_extra_whitespaces", false);
@@ -316,14 +319,16 @@ class GgufTokenizerReader {
     pipeline_.kind = "WordPiece";
     const auto unknown = id_of("unknown") ? id_of("unknown") : usual(100);
     if (!unknown)
-      throw ConfigError(Where{.path = header_.path(), .field = "tokenizer.ggml.unknown_token_id", .offset = 0}, "is missing: WordPiece needs it");
+      throw ConfigError(Where{.path = header_.path(), .field = "tokenizer.ggml.unknown_token_id", .offset = 0},
+                        "is missing: WordPiece needs it");
     word_models::WordPiece model{{}, *unknown, "##", 100, 0};  // BERT's own limit, which the file does not name
     for (std::size_t id = 0; id < pieces_.size(); ++id) {
       ScoredPiece& piece = pieces_[id];  // U+2581 begins a word, what has none goes on; the files of BERT mark the latter with ##
       const bool special = piece.type == PieceType::control || piece.type == PieceType::unknown;
       const bool bracketed = piece.text.front() == '[' && piece.text.back() == ']';
       if (!special && piece.type != PieceType::user_defined && !bracketed)
-        piece.text = piece.text.starts_with(block) && piece.text.size() > block.size() ? piece.text.substr(block.size()) : "##" + piece.text;
+        piece.text =
+            piece.text.starts_with(block) && piece.text.size() > block.size() ? piece.text.substr(block.size()) : "##" + piece.text;
       spelled_.push_back(piece.text);
       bytes_.push_back(piece.text);
       if (special || piece.type == PieceType::user_defined) continue;
@@ -341,7 +346,9 @@ class GgufTokenizerReader {
   }
 
   void put(std::vector<TokenId>& around, std::optional<TokenId> id, std::string_view key) const {
-    if (!id) throw ConfigError(Where{.path = header_.path(), .field = concat("tokenizer.ggml.", key), .offset = 0}, "the file names no such token");
+    if (!id)
+      throw ConfigError(Where{.path = header_.path(), .field = concat("tokenizer.ggml.", key), .offset = 0},
+                        "the file names no such token");
     around.push_back(*id);
   }
 

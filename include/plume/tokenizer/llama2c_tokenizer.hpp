@@ -1,6 +1,6 @@
 #pragma once
-// llama2.c's tokenizer.bin (LLaMA 1 and 2): SentencePiece BPE with real spaces. A space is put before the text, every code point is looked up
-// (or falls back to its bytes), and neighbours merge, best score first. Same ids as karpathy/llama2.c run.c.
+// llama2.c's tokenizer.bin (LLaMA 1 and 2): SentencePiece BPE with real spaces. A space is put before the text, every code point is looked
+// up (or falls back to its bytes), and neighbours merge, best score first. Same ids as karpathy/llama2.c run.c.
 #include <string_view>
 
 #include "plume/base/config.hpp"

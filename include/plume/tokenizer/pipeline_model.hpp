@@ -1,7 +1,7 @@
 #pragma once
-// The pipeline of tokenizer.json: added tokens -> normalisers -> added tokens once more -> pre-tokenisers -> model. Every kind of that file,
-// of SentencePiece's, llama2.c's and GGUF's runs through this one class; a byte-level vocabulary works on bytes instead of the characters that spell them, and with one of the known
-// expressions runs in a loop of its own.
+// The pipeline of tokenizer.json: added tokens -> normalisers -> added tokens once more -> pre-tokenisers -> model. Every kind of that
+// file, of SentencePiece's, llama2.c's and GGUF's runs through this one class; a byte-level vocabulary works on bytes instead of the
+// characters that spell them, and with one of the known expressions runs in a loop of its own.
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,8 +43,8 @@ struct Pipeline {
   bool joins_with_spaces = false;  // the file names no decoder
   Decoding decoding = Decoding::steps;
   SentencePieceDecoding sentencepiece = {};
-  bool adds_leading_space = false;    // decoding drops the space that encoding put before a text; only for Decoding::bytes
-  bool starts_after_added = false;    // text behind an added token stands at the start once more
+  bool adds_leading_space = false;  // decoding drops the space that encoding put before a text; only for Decoding::bytes
+  bool starts_after_added = false;  // text behind an added token stands at the start once more
   std::vector<TokenizerFile> files;
 };
 
@@ -90,7 +90,7 @@ class PipelineModel final : public TokenizerModel {
   bool decodes_bytes_ = false;
   std::optional<PieceStyle> style_;  // the only pre-tokeniser
   std::optional<BytePairs> pairs_;
-  std::string_view cut_space_;       // no merge joins another character and this space behind it: the text may be cut there
+  std::string_view cut_space_;  // no merge joins another character and this space behind it: the text may be cut there
 };
 
 }  // namespace plume::inline PLUME_ABI

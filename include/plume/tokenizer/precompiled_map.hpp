@@ -1,8 +1,8 @@
 #pragma once
 // SentencePiece's character map: a double-array trie [Yata, darts-clone] and the texts it leads to. SentencePiece replaces the longest key
-// that begins at a place: longest(). The normaliser "Precompiled" of tokenizer.json applies it as tokenizers does [huggingface/spm_precompiled
-// src/lib.rs, tokenizers/src/normalizers/precompiled.rs]: a grapheme cluster of fewer than six bytes is looked up whole, others character by
-// character, and the shortest key that begins there replaces all of it: apply().
+// that begins at a place: longest(). The normaliser "Precompiled" of tokenizer.json applies it as tokenizers does
+// [huggingface/spm_precompiled src/lib.rs, tokenizers/src/normalizers/precompiled.rs]: a grapheme cluster of fewer than six bytes is looked
+// up whole, others character by character, and the shortest key that begins there replaces all of it: apply().
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,8 +17,8 @@ namespace plume::inline PLUME_ABI {
 
 class PrecompiledMap {
  public:
-  // u32 size of the trie in bytes, the trie, then texts that end with NUL. FormatError: a size beyond the rest or no multiple of four, a trie
-  // that leads out of itself, beyond the texts, or round in circles.
+  // u32 size of the trie in bytes, the trie, then texts that end with NUL. FormatError: a size beyond the rest or no multiple of four, a
+  // trie that leads out of itself, beyond the texts, or round in circles.
   PLUME_FUNCTION static PrecompiledMap read(std::string_view bytes, const Where& where);
   PLUME_FUNCTION AlignedText apply(const AlignedText& text) const;
 
@@ -31,9 +31,7 @@ class PrecompiledMap {
  private:
   PLUME_FUNCTION std::optional<std::string_view> find(std::string_view key) const;
   PLUME_FUNCTION static void check(const std::vector<std::uint32_t>& trie, std::size_t text_bytes, const Where& where);
-  std::string_view text_at(std::size_t begin) const {
-    return std::string_view(*texts_).substr(begin, texts_->find('\0', begin) - begin);
-  }
+  std::string_view text_at(std::size_t begin) const { return std::string_view(*texts_).substr(begin, texts_->find('\0', begin) - begin); }
 
   static constexpr std::size_t offset_of(std::uint32_t unit) { return std::size_t{unit >> 10} << ((unit & 0x200u) >> 6); }
   static constexpr std::uint32_t label_of(std::uint32_t unit) { return unit & 0x800000ffu; }

@@ -1,6 +1,6 @@
 #pragma once
-// Reading SentencePiece's tokenizer.model [google/sentencepiece src/sentencepiece_model.proto]: Unigram, BPE, words and characters, with the
-// character map, byte fallback, user-defined, control and unused pieces. Ids and texts are those of the sentencepiece library.
+// Reading SentencePiece's tokenizer.model [google/sentencepiece src/sentencepiece_model.proto]: Unigram, BPE, words and characters, with
+// the character map, byte fallback, user-defined, control and unused pieces. Ids and texts are those of the sentencepiece library.
 #include <string>
 #include <string_view>
 
@@ -11,8 +11,9 @@
 namespace plume::inline PLUME_ABI {
 
 // What text behind a special token begins with. no: nothing, only the start of a text gets a space. yes: a space, as at the start; what
-// transformers calls legacy, and what llama.cpp does. no also reads U+2581 as a space and keeps spaces at the start, as transformers does with
-// legacy = false. as_configured: what tokenizer_config.json says under "legacy"; without it as no, but U+2581 is itself, as in SentencePiece.
+// transformers calls legacy, and what llama.cpp does. no also reads U+2581 as a space and keeps spaces at the start, as transformers does
+// with legacy = false. as_configured: what tokenizer_config.json says under "legacy"; without it as no, but U+2581 is itself, as in
+// SentencePiece.
 enum class LegacySpaces : std::uint8_t { as_configured, yes, no };
 
 struct SentencePieceOptions {
@@ -25,8 +26,9 @@ struct SentencePieceOptions {
 
 // The file says nothing about what stands around a text. tokenizer_config.json does (add_bos_token, add_eos_token); without it bos stands
 // before the text where the model is BPE with byte fallback and has one, as for LLaMA, and nothing elsewhere.
-// FormatError: not such a file, a piece without text, score or a known type, or twice, no unknown piece or two, byte pieces missing, a broken
-// character map. ConfigError: an unknown model type, a tokenizer class that renumbers the pieces. LimitError: more than Limits allows.
+// FormatError: not such a file, a piece without text, score or a known type, or twice, no unknown piece or two, byte pieces missing, a
+// broken character map. ConfigError: an unknown model type, a tokenizer class that renumbers the pieces. LimitError: more than Limits
+// allows.
 PLUME_FUNCTION Tokenizer read_sentencepiece(std::string_view file, const SentencePieceOptions& options = {});
 
 // Whether a file begins as tokenizer.model does: a first piece with a text.
@@ -157,7 +159,8 @@ class SentencePieceReader {
         case 3: {
           const std::uint64_t type = message.integer("model_type");
           if (type < 1 || type > 4)
-            throw ConfigError(message.where("model_type"), concat("unknown model type ", type, " (known: 1 unigram, 2 BPE, 3 word, 4 char)"));
+            throw ConfigError(message.where("model_type"),
+                              concat("unknown model type ", type, " (known: 1 unigram, 2 BPE, 3 word, 4 char)"));
           vocabulary_.model = static_cast<PieceModel>(type);
           break;
         }
@@ -226,8 +229,8 @@ class SentencePieceReader {
     const auto index = static_cast<std::size_t>(id);
     if (index == pieces.size()) pieces.push_back({token.content, 0, PieceType::added});
     if (pieces[index].text != token.content)
-      throw FormatError(at.where(), concat("the id ", id, " of the added token ", quoted(token.content), " belongs to ",
-                                           quoted(pieces[index].text)));
+      throw FormatError(at.where(),
+                        concat("the id ", id, " of the added token ", quoted(token.content), " belongs to ", quoted(pieces[index].text)));
     if (token.special && pieces[index].type != PieceType::unknown) pieces[index].type = PieceType::control;  // plain text never becomes it
     for (AddedToken& known : added_)
       if (known.id == static_cast<TokenId>(id)) {
@@ -255,9 +258,11 @@ class SentencePieceReader {
       configured_ = true;
       kind_ = config.text("tokenizer_class", "");
       if (kind_.ends_with("Fast")) kind_.resize(kind_.size() - 4);
-      for (const std::string_view other : {"XLMRobertaTokenizer", "CamembertTokenizer", "MBartTokenizer", "MBart50Tokenizer", "NllbTokenizer",
-                                           "XGLMTokenizer", "BarthezTokenizer", "PegasusTokenizer", "M2M100Tokenizer", "MarianTokenizer"})
-        if (kind_ == other) config.at("tokenizer_class").fail(concat(quoted(kind_), " renumbers the pieces of tokenizer.model; use its tokenizer.json"));
+      for (const std::string_view other :
+           {"XLMRobertaTokenizer", "CamembertTokenizer", "MBartTokenizer", "MBart50Tokenizer", "NllbTokenizer", "XGLMTokenizer",
+            "BarthezTokenizer", "PegasusTokenizer", "M2M100Tokenizer", "MarianTokenizer"})
+        if (kind_ == other)
+          config.at("tokenizer_class").fail(concat(quoted(kind_), " renumbers the pieces of tokenizer.model; use its tokenizer.json"));
       if (const Json* legacy = present(config, "legacy"); legacy && legacy_ == LegacySpaces::as_configured)
         legacy_ = legacy->as_boolean() ? LegacySpaces::yes : LegacySpaces::no;
       if (const Json* token = present(config, "bos_token")) bos_name_ = content(*token);

@@ -16,9 +16,9 @@ struct SentencePieceDecoding {
   enum class LeadingSpace : std::uint8_t { keep, drop_one, drop_all };
   LeadingSpace leading_space = LeadingSpace::drop_one;
   std::optional<TokenId> unknown;
-  std::string unknown_text;                                 // what the unknown token adds to a text
-  std::vector<char> is_byte;                                // by id
-  std::shared_ptr<const SentencePieceRules> denormalizer;   // of the whole text: with one, nothing comes out before finish()
+  std::string unknown_text;                                // what the unknown token adds to a text
+  std::vector<char> is_byte;                               // by id
+  std::shared_ptr<const SentencePieceRules> denormalizer;  // of the whole text: with one, nothing comes out before finish()
 };
 
 class SentencePieceDecoder final : public TokenDecoder {
@@ -36,8 +36,8 @@ class SentencePieceDecoder final : public TokenDecoder {
   const Vocabulary* vocabulary_;
   const SentencePieceDecoding* decoding_;
   DecodeOptions options_;
-  std::string bytes_, held_;      // of byte tokens, the beginning of a character; what waits for the denormaliser
-  bool wrote_ = false;            // the text is no longer empty
+  std::string bytes_, held_;             // of byte tokens, the beginning of a character; what waits for the denormaliser
+  bool wrote_ = false;                   // the text is no longer empty
   bool leads_ = true, dropped_ = false;  // a leading space may still be dropped; the last piece lost one
 };
 

@@ -28,7 +28,7 @@ struct SentencePieceVocabulary {
   std::optional<TokenId> unknown;  // the piece of that type
   word_models::ScoredBpe::Characters characters = word_models::ScoredBpe::Characters::code_points;
   bool joins_unknown = true;
-  bool blocks_are_spaces = true;   // U+2581 in a piece is a space of the text
+  bool blocks_are_spaces = true;  // U+2581 in a piece is a space of the text
 };
 
 // The byte that a piece such as "<0x0A>" stands for; nothing when it is spelled otherwise.
@@ -71,9 +71,7 @@ inline std::optional<std::array<TokenId, 256>> byte_ids(const SentencePieceVocab
   return ids;
 }
 
-inline bool is_text(PieceType type) {
-  return type == PieceType::normal || type == PieceType::user_defined || type == PieceType::unused;
-}
+inline bool is_text(PieceType type) { return type == PieceType::normal || type == PieceType::user_defined || type == PieceType::unused; }
 
 inline word_models::Unigram unigram(const SentencePieceVocabulary& vocabulary) {
   word_models::Unigram model;
@@ -104,7 +102,7 @@ inline word_models::ScoredBpe scored_bpe(const SentencePieceVocabulary& vocabula
     const bool known = is_text(piece.type);
     model.pieces.push_back(known ? piece.text : std::string());
     model.scores.push_back(piece.score);
-    model.kinds.push_back(!known                                ? Kind::absent
+    model.kinds.push_back(!known                                  ? Kind::absent
                           : piece.type == PieceType::unused       ? Kind::unused
                           : piece.type == PieceType::user_defined ? Kind::whole
                                                                   : Kind::normal);
@@ -123,8 +121,8 @@ inline word_models::ScoredBpe scored_bpe(const SentencePieceVocabulary& vocabula
 
 inline word_models::SimplePieces simple_pieces(const SentencePieceVocabulary& vocabulary) {
   using Cut = word_models::SimplePieces::Cut;
-  word_models::SimplePieces model{{},  {}, vocabulary.unknown.value_or(0), byte_ids(vocabulary),
-                                  vocabulary.model == PieceModel::word ? Cut::words : Cut::characters};
+  word_models::SimplePieces model{
+      {}, {}, vocabulary.unknown.value_or(0), byte_ids(vocabulary), vocabulary.model == PieceModel::word ? Cut::words : Cut::characters};
   for (std::size_t id = 0; id < vocabulary.pieces.size(); ++id) {
     const ScoredPiece& piece = vocabulary.pieces[id];
     if (!is_text(piece.type)) continue;

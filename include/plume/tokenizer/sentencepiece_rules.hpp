@@ -1,6 +1,6 @@
 #pragma once
-// What SentencePiece does to a text before it is cut [google/sentencepiece src/normalizer.cc]: the character map, spaces put in front, taken
-// away and spelled as U+2581.
+// What SentencePiece does to a text before it is cut [google/sentencepiece src/normalizer.cc]: the character map, spaces put in front,
+// taken away and spelled as U+2581.
 #include <optional>
 #include <string_view>
 

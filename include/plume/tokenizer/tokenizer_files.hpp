@@ -30,8 +30,8 @@
 namespace plume::inline PLUME_ABI {
 
 struct LoadTokenizerOptions {
-  Limits limits = {};                    // max_tokenizer_bytes, max_vocabulary, max_token_text
-  TextPattern::Engine expressions = {};  // for regular expressions that plume does not know: pcre2_pattern.hpp
+  Limits limits = {};                                 // max_tokenizer_bytes, max_vocabulary, max_token_text
+  TextPattern::Engine expressions = {};               // for regular expressions that plume does not know: pcre2_pattern.hpp
   LegacySpaces legacy = LegacySpaces::as_configured;  // of tokenizer.model
 };
 
@@ -58,8 +58,9 @@ PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const Lo
 PLUME_FUNCTION bool has_tokenizer(const std::string& directory);
 
 // The tokenizer of a directory, or of one of the files named above; a .bin file of any name is read as llama2.c's, and
-// files of other names as SentencePiece's or GGUF where they begin so. What lies beside a model file is load_tokenizer(parent_path(file)). IoError: a file cannot be read. ConfigError: no tokenizer is found, a file of another kind, or
-// several llama2.c files and none called tokenizer.bin.
+// files of other names as SentencePiece's or GGUF where they begin so. What lies beside a model file is load_tokenizer(parent_path(file)).
+// IoError: a file cannot be read. ConfigError: no tokenizer is found, a file of another kind, or several llama2.c files and none called
+// tokenizer.bin.
 PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {});
 
 // Writes the files of a tokenizer into a directory, which is made if it is absent, with those above it; each file is replaced whole or not

@@ -1,6 +1,6 @@
 #pragma once
-// The models of tokenizer.json [huggingface/tokenizers tokenizers/src/models] and of SentencePiece [google/sentencepiece src/*_model.cc]: what
-// turns one piece into ids. As data, and one function.
+// The models of tokenizer.json [huggingface/tokenizers tokenizers/src/models] and of SentencePiece [google/sentencepiece src/*_model.cc]:
+// what turns one piece into ids. As data, and one function.
 #include <array>
 #include <optional>
 #include <string>
@@ -90,8 +90,8 @@ struct WordLevel {
 
 }  // namespace word_models
 
-using WordModel = std::variant<word_models::Bpe, word_models::Unigram, word_models::WordPiece, word_models::WordLevel, word_models::ScoredBpe,
-                               word_models::SimplePieces>;
+using WordModel = std::variant<word_models::Bpe, word_models::Unigram, word_models::WordPiece, word_models::WordLevel,
+                               word_models::ScoredBpe, word_models::SimplePieces>;
 
 struct WordToken {
   TokenId id;
@@ -190,9 +190,10 @@ class EncodeWord {
       length = code_point_at(piece_, at).length;
       const double here = best[at].score;
       bool single = false;
-      const auto offer = [&](std::size_t end, TokenId id, double score) {
+      const auto offer = [&](std::size_t end, TokenId id, double exact) {
+        const double score = rounded ? double{static_cast<float>(exact)} : exact;
         Node& node = best[end];
-        if (node.begin == npos || score > node.score) node = {rounded ? double{static_cast<float>(score)} : score, id, at};
+        if (node.begin == npos || score > node.score) node = {score, id, at};
       };
       model.pieces.each_at(piece_, at, [&](std::size_t end, std::uint32_t id) {
         offer(end, static_cast<TokenId>(id), model.scores[id] + here);
@@ -201,7 +202,8 @@ class EncodeWord {
       if (single) continue;
       require(model.unknown.has_value() || model.bytes.has_value(), "[encode] ", quoted(piece_.substr(at, length)),
               " is not in the vocabulary, which has no unk token");
-      const double unknown = rounded ? double{static_cast<float>(model.lowest) - 10.0f + static_cast<float>(here)} : model.lowest - 10 + here;
+      const double unknown =
+          rounded ? double{static_cast<float>(model.lowest) - 10.0f + static_cast<float>(here)} : model.lowest - 10 + here;
       offer(at + length, model.unknown.value_or(-1), unknown);
     }
     std::vector<WordToken> path;  // from the end
@@ -245,8 +247,8 @@ class EncodeWord {
       const std::size_t whole = model.whole.empty() ? 0 : model.whole.longest_at(piece_, at);
       end = at + (whole > 0 ? whole : character_length(model.characters, at));
       const auto index = static_cast<std::uint32_t>(symbols.size());
-      symbols.push_back({find(at, end), static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(end),
-                         index == 0 ? no_symbol : index - 1, index + 1});
+      symbols.push_back(
+          {find(at, end), static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(end), index == 0 ? no_symbol : index - 1, index + 1});
     }
     symbols.back().next = no_symbol;
     struct Halves {
@@ -349,12 +351,14 @@ class EncodeWord {
   static constexpr std::size_t npos = std::string::npos;
 
   // The bytes of an unknown part of the piece where there are byte tokens, else unk, once for what follows each other.
-  void add_unknown(std::size_t begin, std::size_t end, std::optional<TokenId> unknown, const std::optional<std::array<TokenId, 256>>& bytes) {
+  void add_unknown(std::size_t begin, std::size_t end, std::optional<TokenId> unknown,
+                   const std::optional<std::array<TokenId, 256>>& bytes) {
     if (bytes) {
       for (std::size_t i = begin; i < end; ++i) tokens_.push_back({(*bytes)[static_cast<unsigned char>(piece_[i])], i, i + 1});
       return;
     }
-    require(unknown.has_value(), "[encode] ", quoted(piece_.substr(begin, end - begin)), " is not in the vocabulary, which has no unk token");
+    require(unknown.has_value(), "[encode] ", quoted(piece_.substr(begin, end - begin)),
+            " is not in the vocabulary, which has no unk token");
     if (!tokens_.empty() && tokens_.back().id == *unknown && tokens_.back().end == begin)
       tokens_.back().end = end;
     else

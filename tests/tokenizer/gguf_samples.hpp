@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "malformed/gguf_writer.hpp"
+#include "plume/base/files.hpp"
 #include "plume/base/json.hpp"
+#include "plume/tokenizer/gguf_tokenizer.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "tokenizer/hashed_strings.hpp"
 

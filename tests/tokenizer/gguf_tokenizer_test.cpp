@@ -1,9 +1,11 @@
 // Vocabularies inside GGUF files: llama.cpp's vectors and ids, names of pre-tokenisers, special and user-defined tokens, decoding.
 #include "plume/tokenizer/gguf_tokenizer.hpp"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "plume/tokenizer/gguf_pre_tokenizers.hpp"
 #include "temporary_folder.hpp"
 #include "tokenizer/gguf_samples.hpp"
 #include "tokenizer/vectors.hpp"
@@ -78,14 +80,22 @@ TEST_CASE("The space behind a special token, as in llama.cpp; user-defined token
 }
 
 TEST_CASE("Every name of a pre-tokeniser is read without another engine") {
-  for (const gguf_pre::Row& row : gguf_pre::rows()) {
-    const std::string_view names = row.names;
-    for (std::size_t at = 0, end = 0; at < names.size(); at = end + 1) {
-      end = std::min(names.find(' ', at), names.size());
-      CHECK_NOTHROW(gguf_pre_tokenizer(names.substr(at, end - at), {}, {}));
-    }
+  std::string names;  // as the error lists them
+  try {
+    gguf_pre_tokenizer("gpt", {}, {});
+    FAIL("gpt is known");
+  } catch (const ConfigError& error) {
+    names = error.reason();
   }
-  CHECK_THROWS_AS(gguf_pre_tokenizer("gpt", {}, {}), ConfigError);
+  const std::size_t known = names.find("known: ");
+  REQUIRE(known != names.npos);
+  names = names.substr(known + 7, names.rfind(')') - known - 7);
+  int count = 0;
+  for (std::size_t at = 0, end = 0; at < names.size(); at = end + 1, ++count) {
+    end = std::min(names.find(' ', at), names.size());
+    CHECK_NOTHROW(gguf_pre_tokenizer(names.substr(at, end - at), {}, {}));
+  }
+  CHECK(count >= 50);
 }
 
 TEST_CASE("No control token comes out of plain text") {

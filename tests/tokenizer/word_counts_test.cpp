@@ -53,7 +53,7 @@ TEST_CASE("Special tokens end a text, the longest one where several begin; files
     state = state * 6364136223846793005u + 1442695040888963407u;
     const auto pick = state >> 33;
     text += pick % 1000 == 0 ? "<end>>" : pick % 1000 == 1 ? "<end>" : plume::concat("w", pick % 5003, ".");
-    if (pick % 100'000 == 7) text += std::string(std::size_t{3} << 18, 'x') + ".";
+    if (pick % 100'000 == 7) text.append(std::size_t{3} << 18, 'x').push_back('.');
   }
   std::string expected;  // by hand: one pass, no parts
   {

@@ -93,7 +93,7 @@ TEST_CASE("The llama2.c file beside a model: tokenizer.bin, else the only tok*.b
 TEST_CASE("A named file of another kind is refused, whatever lies beside it") {
   const Directory directory;
   plume::save_tokenizer(plume::byte_tokenizer(), directory.path);
-  for (const char* name : {"tokenizer.model", "config.json", "text"}) {
+  for (const char* name : {"tokenizer.txt", "config.json", "text"}) {
     CAPTURE(name);
     const std::string path = directory.write(name, "{}");
     try {

@@ -105,6 +105,12 @@ inline constexpr std::array<Block, 40> blocks = {{{1, 4},   {1, 2},   {32, 18}, 
                                                   {1, 1},   {1, 2},   {1, 4},   {1, 8},   {1, 8},   {0, 56},  {1, 2},   {},
                                                   {},       {},       {0, 54},  {0, 66},  {},       {},       {},       {32, 17}}};
 
+// A key as errors name it: what is no plain name is quoted, and cut.
+inline std::string shown(std::string_view key) {
+  const bool is_plain = key.size() <= 200 && std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  return is_plain ? std::string(key) : quoted(key);
+}
+
 class Reader {
  public:
   Reader(std::span<const std::byte> bytes, const std::string& path, const Limits& limits)
@@ -128,7 +134,7 @@ class Reader {
     for (std::uint64_t i = 0; i < entry_count; ++i) {
       entries.push_back(entry(i));
       if (!keys.insert(entries.back().key).second)
-        throw FormatError(at(entries.back().key, entries.back().begin), concat("duplicate key ", quoted(entries.back().key)));
+        throw FormatError(at(shown(entries.back().key), entries.back().begin), concat("duplicate key ", quoted(entries.back().key)));
     }
     read_tensors(tensor_count, entries, tensors);
   }
@@ -169,18 +175,19 @@ class Reader {
     const std::uint64_t length = in_.little<std::uint64_t>(concat(field, ".key"));
     if (length == 0) throw FormatError(at(concat(field, ".key"), result.begin), "the key is empty");
     result.key = in_.text(length, concat(field, ".key"), "max_gguf_key", limits_.max_gguf_key);
-    result.type = result.element = type(result.key);
+    const std::string key = shown(result.key);
+    result.type = result.element = type(key);
     result.count = 1;
     if (result.is_array()) {
       const std::uint64_t offset = in_.position();
-      result.element = type(result.key);
-      if (result.element == GgufType::array) throw FormatError(at(result.key, offset), "an array of arrays is not read");
-      result.count = in_.little<std::uint64_t>(result.key);
+      result.element = type(key);
+      if (result.element == GgufType::array) throw FormatError(at(key, offset), "an array of arrays is not read");
+      result.count = in_.little<std::uint64_t>(key);
     }
     result.offset = in_.position();
     ByteReader value = in_;
-    skip(result.element, result.count, result.key);
-    result.bytes = value.bytes(in_.position() - result.offset, result.key);
+    skip(result.element, result.count, key);
+    result.bytes = value.bytes(in_.position() - result.offset, key);
     return result;
   }
 

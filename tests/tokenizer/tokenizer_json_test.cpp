@@ -1,4 +1,4 @@
-// nightly, known to fail in parts: every component of tokenizer.json: 50,000 strings a tokenizer have the ids and the decoded text of Hugging Face tokenizers 0.23.3.
+// nightly: every component of tokenizer.json: 50,000 strings a tokenizer have the ids and the decoded text of Hugging Face tokenizers 0.23.3.
 #include "plume/tokenizer/tokenizer_json.hpp"
 
 #include <algorithm>

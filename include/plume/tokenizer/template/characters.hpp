@@ -9,33 +9,12 @@
 
 #include "plume/base/config.hpp"
 #include "plume/base/utf8.hpp"
+#include "plume/tokenizer/unicode.hpp"
 
 #if PLUME_BODIES
 #include "plume/tokenizer/template/case_table.hpp"
 
 namespace plume::inline PLUME_ABI::jinja {
-
-struct Character {
-  char32_t value;
-  std::size_t length;
-};
-
-// The character at text[at], at < size; a byte that begins no well-formed sequence counts as U+FFFD.
-inline Character character_at(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return char32_t{static_cast<unsigned char>(text[at + i])}; };
-  switch (byte(0) < 0x80 ? 1 : utf8_length(text, at)) {
-    case 1:
-      return {byte(0), 1};
-    case 2:
-      return {(byte(0) & 0x1f) << 6 | (byte(1) & 0x3f), 2};
-    case 3:
-      return {(byte(0) & 0x0f) << 12 | (byte(1) & 0x3f) << 6 | (byte(2) & 0x3f), 3};
-    case 4:
-      return {(byte(0) & 0x07) << 18 | (byte(1) & 0x3f) << 12 | (byte(2) & 0x3f) << 6 | (byte(3) & 0x3f), 4};
-    default:
-      return {0xfffd, 1};
-  }
-}
 
 // Where the character that ends at `end` begins; end > 0.
 inline std::size_t character_before(std::string_view text, std::size_t end) {
@@ -58,7 +37,7 @@ inline bool is_space(char32_t c) {
 inline std::size_t strip_begin(std::string_view text) {
   std::size_t at = 0;
   while (at < text.size()) {
-    const Character c = character_at(text, at);
+    const CodePoint c = code_point_at(text, at);
     if (!is_space(c.value)) break;
     at += c.length;
   }
@@ -68,7 +47,7 @@ inline std::size_t strip_end(std::string_view text) {
   std::size_t end = text.size();
   while (end > 0) {
     const std::size_t before = character_before(text, end);
-    if (!is_space(character_at(text, before).value)) break;
+    if (!is_space(code_point_at(text, before).value)) break;
     end = before;
   }
   return end;
@@ -76,7 +55,7 @@ inline std::size_t strip_end(std::string_view text) {
 
 // Bytes of the line end at text[at], as str.splitlines has them; 0 for none.
 inline std::size_t line_end_at(std::string_view text, std::size_t at) {
-  const Character c = character_at(text, at);
+  const CodePoint c = code_point_at(text, at);
   if (c.value == '\r') return at + 1 < text.size() && text[at + 1] == '\n' ? 2 : 1;
   const bool ends =
       (c.value >= 10 && c.value <= 12) || (c.value >= 0x1c && c.value <= 0x1e) || c.value == 0x85 || c.value == 0x2028 || c.value == 0x2029;
@@ -114,11 +93,11 @@ inline void append_title(std::string& out, char32_t c) {
 }
 // The lower case of the character at text[at]: a capital sigma depends on its neighbours.
 inline void append_lower(std::string& out, std::string_view text, std::size_t at) {
-  const Character c = character_at(text, at);
+  const CodePoint c = code_point_at(text, at);
   if (c.value != 0x3a3) return append_mapped(out, case_table::to_lower, case_table::to_lower_full, c.value);
   const auto cased_neighbour = [&](auto next) {
     while (const std::optional<std::size_t> place = next()) {
-      const char32_t near = character_at(text, *place).value;
+      const char32_t near = code_point_at(text, *place).value;
       if (!in_ranges(case_table::case_ignorable, near)) return is_cased(near);
     }
     return false;
@@ -131,7 +110,7 @@ inline void append_lower(std::string& out, std::string_view text, std::size_t at
   const bool precedes = cased_neighbour([&]() -> std::optional<std::size_t> {
     if (after >= text.size()) return std::nullopt;
     const std::size_t place = after;
-    after += character_at(text, place).length;
+    after += code_point_at(text, place).length;
     return place;
   });
   append_utf8(out, follows && !precedes ? 0x3c2 : 0x3c3);
@@ -145,7 +124,7 @@ inline void append_python_text(std::string& out, std::string_view text) {
   };
   out.push_back(quote);
   for (std::size_t at = 0; at < text.size();) {
-    const Character c = character_at(text, at);
+    const CodePoint c = code_point_at(text, at);
     if (c.value == static_cast<unsigned char>(quote) || c.value == '\\') {
       out.push_back('\\');
       out.push_back(text[at]);

@@ -70,7 +70,7 @@ Value simple(Machine& machine, const Value& value, Arguments& given) {
 inline Value title(Machine& machine, const MarkedText& text) {  // words begin after white space and - ( { [ <
   bool first = true;
   return mapped(machine, text, [&](std::string& out, std::size_t at) {
-    const char32_t c = character_at(text.bytes, at).value;
+    const char32_t c = code_point_at(text.bytes, at).value;
     const bool between = is_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
     first && !between ? append_upper(out, c) : append_lower(out, text.bytes, at);
     first = between;

@@ -153,14 +153,14 @@ class Lexer {
     token = {TokenKind::sign, static_cast<std::uint32_t>(begin)};
     if (at_ == source_.size()) fail(opened_, mode_ == Mode::block ? "this tag has no end: write %}" : "this tag has no end: write }}");
     if (open_.empty() && ends(token)) return true;
-    const Character c = character_at(source_, at_);
+    const CodePoint c = code_point_at(source_, at_);
     if (is_space(c.value)) {
       skip_space();
       return false;
     }
     if (c.value >= '0' && c.value <= '9') return number(token);
     if (is_word(c.value)) {
-      while (at_ < source_.size() && is_word(character_at(source_, at_).value)) at_ += character_at(source_, at_).length;
+      while (at_ < source_.size() && is_word(code_point_at(source_, at_).value)) at_ += code_point_at(source_, at_).length;
       token.kind = TokenKind::name;
       token.text = source_.substr(begin, at_ - begin);
       return true;
@@ -295,7 +295,7 @@ class Lexer {
     } else {
       out.push_back('\\');
       --at_;
-      const std::size_t length = character_at(source_, at_).length;
+      const std::size_t length = code_point_at(source_, at_).length;
       out.append(source_.substr(at_, length));
       at_ += length;
     }

@@ -233,7 +233,7 @@ class Machine {
         const MarkedText& text = *value.text;
         work(count_characters(text.bytes));
         for (std::size_t i = 0; i < text.size();) {
-          const std::size_t length = character_at(text.bytes, i).length;
+          const std::size_t length = code_point_at(text.bytes, i).length;
           items.push_back(character(text, i, length));
           i += length;
         }

@@ -190,7 +190,7 @@ inline Value item(Machine& machine, const Value& value, const Value& key) {
     const std::size_t characters = count_characters(text.bytes);
     if (const auto place = place_of(key.whole(), characters)) {
       const std::size_t begin = byte_of(text.bytes, *place, characters);
-      return machine.character(text, begin, character_at(text.bytes, begin).length);
+      return machine.character(text, begin, code_point_at(text.bytes, begin).length);
     }
   }
   if (key.is_whole() && value.is(Kind::list) && value.list->kind <= ListKind::range)
@@ -275,7 +275,7 @@ inline void append_json_string(std::string& out, std::string_view text, bool asc
   };
   out.push_back('"');
   for (std::size_t at = 0; at < text.size();) {
-    const Character c = character_at(text, at);
+    const CodePoint c = code_point_at(text, at);
     constexpr std::string_view from = "\"\\\n\r\t\f\b", to = "\"\\nrtfb";
     if (const std::size_t found = c.value < 128 ? from.find(static_cast<char>(c.value)) : from.npos; found != from.npos) {
       out.push_back('\\');

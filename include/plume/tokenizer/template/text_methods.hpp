@@ -81,7 +81,7 @@ inline Value stripped(Machine& machine, const MarkedText& text, const std::optio
       return set.find(text.bytes.substr(at, length)) != std::string::npos;
     };
     while (left && begin < end) {
-      const std::size_t length = character_at(text.bytes, begin).length;
+      const std::size_t length = code_point_at(text.bytes, begin).length;
       if (!held(begin, length)) break;
       begin += length;
     }
@@ -102,7 +102,7 @@ Value mapped(Machine& machine, const MarkedText& text, Map map) {
   MarkedText made;
   std::string piece;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = character_at(text.bytes, at).length;
+    const std::size_t length = code_point_at(text.bytes, at).length;
     piece.clear();
     map(piece, at);
     made.append(piece, text.marks.empty() ? text.source : static_cast<Source>(text.marks[at]));
@@ -111,20 +111,20 @@ Value mapped(Machine& machine, const MarkedText& text, Map map) {
   return machine.text(std::move(made));
 }
 inline Value upper(Machine& machine, const MarkedText& text) {
-  return mapped(machine, text, [&](std::string& out, std::size_t at) { append_upper(out, character_at(text.bytes, at).value); });
+  return mapped(machine, text, [&](std::string& out, std::size_t at) { append_upper(out, code_point_at(text.bytes, at).value); });
 }
 inline Value lower(Machine& machine, const MarkedText& text) {
   return mapped(machine, text, [&](std::string& out, std::size_t at) { append_lower(out, text.bytes, at); });
 }
 inline Value capitalized(Machine& machine, const MarkedText& text) {
   return mapped(machine, text, [&](std::string& out, std::size_t at) {
-    at == 0 ? append_title(out, character_at(text.bytes, 0).value) : append_lower(out, text.bytes, at);
+    at == 0 ? append_title(out, code_point_at(text.bytes, 0).value) : append_lower(out, text.bytes, at);
   });
 }
 inline Value titled(Machine& machine, const MarkedText& text) {
   bool inside = false;
   return mapped(machine, text, [&](std::string& out, std::size_t at) {
-    const char32_t c = character_at(text.bytes, at).value;
+    const char32_t c = code_point_at(text.bytes, at).value;
     inside ? append_lower(out, text.bytes, at) : append_title(out, c);
     inside = is_cased(c);
   });
@@ -142,7 +142,7 @@ inline Value replaced(Machine& machine, const MarkedText& text, const MarkedText
     } else if (done == 0) {
       found = 0;
     } else if (at < text.size()) {
-      found = at + character_at(text.bytes, at).length;
+      found = at + code_point_at(text.bytes, at).length;
     }
     if (found == std::string::npos) break;
     machine.make(found - at + to.size(), made.size());
@@ -158,7 +158,7 @@ inline Value split_lines(Machine& machine, const MarkedText& text) {
   std::vector<Value> lines;
   for (std::size_t begin = 0; begin < text.size();) {
     std::size_t end = begin, length = 0;
-    while (end < text.size() && (length = line_end_at(text.bytes, end)) == 0) end += character_at(text.bytes, end).length;
+    while (end < text.size() && (length = line_end_at(text.bytes, end)) == 0) end += code_point_at(text.bytes, end).length;
     lines.push_back(machine.text(text.part(begin, end - begin)));
     begin = end + length;
   }
@@ -177,7 +177,7 @@ inline Value split(Machine& machine, const MarkedText& text, const std::optional
       for (std::size_t at = strip_begin(view); at < view.size(); at += strip_begin(view.substr(at))) {
         std::size_t end = at;
         if (left())
-          while (end < view.size() && !is_space(character_at(view, end).value)) end += character_at(view, end).length;
+          while (end < view.size() && !is_space(code_point_at(view, end).value)) end += code_point_at(view, end).length;
         else
           end = view.size();
         add(at, end);
@@ -188,7 +188,7 @@ inline Value split(Machine& machine, const MarkedText& text, const std::optional
       for (std::size_t end = strip_end(view); end > 0; end = strip_end(view.substr(0, end))) {
         std::size_t begin = end;
         if (left())
-          while (begin > 0 && !is_space(character_at(view, character_before(view, begin)).value)) begin = character_before(view, begin);
+          while (begin > 0 && !is_space(code_point_at(view, character_before(view, begin)).value)) begin = character_before(view, begin);
         else
           begin = 0;
         add(begin, end);

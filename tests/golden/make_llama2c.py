@@ -59,6 +59,7 @@ def main(llama2c, stories, path):
         parts = (hashed(200 + stream, state[name].numel()) >> numpy.uint64(44)).astype(numpy.float64) - 2.0**19
         values[name] = (parts * 2.0**-20).astype(numpy.float32)
     values["layers.1.attention.wk.weight"][:32] = 0  # a group without a scale
+    values["layers.0.attention.wq.weight"][:8] = [127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5]  # levels between two whole numbers
     fill(model, values)
     record = {"origin": f"make_llama2c.py, karpathy/llama2.c at 350e04fe, torch {torch.__version__}", "small": sums(export, model, [32, 16])}
 

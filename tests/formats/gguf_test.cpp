@@ -75,7 +75,9 @@ std::string sum_of_file(const std::string& path) {
 
 TEST_CASE("Blocks of random bytes of every type are the numbers that Python's gguf package makes of them") {
   std::map<GgmlType, int> known;
-  for (const auto& [name, facts] : expected().at("decoded").members()) {
+  for (const Json::Member& member : expected().at("decoded").members()) {
+    const std::string& name = member.key;
+    const Json& facts = member.value;
     CAPTURE(name);
     const GgmlType type = type_named(name);
     ++known[type];
@@ -100,15 +102,18 @@ TEST_CASE("Blocks of random bytes of every type are the numbers that Python's gg
 TEST_CASE("F16, BF16, Q8_0 and Q4_0 of weights are the bytes that Python's gguf package writes") {
   const std::vector<float> weights = hashed_weights(100, 64);
   REQUIRE(sum_of(weights) == expected().at("weights").text("sha256"));
-  for (const auto& [name, sum] : expected().at("encoded").members()) {
+  for (const Json::Member& member : expected().at("encoded").members()) {
+    const std::string& name = member.key;
     CAPTURE(name);
-    CHECK(sum_of(blocks_of(type_named(name), weights)) == sum.as_text());
+    CHECK(sum_of(blocks_of(type_named(name), weights)) == member.value.as_text());
   }
 }
 
 TEST_CASE("Q4_K and Q6_K come nearer to weights than llama.cpp's, and every type within ggml's bounds") {
   const std::vector<float> weights = hashed_weights(100, 64);
-  for (const auto& [name, rows] : expected().at("errors of llama.cpp").members()) {
+  for (const Json::Member& member : expected().at("errors of llama.cpp").members()) {
+    const std::string& name = member.key;
+    const Json& rows = member.value;
     CAPTURE(name);
     double ours = 0, theirs = 0;
     for (std::size_t row = 0; row < 64; ++row) {

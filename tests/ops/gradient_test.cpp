@@ -202,7 +202,7 @@ void add_rows_and_products(std::vector<Case>& cases) {
                    [](const Inputs& in) { return linear(in[0].columns(2, 7), in[1].rows(1, 8).columns(1, 6), in[2].rows(2, 3)); },
                    inputs({{6, 11}, {9, 7}, {3, 7}})});
   // Two terms on rows that overlap, one with dropout on some outputs alone; rows between them go through neither.
-  const auto outputs = std::make_shared<const std::vector<OutputRange>>(std::vector<OutputRange>{{0, 2}, {5, 9}});
+  const auto outputs = std::make_shared<const std::vector<ColumnRange>>(std::vector<ColumnRange>{{0, 2}, {5, 9}});
   cases.push_back({"low_rank_linear", "two parts",
                    [=](const Inputs& in) {
                      const LowRankRows parts[] = {{{in[3], in[4], 0.7, outputs}, 0, 4, {.rate = 0.3, .seed = 2, .stream = 5}},

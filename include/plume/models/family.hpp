@@ -1,9 +1,9 @@
 #pragma once
 // A model family as data: how its config.json reads and writes, and what its tensors are called.
+#include <array>
 #include <span>
 
-#include "plume/base/json.hpp"
-#include "plume/models/config.hpp"
+#include "plume/models/config_json.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -18,11 +18,19 @@ struct Family {
   std::string_view architecture = {};  // config.json "architectures"[0]
   Config (*read)(const Json& json) = nullptr;
   void (*write)(const Config& config, Json& json) = nullptr;
-  bool (*fits)(const Config& config) = nullptr;  // whether a configuration can be written as this family
   std::span<const NameRule> names = {};
   std::string_view optional_prefix = {};           // of every tensor, in some files
   std::span<const std::string_view> ignored = {};  // tensors that hold no parameter; "*" as above
 };
+
+// Lists of names, one behind the other.
+template <std::size_t... Sizes>
+constexpr auto joined(const NameRule (&... lists)[Sizes]) {
+  std::array<NameRule, (Sizes + ...)> all;
+  auto* into = all.data();
+  ((into = std::copy(std::begin(lists), std::end(lists), into)), ...);
+  return all;
+}
 
 namespace family_detail {
 
@@ -78,86 +86,4 @@ inline bool is_ignored(const Family& family, std::string_view name) {
   return false;
 }
 
-// Reading config.json: values in range or a ConfigError at the place in the file.
-namespace config_json {
-
-[[noreturn]] inline void fail(const Json& json, std::string_view key, std::string_view reason) {
-  const Json* const value = json.find(key);
-  Where where = value ? value->where() : json.where();
-  if (value == nullptr) where.field = std::string(key);
-  throw ConfigError(std::move(where), reason);
-}
-inline Index positive(const Json& json, std::string_view key) {
-  const Index value = json.integer(key);
-  if (value < 1) fail(json, key, concat("is ", value, ", expected at least 1"));
-  return value;
-}
-inline Index positive(const Json& json, std::string_view key, Index fallback) {
-  const Json* const found = json.find(key);
-  return found && !found->is_null() ? positive(json, key) : fallback;
-}
-inline double between(const Json& json, std::string_view key, double fallback, double low, double high) {
-  const double value = json.number(key, fallback);
-  if (!(value > low && value < high)) fail(json, key, concat("is ", value, ", expected a number between ", low, " and ", high));
-  return value;
-}
-// A setting that changes the mathematics and has one supported value.
-inline void only(const Json& json, std::string_view key, bool supported) {
-  if (json.boolean(key, supported) != supported) fail(json, key, concat("only ", supported, " is supported"));
-}
-inline std::vector<TokenId> tokens(const Json& json, std::string_view key, Index vocabulary) {
-  std::vector<TokenId> ids;
-  const Json* const value = json.find(key);
-  if (value == nullptr || value->is_null()) return ids;
-  const auto add = [&](const Json& item) {
-    const Index id = item.as_integer();
-    if (id < 0 || id >= vocabulary) throw ConfigError(item.where(), concat("token ", id, " is not in a vocabulary of ", vocabulary));
-    ids.push_back(static_cast<TokenId>(id));
-  };
-  if (value->is_array()) {
-    for (const Json& item : value->items()) add(item);
-  } else {
-    add(*value);
-  }
-  return ids;
-}
-inline Json tokens(const std::vector<TokenId>& ids) {
-  if (ids.empty()) return {};
-  if (ids.size() == 1) return ids.front();
-  Json list = Json::array();
-  for (const TokenId id : ids) list.push(id);
-  return list;
-}
-
-struct ActivationName {
-  std::string_view name;
-  Activation activation;
-};
-inline constexpr ActivationName activations[] = {{"silu", {ActivationKind::silu}},
-                                                 {"swish", {ActivationKind::silu}},
-                                                 {"gelu_new", {ActivationKind::gelu_tanh}},
-                                                 {"gelu_pytorch_tanh", {ActivationKind::gelu_tanh}},
-                                                 {"gelu", {ActivationKind::gelu_erf}},
-                                                 {"relu", {ActivationKind::relu}},
-                                                 {"quick_gelu", {ActivationKind::silu, 1.702}}};
-
-inline Activation activation(const Json& json, std::string_view key, std::string_view fallback) {
-  const std::string name = json.text(key, fallback);
-  std::string known;
-  for (const ActivationName& entry : activations) {
-    if (entry.name == name) return entry.activation;
-    known.append(known.empty() ? "" : ", ").append(entry.name);
-  }
-  fail(json, key, concat("unknown activation ", quoted(name), " (known: ", known, ")"));
-}
-// The name of an activation, or an empty text when the format has none for it.
-inline std::string_view activation_name(const Activation& activation) {
-  for (const ActivationName& entry : activations)
-    if (entry.activation.kind == activation.kind && entry.activation.slope == activation.slope && activation.shift == 0 &&
-        std::isinf(activation.limit))
-      return entry.name;
-  return {};
-}
-
-}  // namespace config_json
 }  // namespace plume::inline PLUME_ABI

@@ -85,7 +85,7 @@ PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadO
       std::find(std::begin(stored_types), std::end(stored_types), type) == std::end(stored_types))
     config_json::fail(json, json.find("torch_dtype") ? "torch_dtype" : "dtype",
                       concat("unknown type ", quoted(type), " (known: float32, float64, bfloat16, float16)"));
-  Config config = family.read(json);
+  Config config = families::read_config(family, json);
   config.check(config_path, options.limits);
 
   // A single file comes first, as in transformers: saving into a directory of shards must not leave the old weights in charge.

@@ -79,6 +79,13 @@ MODELS = {
     "gpt_neox_sequential": (27, "GPTNeoX", dict(NEOX, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True,
                                                 hidden_act="gelu_new", rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.5))),
     "bloom": (28, "Bloom", dict(vocab_size=VOCABULARY, hidden_size=24, n_layer=2, n_head=6, layer_norm_epsilon=1e-4, **NO_TOKENS)),
+    "mixtral": (30, "Mixtral", dict(LLAMA, num_local_experts=5, num_experts_per_tok=2, sliding_window=13)),
+    "qwen2_moe": (31, "Qwen2Moe", dict(WHOLE, num_hidden_layers=3, num_experts=5, num_experts_per_tok=3, moe_intermediate_size=20,
+                                       shared_expert_intermediate_size=28, mlp_only_layers=[1], use_sliding_window=True, sliding_window=9,
+                                       max_window_layers=2)),
+    "qwen3_moe": (32, "Qwen3Moe", dict(THREE, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=20, decoder_sparse_step=2)),
+    "qwen3_moe_renormalised": (33, "Qwen3Moe", dict(LLAMA, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20, norm_topk_prob=True,
+                                                    use_sliding_window=True, sliding_window=10, attention_bias=True)),
     "openai_gpt": (29, "OpenAIGPT", dict(vocab_size=VOCABULARY, n_positions=71, n_embd=24, n_layer=3, n_head=3, layer_norm_epsilon=1e-4,
                                          resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None)),
 }
@@ -87,7 +94,7 @@ MODELS = {
 def build(name):
     _, family, keys = MODELS[name][:3]
     config = getattr(transformers, family + "Config")(**keys)
-    config._attn_implementation = "eager"
+    config._attn_implementation = config._experts_implementation = "eager"
     head = {"Gemma3Text": "Gemma3ForCausalLM", "OpenAIGPT": "OpenAIGPTLMHeadModel"}.get(family, family + "ForCausalLM")
     return getattr(transformers, head)(config).eval()
 
@@ -155,6 +162,22 @@ def padded(sequences):
     return ids, mask
 
 
+def as_in_file(family, name, tensor):
+    """What save_pretrained makes of a parameter: some families are saved under older names, and each expert apart."""
+    if family == "GPTNeoX":
+        name = name.replace("lm_head", "embed_out")
+    if family == "Mixtral":
+        name = name.replace(".mlp.", ".block_sparse_moe.")
+    gate, up, down = ("w1", "w3", "w2") if family == "Mixtral" else ("gate_proj", "up_proj", "down_proj")
+    if name.endswith("experts.gate_up_proj"):
+        prefix, half = name[:-len("gate_up_proj")], tensor.shape[1] // 2
+        return [(f"{prefix}{e}.{part}.weight", tensor[e, rows]) for e in range(len(tensor))
+                for part, rows in ((gate, slice(0, half)), (up, slice(half, None)))]
+    if name.endswith("experts.down_proj"):
+        return [(f"{name[:-len('down_proj')]}{e}.{down}.weight", tensor[e]) for e in range(len(tensor))]
+    return [(name, tensor)]
+
+
 def run(name, weights, sequences, prompt, special):
     def fresh():  # dynamic rotary positions remember the longest sequence they saw
         model = build(name)
@@ -172,9 +195,8 @@ def run(name, weights, sequences, prompt, special):
     for index, value in hidden.items():
         out["hidden." + index] = value[rows].detach()
     for parameter_name, parameter in model.named_parameters():
-        if MODELS[name][1] == "GPTNeoX":  # which is saved under its old name
-            parameter_name = parameter_name.replace("lm_head", "embed_out")
-        out["gradient." + parameter_name] = parameter.grad.clone()
+        for file_name, gradient in as_in_file(MODELS[name][1], parameter_name, parameter.grad):
+            out["gradient." + file_name] = gradient.clone()
     start = 0
     for sequence in sequences:  # padding must not matter: each sequence alone gives its rows
         alone = forward(fresh(), *padded([sequence]))[0][0].detach()

@@ -13,7 +13,8 @@ enum class PositionKind : std::uint8_t { learned, rotary, alibi };
 // What differs from layer to layer.
 struct LayerKind {
   AttentionScope scope = AttentionScope::global;
-  bool rotates = true;  // false: a layer without rotary positions, in a model that has them
+  bool rotates = true;   // false: a layer without rotary positions, in a model that has them
+  bool experts = false;  // a mixture of experts in place of one feed-forward layer
   friend bool operator==(const LayerKind&, const LayerKind&) = default;
 };
 
@@ -39,6 +40,7 @@ struct Config {
   Activation activation = {};
   bool gated = true;
   GateLayout gate_layout = GateLayout::separate;
+  ExpertsShape experts = {};  // of the layers that have them
   bool norm_bias = false, qkv_bias = false, output_bias = false, mlp_bias = false, head_bias = false;
   double embedding_scale = 1;
   bool embedding_norm = false, final_norm = true;
@@ -86,6 +88,7 @@ PLUME_FUNCTION BlockShape Config::block(Index index) const {
   if (position == PositionKind::rotary && kind.rotates)
     attention.rotary = kind.scope == AttentionScope::local && local_rotary ? *local_rotary : rotary;
   shape.mlp = {width, hidden, activation, gated, mlp_bias, gate_layout};
+  if (kind.experts) shape.experts = experts;
   return shape;
 }
 
@@ -144,8 +147,16 @@ PLUME_FUNCTION void Config::check(const std::string& path, const Limits& limits)
   }
   if (!layer_kinds.empty() && static_cast<Index>(layer_kinds.size()) != layers)
     fail("layer_kinds", concat("there are ", layer_kinds.size(), " for ", layers, " layers"));
-  for (const LayerKind& kind : layer_kinds)
+  for (const LayerKind& kind : layer_kinds) {
     if (kind.scope == AttentionScope::local && window < 1) fail("window", concat("is ", window, ", but there are layers of local scope"));
+    if (!kind.experts) continue;
+    for (const auto& [field, value] : {std::pair{"experts.count", experts.count}, {"experts.hidden", experts.hidden}})
+      if (value < 1 || static_cast<std::uint64_t>(value) > widest) fail(field, concat("is ", value, ", expected 1 .. ", widest));
+    if (experts.chosen < 1 || experts.chosen > experts.count)
+      fail("experts.chosen", concat("is ", experts.chosen, " of ", experts.count, " experts"));
+    if (experts.shared_hidden < 0 || static_cast<std::uint64_t>(experts.shared_hidden) > widest)
+      fail("experts.shared_hidden", concat("is ", experts.shared_hidden, ", expected 0 .. ", widest));
+  }
   for (const std::vector<TokenId>* tokens : {&begin_tokens, &end_tokens})
     for (const TokenId token : *tokens)
       if (token < 0 || token >= vocabulary)

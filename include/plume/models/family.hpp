@@ -7,7 +7,7 @@
 
 namespace plume::inline PLUME_ABI {
 
-// Our module path and theirs; "*" is a layer number. What follows (".weight", ".bias") is the same on both sides.
+// Our module path and theirs; "*" is a layer number, a second one an expert's. What follows (".weight", ".bias") is the same on both sides.
 struct NameRule {
   std::string_view ours, theirs;
   bool transposed = false;  // the file stores (in, out)
@@ -34,27 +34,28 @@ constexpr auto joined(const NameRule (&... lists)[Sizes]) {
 
 namespace family_detail {
 
-// Matches "a.*.b" against the front of a path; gives the number that stood for "*" and what is left behind the match.
+// Matches "a.*.b" against the front of a path; gives the numbers that stood for "*" and what is left behind the match.
 struct Match {
   bool found = false;
-  std::string_view number, rest;
+  std::array<std::string_view, 2> numbers = {};
+  std::string_view rest;
 };
 inline Match match(std::string_view pattern, std::string_view path) {
   Match result;
-  const std::size_t star = pattern.find('*');
-  if (star != std::string_view::npos) {
-    if (!path.starts_with(pattern.substr(0, star))) return result;
-    path.remove_prefix(star);
+  std::size_t stars = 0;
+  for (; !pattern.empty(); pattern.remove_prefix(1)) {
+    if (pattern.front() != '*') {
+      if (path.empty() || path.front() != pattern.front()) return {};
+      path.remove_prefix(1);
+      continue;
+    }
     std::size_t digits = 0;
     while (digits < path.size() && path[digits] >= '0' && path[digits] <= '9') ++digits;
-    if (digits == 0) return result;
-    result.number = path.substr(0, digits);
+    if (digits == 0 || stars == result.numbers.size()) return {};
+    result.numbers[stars++] = path.substr(0, digits);
     path.remove_prefix(digits);
-    pattern.remove_prefix(star + 1);
   }
-  if (!path.starts_with(pattern)) return result;
-  path.remove_prefix(pattern.size());
-  if (!path.empty() && path.front() != '.') return result;
+  if (!path.empty() && path.front() != '.') return {};
   result.found = true;
   result.rest = path;
   return result;
@@ -72,7 +73,8 @@ inline FileName file_name(const Family& family, std::string_view path) {
     const auto found = family_detail::match(rule.ours, path);
     if (!found.found) continue;
     std::string name(rule.theirs);
-    if (const std::size_t star = name.find('*'); star != std::string::npos) name.replace(star, 1, found.number);
+    for (const std::string_view number : found.numbers)
+      if (const std::size_t star = name.find('*'); star != std::string::npos) name.replace(star, 1, number);
     return {name.append(found.rest), rule.transposed && found.rest == ".weight"};
   }
   throw ArgumentError(concat("[", family.name, "] has no name for the parameter ", path));

@@ -1,6 +1,7 @@
 #pragma once
 #include "plume/autograd/recompute.hpp"
 #include "plume/modules/attention.hpp"
+#include "plume/modules/experts.hpp"
 #include "plume/modules/mlp.hpp"
 #include "plume/modules/norm.hpp"
 #include "plume/ops/add.hpp"
@@ -23,6 +24,7 @@ struct BlockShape {
   NormShape norm = {};
   AttentionShape attention = {};
   MlpShape mlp = {};
+  std::optional<ExpertsShape> experts = {};  // in place of one feed-forward layer
   Wiring wiring = Wiring::sequential;
   NormPlace norm_place = NormPlace::before;
   double residual_scale = 1;  // s
@@ -34,7 +36,8 @@ struct Block {
   Norm attention_norm, mlp_norm;  // absent where the wiring has none
   Norm attention_output_norm, mlp_output_norm;
   Attention attention;
-  Mlp mlp;
+  Mlp mlp;          // absent where there are experts
+  Experts experts;  // absent as a rule
   Wiring wiring = Wiring::sequential;
   double residual_scale = 1;
 
@@ -48,6 +51,7 @@ struct Block {
     f("attention_output_norm", self.attention_output_norm);
     f("mlp_norm", self.mlp_norm);
     f("mlp", self.mlp);
+    f("experts", self.experts);
     f("mlp_output_norm", self.mlp_output_norm);
   }
 
@@ -70,7 +74,10 @@ PLUME_FUNCTION Block Block::described(const BlockShape& shape, DType dtype) {
   block.attention_output_norm = norm(sequential && shape.norm_place != NormPlace::before);
   block.mlp_output_norm = norm(sequential && shape.norm_place != NormPlace::before);
   block.attention = Attention::described(shape.attention, dtype);
-  block.mlp = Mlp::described(shape.mlp, dtype);
+  if (shape.experts)
+    block.experts = Experts::described(*shape.experts, shape.mlp, dtype);
+  else
+    block.mlp = Mlp::described(shape.mlp, dtype);
   block.wiring = shape.wiring;
   block.residual_scale = shape.residual_scale;
   return block;
@@ -78,7 +85,8 @@ PLUME_FUNCTION Block Block::described(const BlockShape& shape, DType dtype) {
 
 PLUME_FUNCTION Tensor Block::feed_forward(const Tensor& input, const Norm* norm, const Pass& pass) const {
   const auto half = [this, norm, adapted = pass.adapted](const Tensor& x) {
-    const Tensor y = mlp(norm ? (*norm)(x) : x, adapted);
+    const Tensor input_of_layer = norm ? (*norm)(x) : x;
+    const Tensor y = experts.router.weight ? experts(input_of_layer, adapted) : mlp(input_of_layer, adapted);
     return mlp_output_norm.weight ? mlp_output_norm(y) : y;
   };
   return dropout(pass.recompute == Recompute::mlp ? recompute(input, half) : half(input), pass.dropout_at(2));

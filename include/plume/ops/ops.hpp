@@ -11,6 +11,7 @@
 #include "plume/ops/layer_norm.hpp"
 #include "plume/ops/linear.hpp"
 #include "plume/ops/low_rank.hpp"
+#include "plume/ops/mix_experts.hpp"
 #include "plume/ops/rms_norm.hpp"
 #include "plume/ops/rope.hpp"
 #include "plume/ops/soft_cap.hpp"

@@ -1,5 +1,7 @@
 // Every family against transformers, on tiny models that it wrote: logits, hidden states, loss, every gradient, greedy ids through a cache,
 // files written back. tests/golden/make_families.py says how they were made.
+#include "plume/models/families/families.hpp"
+
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -10,7 +12,6 @@
 #include "../numbers.hpp"
 #include "../temporary.hpp"
 #include "../test_data.hpp"
-#include "plume/models/families/families.hpp"
 #include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 
@@ -25,7 +26,8 @@ struct Fixture {
   std::vector<TokenId> ids, targets;
   std::vector<Index> lengths;
 
-  explicit Fixture(const std::string& of) : name(of), folder(golden("families/" + of)), numbers(plume_test::read_safetensors(folder + "/golden.safetensors")) {
+  explicit Fixture(const std::string& of)
+      : name(of), folder(golden("families/" + of)), numbers(plume_test::read_safetensors(folder + "/golden.safetensors")) {
     ids = integers("input_ids"), targets = integers("targets");
     for (const TokenId length : integers("lengths")) lengths.push_back(length);
   }
@@ -167,6 +169,179 @@ TEST_CASE("every family is written back as it was") {
       CHECK_MESSAGE(plume_test::same_bits(tensor, after.at(key)), key);
     }
   }
+}
+
+// A fixture that a wrong model passes is worth nothing: each of these slips, where a model can make it, must be far outside what the f64
+// tests allow (1e-9).
+TEST_CASE("mutations of every family do not pass") {
+  using Change = std::function<bool(Decoder&)>;  // false: there is nothing to change
+  const auto on_blocks = [](std::function<bool(Block&)> change) {
+    return Change([change](Decoder& model) {
+      bool changed = false;
+      for (Block& block : model.blocks) changed = change(block) || changed;
+      return changed;
+    });
+  };
+  const auto set = [](auto& value, auto other) {
+    const bool differs = !(value == other);
+    value = other;
+    return differs;
+  };
+  const std::vector<std::pair<std::string, Change>> changes{
+      {"epsilon times ten", on_blocks([](Block& block) {
+         for (Norm* norm : {&block.attention_norm, &block.mlp_norm, &block.attention_output_norm, &block.mlp_output_norm})
+           norm->epsilon *= 10;
+         return true;
+       })},
+      {"epsilon of the last norm times ten", [](Decoder& model) { return model.norm.epsilon *= 10, static_cast<bool>(model.norm.weight); }},
+      {"norms exchanged", on_blocks([](Block& block) {
+         if (!block.attention_norm.weight || !block.mlp_norm.weight) return false;
+         return std::swap(block.attention_norm, block.mlp_norm), true;
+       })},
+      {"output norms left out", on_blocks([](Block& block) {
+         const bool changed = static_cast<bool>(block.attention_output_norm.weight);
+         block.attention_output_norm = block.mlp_output_norm = {};
+         return changed;
+       })},
+      {"output norms moved to the front", on_blocks([](Block& block) {
+         if (!block.attention_output_norm.weight || block.attention_norm.weight) return false;
+         std::swap(block.attention_norm, block.attention_output_norm), std::swap(block.mlp_norm, block.mlp_output_norm);
+         return true;
+       })},
+      {"gains without their offset", on_blocks([&](Block& block) { return set(block.attention_norm.offset, 0.0); })},
+      {"last gains without their offset", [&](Decoder& model) { return set(model.norm.offset, 0.0); }},
+      {"sublayers in turn instead of side by side, or the other way round", on_blocks([](Block& block) {
+         if (!block.attention_norm.weight || !block.mlp_norm.weight || block.attention_output_norm.weight) return false;
+         block.wiring = block.wiring == Wiring::sequential ? Wiring::parallel : Wiring::sequential;
+         return true;
+       })},
+      {"no norm of queries and keys", on_blocks([&](Block& block) { return set(block.attention.shape.qk_norm, QkNorm::none); })},
+      {"norms of queries and keys exchanged", on_blocks([](Block& block) {
+         if (!block.attention.q_norm.weight || !(block.attention.q_norm.weight.shape() == block.attention.k_norm.weight.shape()))
+           return false;
+         return std::swap(block.attention.q_norm, block.attention.k_norm), true;
+       })},
+      {"rotary base",
+       [](Decoder& model) {
+         return model.config.rotary.base *= 1.01, model.config.position == PositionKind::rotary && model.config.rotary.width > 2;
+       }},
+      {"rotary layout", on_blocks([](Block& block) {
+         if (!block.attention.shape.rotary || block.attention.shape.rotary->width < 4) return false;
+         RotaryLayout& layout = block.attention.shape.rotary->layout;
+         layout = layout == RotaryLayout::half_split ? RotaryLayout::interleaved : RotaryLayout::half_split;
+         return true;
+       })},
+      {"no rotary scaling", [&](Decoder& model) { return set(model.config.rotary.scaling, RotaryScaling::none); }},
+      {"rotary factor",
+       [](Decoder& model) {
+         const RotaryScaling scaling = model.config.rotary.scaling;
+         return model.config.rotary.factor *= 1.1, scaling != RotaryScaling::none && scaling != RotaryScaling::longrope;
+       }},
+      {"rotary amplitude", [&](Decoder& model) { return set(model.config.rotary.amplitude, 1.0); }},
+      {"one rotary for all layers",
+       [](Decoder& model) {
+         const bool changed = model.config.local_rotary.has_value();
+         return model.config.local_rotary.reset(), changed;
+       }},
+      {"every layer turns",
+       [](Decoder& model) {
+         bool changed = false;
+         for (Block& block : model.blocks)
+           if (model.config.position == PositionKind::rotary && !block.attention.shape.rotary)
+             block.attention.shape.rotary = model.config.rotary, changed = true;
+         return changed;
+       }},
+      {"a window that is one wider", [](Decoder& model) { return model.config.window > 0 ? (++model.config.window, true) : false; }},
+      {"no window", on_blocks([&](Block& block) { return set(block.attention.shape.scope, AttentionScope::global); })},
+      {"windows in the other layers",
+       [](Decoder& model) {
+         bool mixed = false;
+         for (Block& block : model.blocks) {
+           mixed = mixed || block.attention.shape.scope != model.blocks[0].attention.shape.scope;
+           block.attention.shape.scope =
+               block.attention.shape.scope == AttentionScope::local ? AttentionScope::global : AttentionScope::local;
+         }
+         return mixed;
+       }},
+      {"no ALiBi", on_blocks([&](Block& block) { return set(block.attention.shape.alibi, false); })},
+      {"scale of scores", on_blocks([](Block& block) {
+         AttentionShape& shape = block.attention.shape;
+         const double usual = 1 / std::sqrt(static_cast<double>(shape.heads.head_width));
+         return shape.scale = shape.scale != 0 && shape.scale != usual ? usual : 1.1 * usual, true;
+       })},
+      {"no cap of scores", on_blocks([&](Block& block) { return set(block.attention.shape.soft_cap, 0.0); })},
+      {"no cap of logits", [&](Decoder& model) { return set(model.config.logit_cap, 0.0); }},
+      {"keys and values exchanged in a packing", on_blocks([](Block& block) {
+         Attention& attention = block.attention;
+         if (attention.shape.layout == QkvLayout::separate || attention.shape.heads.head_width != attention.shape.heads.value_width)
+           return false;
+         attention.order.clear();
+         for (const auto part : {AttentionShape::Part::queries, AttentionShape::Part::values, AttentionShape::Part::keys})
+           for (const ColumnRange& range : attention.shape.columns_of(part)) attention.order.push_back(range);
+         return true;
+       })},
+      {"a packing read as queries, keys, values", on_blocks([](Block& block) {
+         const bool changed = !block.attention.order.empty();
+         return block.attention.order.clear(), changed;
+       })},
+      {"the other GELU", on_blocks([](Block& block) {
+         ActivationKind& kind = block.mlp.rule.kind;
+         if (kind == ActivationKind::gelu_tanh) return kind = ActivationKind::gelu_erf, true;
+         return kind == ActivationKind::gelu_erf ? (kind = ActivationKind::gelu_tanh, true) : false;
+       })},
+      {"gate and up exchanged", on_blocks([](Block& block) {
+         if (block.mlp.gate_up.weight) {
+           const Tensor both = block.mlp.gate_up.weight, other = like(both);
+           const Index half = both.rows() / 2;
+           other.rows(0, half).assign(both.rows(half, 2 * half)), other.rows(half, 2 * half).assign(both.rows(0, half));
+           return block.mlp.gate_up.weight = other, true;
+         }
+         for (Mlp& expert : block.experts.experts) std::swap(expert.gate, expert.up);
+         return std::swap(block.mlp.gate, block.mlp.up),
+                block.mlp.gate.weight && block.mlp.up.weight ? true : !block.experts.experts.empty();
+       })},
+      {"other weights of experts", on_blocks([](Block& block) {
+         ExpertWeights& weights = block.experts.shape.weights;
+         weights = weights == ExpertWeights::renormalised ? ExpertWeights::as_they_are : ExpertWeights::renormalised;
+         return !block.experts.experts.empty();
+       })},
+      {"one expert less for each token",
+       on_blocks([](Block& block) { return block.experts.experts.empty() ? false : (--block.experts.shape.chosen, true); })},
+      {"no shared expert", on_blocks([](Block& block) {
+         const bool changed = static_cast<bool>(block.experts.shared_gate.weight);
+         return block.experts.shared_gate = {}, changed;
+       })},
+      {"embeddings not scaled", [&](Decoder& model) { return set(model.config.embedding_scale, 1.0); }},
+      {"no norm of embeddings",
+       [](Decoder& model) {
+         const bool changed = static_cast<bool>(model.embedding_norm.weight);
+         return model.embedding_norm = {}, changed;
+       }},
+      {"no bias of the head",
+       [](Decoder& model) {
+         const bool changed = static_cast<bool>(model.head.bias);
+         return model.head.bias = {}, changed;
+       }},
+      {"a bias left out", on_blocks([](Block& block) {
+         for (Linear* layer : {&block.attention.q, &block.attention.qkv, &block.mlp.up})
+           if (layer->bias) return layer->bias = {}, true;
+         return false;
+       })},
+      {"the last norm left out", [](Decoder& model) {
+         const bool changed = static_cast<bool>(model.norm.weight);
+         return model.norm = {}, changed;
+       }}};
+  std::set<std::string> tried;
+  for (const std::string& name : fixtures()) {
+    const Fixture fixture(name);
+    for (const auto& [title, change] : changes) {
+      Model model = fixture.model(DType::f64);
+      if (!change(model.decoder)) continue;
+      tried.insert(title);
+      CHECK_MESSAGE(distance(logits_of(model, fixture), fixture.numbers.at("logits")) > 1e-6, name << ": " << title);
+    }
+  }
+  for (const auto& [title, change] : changes) CHECK_MESSAGE(tried.contains(title), title);
 }
 
 TEST_CASE("every family has a fixture") {

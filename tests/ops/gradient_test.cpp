@@ -247,14 +247,17 @@ void add_rows_and_products(std::vector<Case>& cases) {
 void add_selections(std::vector<Case>& cases) {
   static const std::vector<ColumnRange> ranges{{6, 9}, {0, 2}, {2, 6}}, empty{{3, 3}, {1, 4}};
   cases.push_back({"gather_columns", "in another order", [](const Inputs& in) { return gather_columns(in[0], ranges); }, inputs({{5, 9}})});
-  cases.push_back({"gather_columns", "a part, a view", [](const Inputs& in) { return gather_columns(in[0].columns(2, 7), empty); }, inputs({{3, 8}})});
+  cases.push_back(
+      {"gather_columns", "a part, a view", [](const Inputs& in) { return gather_columns(in[0].columns(2, 7), empty); }, inputs({{3, 8}})});
   cases.push_back({"soft_cap", "", [](const Inputs& in) { return soft_cap(in[0], 0.7); }, inputs({{5, 7}})});
   cases.push_back({"soft_cap", "a column view", [](const Inputs& in) { return soft_cap(in[0].columns(1, 4), 3); }, inputs({{3, 6}})});
   cases.push_back({"shift", "", [](const Inputs& in) { return shift(in[0], 1.5); }, inputs({{5, 7}})});
-  cases.push_back({"shift", "gains of a norm", [](const Inputs& in) { return rms_norm(in[0], shift(in[1], 1), 1e-5); }, inputs({{5, 7}, {7}})});
+  cases.push_back(
+      {"shift", "gains of a norm", [](const Inputs& in) { return rms_norm(in[0], shift(in[1], 1), 1e-5); }, inputs({{5, 7}, {7}})});
   for (const ExpertWeights weights : {ExpertWeights::renormalised, ExpertWeights::as_they_are}) {
     // Probabilities far enough apart that no difference changes the choice; expert 2 is chosen by nobody.
-    const Tensor apart = Tensor::from(std::vector<double>{.5, .3, .01, .19, .2, .45, .02, .33, .35, .15, .03, .47, .3, .2, .05, .45}, {4, 4});
+    const Tensor apart =
+        Tensor::from(std::vector<double>{.5, .3, .01, .19, .2, .45, .02, .33, .35, .15, .03, .47, .3, .2, .05, .45}, {4, 4});
     const ExpertChoice choice = choose_experts(apart, 2);
     const auto rows = [&](std::size_t e) { return static_cast<Index>(choice.tokens[e].size()); };
     Inputs in = inputs({{rows(0), 3}, {rows(1), 3}, {rows(2), 3}, {rows(3), 3}});
@@ -263,7 +266,8 @@ void add_selections(std::vector<Case>& cases) {
                      [=](const Inputs& x) { return mix_experts(std::span(x).first(4), x[4], choice, weights); }, in});
   }
   cases.push_back({"gate_rows", "", [](const Inputs& in) { return gate_rows(in[0], in[1]); }, inputs({{5, 7}, {5, 1}})});
-  cases.push_back({"gate_rows", "views of one tensor", [](const Inputs& in) { return gate_rows(in[0].columns(0, 3), in[0].columns(2, 3)); }, inputs({{4, 4}})});
+  cases.push_back({"gate_rows", "views of one tensor", [](const Inputs& in) { return gate_rows(in[0].columns(0, 3), in[0].columns(2, 3)); },
+                   inputs({{4, 4}})});
 }
 
 void add_losses(std::vector<Case>& cases) {

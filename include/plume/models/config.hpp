@@ -19,7 +19,7 @@ struct LayerKind {
 };
 
 struct Config {
-  std::string_view family = {};         // by whose layout it is saved; empty: the first that has a place for everything
+  std::string_view family = {};       // by whose layout it is saved; empty: the first that has a place for everything
   Index vocabulary = 0, context = 0;  // tokens known, tokens seen at once
   Index width = 0, layers = 0, hidden = 0;
   Index heads = 0, key_heads = 0, head_width = 0;
@@ -117,7 +117,8 @@ PLUME_FUNCTION void Config::check(const std::string& path, const Limits& limits)
   if (!(norm_epsilon > 0 && norm_epsilon < 1)) fail("norm_epsilon", concat("is ", norm_epsilon, ", expected a number in (0, 1)"));
   positive("residual_scale", residual_scale);
   positive("embedding_scale", embedding_scale);
-  for (const auto& [field, value] : {std::pair{"attention_scale", attention_scale}, {"attention_cap", attention_cap}, {"logit_cap", logit_cap}})
+  for (const auto& [field, value] :
+       {std::pair{"attention_scale", attention_scale}, {"attention_cap", attention_cap}, {"logit_cap", logit_cap}})
     if (value != 0) positive(field, value);
   const auto check_rotary = [&](const std::string& field, const Rotary& turn) {
     positive(field + ".base", turn.base);

@@ -1,6 +1,6 @@
 #pragma once
-// Decoder: tokens -> embedding (+ norm, + learned positions) -> blocks -> norm -> head. One forward for training, cached generation and ragged
-// batches.
+// Decoder: tokens -> embedding (+ norm, + learned positions) -> blocks -> norm -> head. One forward for training, cached generation and
+// ragged batches.
 #include "plume/models/config.hpp"
 #include "plume/modules/embedding.hpp"
 #include "plume/modules/initialise.hpp"
@@ -67,6 +67,10 @@ namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION void initialise(Decoder& model, std::uint64_t seed, DType dtype) {
   initialise<Decoder>(model, seed, {.dtype = dtype, .residual_scale = 1 / std::sqrt(2.0 * static_cast<double>(model.config.layers))});
+  walk(model, [](std::string_view, auto& node) {  // gains of 1
+    if constexpr (std::same_as<std::remove_cvref_t<decltype(node)>, Norm>)
+      if (node.weight && node.offset != 0) node.weight.fill(1 - node.offset);
+  });
 }
 
 PLUME_FUNCTION Decoder Decoder::described(const Config& config, DType dtype, const Limits& limits) {

@@ -7,7 +7,7 @@ namespace plume::inline PLUME_ABI {
 // What a family says where its files are silent, and how they spell it.
 struct RotaryKeys {
   double base = 10000;
-  double partial = 1;                // share of a head that turns
+  double partial = 1;  // share of a head that turns
   std::string_view base_key = "rope_theta", partial_key = "partial_rotary_factor";
   std::string_view layer_type = {};  // of nested "rope_parameters"
   Index trained_context = 0;         // 0: that of the file
@@ -28,9 +28,9 @@ struct ScalingName {
   std::string_view name;
   RotaryScaling scaling;
 };
-inline constexpr ScalingName scalings[] = {{"default", RotaryScaling::none},     {"linear", RotaryScaling::linear},
-                                           {"dynamic", RotaryScaling::dynamic},  {"yarn", RotaryScaling::yarn},
-                                           {"llama3", RotaryScaling::llama3},    {"longrope", RotaryScaling::longrope},
+inline constexpr ScalingName scalings[] = {{"default", RotaryScaling::none},    {"linear", RotaryScaling::linear},
+                                           {"dynamic", RotaryScaling::dynamic}, {"yarn", RotaryScaling::yarn},
+                                           {"llama3", RotaryScaling::llama3},   {"longrope", RotaryScaling::longrope},
                                            {"su", RotaryScaling::longrope}};  // Phi-3's first name for it
 
 inline std::vector<double> numbers(const Json& json, std::string_view key) {
@@ -132,8 +132,7 @@ PLUME_FUNCTION void write_rotary(const Rotary& rotary, const Config& config, Jso
   if (rotary.scaling == RotaryScaling::llama3) rope.set("low_freq_factor", rotary.slow).set("high_freq_factor", rotary.fast);
   if (rotary.scaling == RotaryScaling::longrope)
     rope.set("short_factor", list(rotary.short_factors)).set("long_factor", list(rotary.long_factors));
-  if (rotary.scaling == RotaryScaling::yarn || rotary.scaling == RotaryScaling::longrope)
-    rope.set("attention_factor", rotary.amplitude);
+  if (rotary.scaling == RotaryScaling::yarn || rotary.scaling == RotaryScaling::longrope) rope.set("attention_factor", rotary.amplitude);
   json.set("rope_scaling", std::move(rope));
 }
 

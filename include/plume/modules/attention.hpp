@@ -25,12 +25,12 @@ struct AttentionShape {
   QkvLayout layout = QkvLayout::separate;
   bool qkv_bias = false, output_bias = false;
   std::optional<Rotary> rotary = {};
-  double scale = 0;         // of scores; 0: 1 / sqrt(head width)
-  double soft_cap = 0;      // of scores; 0: none
-  bool alibi = false;       // a bias by distance      [Press et al. 2021]
+  double scale = 0;     // of scores; 0: 1 / sqrt(head width)
+  double soft_cap = 0;  // of scores; 0: none
+  bool alibi = false;   // a bias by distance      [Press et al. 2021]
   AttentionScope scope = AttentionScope::global;
   QkNorm qk_norm = QkNorm::none;
-  NormShape norm = {};      // of queries and keys; their width is filled in
+  NormShape norm = {};  // of queries and keys; their width is filled in
 
   // Columns of a fused projection that hold the queries, keys or values, in order of heads.
   enum class Part : std::uint8_t { queries, keys, values };
@@ -39,8 +39,8 @@ struct AttentionShape {
 
 //   x -> q, k, v -> norm q, k -> rotate q, k -> softmax(scale q k^T) v -> output
 struct Attention {
-  Linear q, k, v;  // layout separate
-  Linear qkv;      // the other layouts
+  Linear q, k, v;       // layout separate
+  Linear qkv;           // the other layouts
   Norm q_norm, k_norm;  // absent without QkNorm
   Linear output;
   AttentionShape shape;
@@ -106,8 +106,9 @@ PLUME_FUNCTION std::vector<ColumnRange> AttentionShape::columns_of(Part part) co
       for (Index block = 0; block < 4; ++block) {
         const Index queries = heads.query_heads / 4 * q, values = key_heads / 4 * v, keys = key_heads / 4 * q;
         const Index begin = block * (queries + values + keys);
-        const ColumnRange all[] = {
-            {begin, begin + queries}, {begin + queries + values, begin + queries + values + keys}, {begin + queries, begin + queries + values}};
+        const ColumnRange all[] = {{begin, begin + queries},
+                                   {begin + queries + values, begin + queries + values + keys},
+                                   {begin + queries, begin + queries + values}};
         ranges.push_back(all[static_cast<std::size_t>(part)]);
       }
       break;

@@ -24,8 +24,8 @@ inline constexpr Index classifier_chunk = 256;
 
 // classifier_loss: cross_entropy(linear(x, weight, bias), targets) without ever holding all logits.
 //   x (T, C), weight (V, C), bias (V, may be absent), targets (T, -1 = not trained) -> scalar
-// With a cap, logits are soft_cap(linear(...), cap). The weight of an f32 x may be bf16. Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the
-// backward pass, which scales them. Memory: chunk x V, and one gradient of the weight.
+// With a cap, logits are soft_cap(linear(...), cap). The weight of an f32 x may be bf16. Rows go through in chunks: logits -> loss and, in
+// place, dlogits -> dx, dweight, dbias, kept for the backward pass, which scales them. Memory: chunk x V, and one gradient of the weight.
 PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
                                       double normalizer = 0, double cap = 0);
 

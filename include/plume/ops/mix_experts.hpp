@@ -47,7 +47,8 @@ PLUME_FUNCTION ExpertChoice choose_experts(const Tensor& probabilities, Index ch
       const T* const p = probabilities.view<const T, 2>().row(t);
       for (std::size_t e = 0; e < order.size(); ++e) order[e] = static_cast<Index>(e);
       // Of equal ones, and of those that are no numbers, the first.
-      std::partial_sort(order.begin(), order.begin() + chosen, order.end(), [&](Index a, Index b) { return p[a] > p[b] || (!(p[b] > p[a]) && a < b); });
+      std::partial_sort(order.begin(), order.begin() + chosen, order.end(),
+                        [&](Index a, Index b) { return p[a] > p[b] || (!(p[b] > p[a]) && a < b); });
       std::sort(order.begin(), order.begin() + chosen);
       for (Index i = 0; i < chosen; ++i) {
         auto& tokens = choice.tokens[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])];
@@ -141,7 +142,8 @@ PLUME_FUNCTION Tensor mix_experts(std::span<const Tensor> outputs, const Tensor&
 }
 
 PLUME_FUNCTION Tensor gate_rows(const Tensor& x, const Tensor& gate) {
-  require(gate.rows() == x.rows() && gate.columns() == 1 && gate.dtype() == x.dtype(), "[gate_rows] x is ", x.shape(), ", gate is ", gate.shape());
+  require(gate.rows() == x.rows() && gate.columns() == 1 && gate.dtype() == x.dtype(), "[gate_rows] x is ", x.shape(), ", gate is ",
+          gate.shape());
   const Tensor y = like(x);
   const auto sigmoid = []<class T>(T value) { return T(1) / (T(1) + std::exp(-value)); };
   visit_float(x.dtype(), [&]<class T>() {

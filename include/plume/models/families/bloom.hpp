@@ -1,6 +1,6 @@
 #pragma once
-// BLOOM and BLOOMZ [BigScience 2022], which BELLE, Phoenix and Firefly tune: a norm on the embeddings, ALiBi in place of positions, queries,
-// keys and values of each head in turn.
+// BLOOM and BLOOMZ [BigScience 2022], which BELLE, Phoenix and Firefly tune: a norm on the embeddings, ALiBi in place of positions,
+// queries, keys and values of each head in turn.
 #include "plume/models/family.hpp"
 
 namespace plume::inline PLUME_ABI::families {

@@ -1,25 +1,28 @@
 #pragma once
 // All families. A new one is a data file beside these and a line here.
 #include "plume/models/families/bloom.hpp"
-#include "plume/models/families/experts.hpp"
 #include "plume/models/families/gemma.hpp"
+#include "plume/models/families/gemma2.hpp"
+#include "plume/models/families/gemma3.hpp"
 #include "plume/models/families/gpt2.hpp"
 #include "plume/models/families/gpt_neox.hpp"
 #include "plume/models/families/gptj.hpp"
 #include "plume/models/families/llama.hpp"
 #include "plume/models/families/mistral.hpp"
+#include "plume/models/families/mixtral.hpp"
 #include "plume/models/families/olmo2.hpp"
 #include "plume/models/families/openai_gpt.hpp"
 #include "plume/models/families/phi3.hpp"
 #include "plume/models/families/qwen.hpp"
+#include "plume/models/families/qwen_moe.hpp"
 #include "plume/models/families/smollm3.hpp"
 #include "plume/models/families/stablelm.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 
-inline constexpr const Family* all[] = {&gpt2,   &llama,   &mistral, &qwen2, &qwen3, &gemma,    &gemma2, &gemma3, &phi3,      &olmo2,
-                                        &smollm3, &stablelm, &gptj,  &codegen, &moss, &gpt_neox, &bloom,  &openai_gpt,
-                                        &mixtral, &qwen2_moe, &qwen3_moe};
+inline constexpr const Family* all[] = {&gpt2,   &llama,    &mistral, &qwen2,      &qwen3,    &gemma,     &gemma2,
+                                        &gemma3, &phi3,     &olmo2,   &smollm3,    &stablelm, &gptj,      &codegen,
+                                        &moss,   &gpt_neox, &bloom,   &openai_gpt, &mixtral,  &qwen2_moe, &qwen3_moe};
 
 // The family that config.json names, by "architectures" and else by "model_type".
 PLUME_FUNCTION const Family& of(const Json& json);

@@ -1,6 +1,6 @@
 #pragma once
 // Mistral [Jiang et al. 2023]: LLaMA whose layers see a window of keys.
-#include "plume/models/families/llama.hpp"
+#include "plume/models/families/llama_shape.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 

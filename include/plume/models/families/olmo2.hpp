@@ -1,6 +1,6 @@
 #pragma once
 // OLMo 2 [OLMo Team 2025]: LLaMA whose norms stand behind the sublayers, with norms over all queries and all keys.
-#include "plume/models/families/qwen.hpp"
+#include "plume/models/families/llama_shape.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 

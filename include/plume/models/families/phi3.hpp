@@ -1,6 +1,6 @@
 #pragma once
 // Phi-3 [Abdin et al. 2024]: LLaMA with one projection for queries, keys and values, one for gates and ups, and long rotary contexts.
-#include "plume/models/families/llama.hpp"
+#include "plume/models/families/llama_shape.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 

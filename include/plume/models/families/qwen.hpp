@@ -1,6 +1,6 @@
 #pragma once
 // Qwen 2 and 2.5: LLaMA with biases on queries, keys and values. Qwen 3: norms of each query and key head instead.
-#include "plume/models/families/llama.hpp"
+#include "plume/models/families/llama_shape.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 
@@ -39,10 +39,6 @@ inline constexpr Family qwen2{.name = "qwen2",
                               .names = llama_names,
                               .ignored = llama_ignored};
 
-inline constexpr NameRule qk_norm_names[] = {
-    {"blocks.*.attention.q_norm", "model.layers.*.self_attn.q_norm"},
-    {"blocks.*.attention.k_norm", "model.layers.*.self_attn.k_norm"},
-};
 inline constexpr auto qwen3_names = joined(llama_frame_names, llama_attention_names, qk_norm_names, llama_norm_names, llama_mlp_names);
 
 inline Config read_qwen3(const Json& json) {

@@ -1,6 +1,6 @@
 #pragma once
 // SmolLM 3: LLaMA of which every fourth layer has no positions. (SmolLM 1 and 2 are LLaMA.)
-#include "plume/models/families/llama.hpp"
+#include "plume/models/families/llama_shape.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 

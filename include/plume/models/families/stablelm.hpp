@@ -1,6 +1,6 @@
 #pragma once
 // StableLM [Bellagente et al. 2024]: LLaMA with layer norms, a quarter of each head turning, and in some sizes one norm for both sublayers.
-#include "plume/models/families/llama.hpp"
+#include "plume/models/families/llama_shape.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 

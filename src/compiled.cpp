@@ -1,4 +1,6 @@
 // The bodies of the library's functions, for programs that link plume::compiled instead of compiling them into each of their files.
 // Same code, same results; a file that includes plume/plume.hpp compiles in a fraction of the time and memory.
 #define PLUME_COMPILED 2
+#include "plume/formats/gguf.hpp"
+#include "plume/formats/write_gguf.hpp"
 #include "plume/plume.hpp"

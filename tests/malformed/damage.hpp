@@ -2,6 +2,7 @@
 // One change to a file of a known kind; what the kinds share is in mutate.hpp.
 #include <algorithm>
 
+#include "malformed/damage_gguf.hpp"
 #include "malformed/damage_vocabularies.hpp"
 #include "malformed/mutate.hpp"
 
@@ -93,19 +94,24 @@ inline void damage_safetensors(std::string& bytes, Dice& dice, std::string_view 
 }
 
 inline void damage_llama2c(std::string& bytes, Dice& dice, std::string_view other) {
-  if (bytes.size() < 28) return mutate_bytes(bytes, dice, other);
+  const bool is_new = bytes.size() > 256 && bytes.starts_with("24ka");  // versions 1 and 2
+  const std::size_t header = is_new ? 256 : 28;
+  if (bytes.size() < header) return mutate_bytes(bytes, dice, other);
   switch (dice.below(6)) {
     case 0:
-    case 1:
-      return mutate_number<std::int32_t>(bytes, 4 * dice.below(7), dice);
+    case 1: {
+      const std::size_t field = dice.below(is_new ? 10u : 7u);
+      if (field == 9) return mutate_number<std::int32_t>(bytes, 37, dice);
+      return mutate_number<std::int32_t>(bytes, 4 * field, dice);
+    }
     case 2:
       bytes.resize(bytes.size() + 16 - 4 * dice.below(9) % (bytes.size() + 17));
       return;
     case 3:
     case 4:
-      if (bytes.size() >= 32) {
+      if (bytes.size() >= header + 4) {
         const float value = any_float(dice);
-        std::memcpy(bytes.data() + 28 + 4 * dice.below((bytes.size() - 28) / 4), &value, 4);
+        std::memcpy(bytes.data() + header + 4 * dice.below((bytes.size() - header) / 4), &value, 4);
       }
       return;
     default:

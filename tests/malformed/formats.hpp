@@ -16,6 +16,7 @@
 #include "plume/data/chat_dataset.hpp"
 #include "plume/data/chat_template_file.hpp"
 #include "plume/data/chats.hpp"
+#include "plume/formats/gguf.hpp"
 #include "plume/formats/safetensors.hpp"
 #include "plume/models/load.hpp"
 #include "plume/peft/adapter_files.hpp"
@@ -121,6 +122,22 @@ inline void use_tensors(const std::string& path) {
 inline void use_safetensors(const std::string& folder) { use_tensors(folder + "/model.safetensors"); }
 inline void use_index(const std::string& folder) { use_tensors(folder + "/model.safetensors.index.json"); }
 
+inline void use_gguf_file(const std::string& path) {
+  const plume::GgufFile file = plume::read_gguf(path);
+  for (const plume::GgufStored& stored : file.tensors()) {
+    expect(file.find(stored.name) == &stored && !file.where(stored).path.empty(), "a tensor that is not found");
+    try {
+      const plume::Tensor tensor = file.tensor(stored.name);
+      expect(tensor.shape() == stored.shape, "a tensor of another shape");
+      plume::check_finite({std::string(stored.name), tensor.copy()});
+    } catch (const plume::ConfigError&) {  // a type that is not read, or a number beyond i32
+    } catch (const plume::NumericError&) {
+    }
+  }
+}
+inline void use_gguf(const std::string& folder) { use_gguf_file(folder + "/model.gguf"); }
+inline void use_gguf_parts(const std::string& folder) { use_gguf_file(folder + "/m-00001-of-00002.gguf"); }
+
 inline void forward(const plume::Model& model, const plume::LinearAdapters* adapter = nullptr) {
   const plume::Index count = std::min<plume::Index>(3, model.config().context), last = model.config().vocabulary - 1;
   std::vector<plume::TokenId> ids{0, static_cast<plume::TokenId>(last), static_cast<plume::TokenId>(last / 2)};
@@ -143,7 +160,7 @@ inline void use_tokenizer(const std::string& folder) {
   std::string text = tokenizer.decode(ids, {.special = plume::SpecialTokens::keep});
   if (tokenizer.kind() != "characters") {  // those refuse what they lack
     text += " ab <|end|></s> caf\xc3\xa9 \xff\n123";
-    const auto again = tokenizer.encode(text);
+    const auto again = tokenizer.encode(text, {.begin = plume::Begin::nothing, .end = plume::End::nothing});  // which may be plain tokens
     const std::string back = tokenizer.decode(again);
     const bool normalises = tokenizer.kind().starts_with("SentencePiece") || tokenizer.kind() == "WordPiece";
     std::vector<bool> bytes(256);  // a vocabulary of GGUF may lack some, which then leave no trace
@@ -285,6 +302,8 @@ inline const std::vector<Format>& formats() {
       {"llama2c", {"model.bin"}, {llama2c}, sound_llama2c, use_llama2c},
       {"tokenizer_bin", {"tokenizer.bin"}, {tokenizer_bin}, sound_tokenizer_bin, use_tokenizer},
       {"sentencepiece", {"tokenizer.model", "tokenizer_config.json"}, {protobuf, json}, sound_sentencepiece, use_tokenizer},
+      {"gguf", {"model.gguf"}, {gguf}, sound_gguf_tensors, use_gguf},
+      {"gguf_parts", {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"}, {gguf, gguf}, sound_gguf_parts, use_gguf_parts},
       {"gguf_vocabulary", {"tokenizer.gguf"}, {gguf}, sound_gguf, use_tokenizer},
       {"byte_bpe",
        {"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"},

@@ -1,9 +1,13 @@
 // The malformed-input catalogue for the header of GGUF files and the vocabularies in them (G): type, path, field, offset and reason.
+#include "plume/formats/gguf.hpp"
+
 #include <cmath>
+#include <filesystem>
 
 #include "malformed/gguf_writer.hpp"
 #include "malformed/refused.hpp"
 #include "plume/base/files.hpp"
+#include "plume/formats/named_tensor.hpp"
 #include "plume/tokenizer/byte_characters.hpp"
 #include "plume/tokenizer/gguf_tokenizer.hpp"
 
@@ -14,6 +18,10 @@ namespace {
 void header(const std::string& path) {
   const auto file = plume::FileMapping::open(path);
   plume::GgufHeader::read(file->bytes(), path);
+}
+void tensors(const std::string& path) {
+  const plume::GgufFile file = plume::read_gguf(path);
+  for (const plume::GgufStored& stored : file.tensors()) file.tensor(stored.name).copy();
 }
 void vocabulary(const std::string& path) { plume::load_gguf_tokenizer(path); }
 const std::string tokens_key = "tokenizer.ggml.tokens", scores_key = "tokenizer.ggml.scores", types_key = "tokenizer.ggml.token_type",
@@ -245,4 +253,93 @@ TEST_CASE("every byte of a GGUF vocabulary changed, every part of it") {
         CHECK(!error.reason().empty());
       }
     }
+}
+
+namespace {
+
+// One of several files with a tensor of one number.
+std::string part(std::uint16_t no, std::uint16_t count, std::int32_t all, std::string_view name) {
+  return gguf_file({gguf_entry("split.no", 2, little(no)), gguf_entry("split.count", 2, little(count)),
+                    gguf_entry("split.tensors.count", 5, little(all))},
+                   {gguf_tensor(name, {1}, 0, 0)}, little(1.5f));
+}
+constexpr std::uint64_t no_at = 24 + 8 + 8 + 4, count_at = no_at + 2 + 8 + 11 + 4, all_at = count_at + 2 + 8 + 19 + 4;
+
+}  // namespace
+
+TEST_CASE("G17 tensor types that plume does not read are named when they are asked for") {
+  const std::string bytes = one_tensor({256}, 17, 0);
+  const TemporaryFolder folder;
+  CHECK_NOTHROW(header(folder.write("ok", bytes)));
+  refused_file<plume::ConfigError>(folder.write("bad", bytes), tensors, {"tensors[0] \"w\"", 24, "IQ2_XS"});
+}
+TEST_CASE("G27 parts: wrong numbers, a missing one, one of another file, a tensor in two") {
+  const TemporaryFolder folder;
+  const std::string first = folder / "m-00001-of-00002.gguf", second = folder / "m-00002-of-00002.gguf";
+  const auto with = [&](const std::string& one, const std::string& two) {
+    folder.write("m-00001-of-00002.gguf", one);
+    folder.write("m-00002-of-00002.gguf", two);
+  };
+  const auto second_refused = [&]<class Error>(const Error&, const Expected& expected) {
+    try {
+      tensors(first);
+      FAIL_CHECK("not refused");
+    } catch (const Error& error) {
+      CHECK(error.where().path == second);
+      CHECK(error.where().field == expected.field);
+      CHECK(error.where().offset == expected.offset);
+      CHECK(error.reason().find(expected.word) != std::string::npos);
+    }
+  };
+  const plume::ConfigError config({}, "");
+  const plume::FormatError format({}, "");
+  with(part(0, 2, 2, "v"), part(1, 2, 2, "w"));
+  CHECK_NOTHROW(tensors(first));
+  refused_file<plume::ConfigError>(second, tensors, {"split.no", no_at, "open the first"});
+  folder.write("other.gguf", part(0, 2, 2, "v"));
+  refused_file<plume::ConfigError>(folder / "other.gguf", tensors, {"split.count", count_at, "-00001-of-00002.gguf"});
+  for (const std::uint16_t no : {std::uint16_t{2}, std::uint16_t{65535}}) {
+    with(part(no, 2, 2, "v"), part(1, 2, 2, "w"));
+    refused_file<plume::ConfigError>(first, tensors, {"split.no", no_at, "not one of 2"});
+  }
+  with(part(0, 3, 2, "v"), part(1, 2, 2, "w"));
+  refused_file<plume::ConfigError>(first, tensors, {"split.count", count_at, "-00001-of-00003.gguf"});
+  with(part(0, 2, 3, "v"), part(1, 2, 2, "w"));
+  refused_file<plume::ConfigError>(first, tensors, {"split.tensors.count", all_at, "the parts hold 2"});
+  with(gguf_file({gguf_bool("split.count", true)}), part(1, 2, 2, "w"));
+  refused_file<plume::ConfigError>(first, tensors, {"split.count", {}, "a whole number"});
+  with(gguf_file({gguf_entry("split.count", 3, little(std::int16_t{-2}))}), part(1, 2, 2, "w"));
+  refused_file<plume::ConfigError>(first, tensors, {"split.count", {}, "-2"});
+  with(part(0, 2, 2, "v"), part(0, 2, 2, "w"));
+  second_refused(config, {"split.no", no_at, "expected 1"});
+  with(part(0, 2, 2, "v"), part(1, 3, 2, "w"));
+  second_refused(config, {"split.count", count_at, "is 3"});
+  with(part(0, 2, 2, "v"), gguf_file({}));
+  second_refused(config, {"split.no", 0, "missing"});
+  with(part(0, 2, 2, "v"), part(1, 2, 2, "v"));
+  second_refused(format, {"tensors[0] \"v\"", all_at + 4, "another part"});
+  with(part(0, 2, 2, "v"), part(1, 2, 2, "w").substr(0, 90));
+  CHECK_THROWS_AS(tensors(first), plume::FormatError);
+  std::filesystem::remove(second);
+  CHECK_THROWS_AS(tensors(first), plume::IoError);
+  std::filesystem::create_symlink(folder.write("elsewhere", part(1, 2, 2, "w")), second);
+  refused_file<plume::FormatError>(first, tensors, {"split.count", count_at, "symbolic link"});
+  CHECK_NOTHROW(plume::read_gguf(first, {.symlinks = plume::Symlinks::follow}));
+  with(part(0, 0, 2, "v"), "");  // what llama.cpp leaves in a file that it has joined
+  CHECK_NOTHROW(tensors(first));
+  with(part(0, 2, 2, "v"), part(1, 2, 2, "w"));
+  plume::Limits limits;
+  limits.max_tensors = 1;
+  CHECK_THROWS_AS(plume::read_gguf(first, {.limits = limits}), plume::LimitError);
+}
+TEST_CASE("G29 scales that are NaN or infinite are read; check_finite names tensor and place") {
+  const TemporaryFolder folder;
+  for (const char* scale : {"\x00\x7c", "\x00\x7e", "\x00\xfc"}) {
+    std::string block(34, '\x01');
+    block.replace(0, 2, scale, 2);
+    const plume::GgufFile file =
+        plume::read_gguf(folder.write("m.gguf", gguf_file({}, {gguf_tensor("w", {32, 2}, 8, 0)}, std::string(34, '\x01') + block)));
+    CHECK_THROWS_WITH_AS(plume::check_finite({"w", file.tensor("w")}, file.path()),
+                         doctest::Contains("m.gguf: tensor \"w\" is not finite at row 1, column 0"), plume::NumericError);
+  }
 }

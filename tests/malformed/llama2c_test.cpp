@@ -5,6 +5,7 @@
 #include <array>
 #include <limits>
 
+#include "malformed/gguf_writer.hpp"
 #include "malformed/refused.hpp"
 
 using plume_test::refused;
@@ -19,6 +20,15 @@ constexpr std::size_t good_bytes = 28 + 4 * (12 + 12 + 48 + 72 + 4);
 std::string file_of(const Header& header, std::size_t size = good_bytes) {
   std::string bytes(reinterpret_cast<const char*>(header.data()), sizeof header);
   bytes.resize(size, '\0');
+  return bytes;
+}
+// The same model in versions 1 and 2: no rotary tables; matrices in int8 and a scale for each group of 4.
+std::string new_file(std::int32_t version) {
+  std::string bytes = plume_test::little(0x616b3432) + plume_test::little(version);
+  bytes.append(reinterpret_cast<const char*>(good.data()), sizeof good).push_back('\1');
+  if (version == 2) bytes += plume_test::little(4);
+  const std::size_t matrices = 12 + 48 + 72, vectors = 12;
+  bytes.resize(256 + 4 * vectors + (version == 2 ? matrices + matrices / 4 * 4 : 4 * matrices), '\0');
   return bytes;
 }
 void load(const std::string& path) {
@@ -76,9 +86,33 @@ TEST_CASE("N5 pickle or zip magic: the error names the conversion to safetensors
   header[0] = 640;  // its first bytes are those of a pickle
   CHECK_THROWS_WITH_AS(load(folder.write("m", file_of(header))), doctest::Contains("implies"), plume::FormatError);
 }
-TEST_CASE("llama2.c version 1 is refused by name") {
-  Header header = good;
-  header[0] = 0x616b3432;
-  refused(file_of(header), load, {"magic", 0, "version 0"});
+TEST_CASE("N2 llama2.c: versions 1 and 2, their own fields and the others at their places") {
+  for (const std::int32_t version : {-1, 0, 3}) refused(new_file(version), load, {"version", 4, "0, 1 and 2"});
+  for (const std::int32_t version : {1, 2}) {
+    const plume_test::TemporaryFolder folder;
+    const std::string sound = new_file(version);
+    CHECK_NOTHROW(load(folder.write("m", sound)));
+    refused(sound + "1234", load, {"header", 0, "implies"});
+    refused(sound.substr(0, 100), load, {"header", 37u + (version == 2 ? 4u : 0u), "ends"});
+    std::string bytes = sound;
+    bytes[36] = 2;
+    refused(bytes, load, {"shared_classifier", 36, "0 or 1"});
+    bytes = sound;
+    bytes[36] = 0;  // a classifier of its own
+    refused(bytes, load, {"header", 0, "implies"});
+    const auto with = [&](std::size_t at, std::int32_t value) { return std::string(sound).replace(at, 4, plume_test::little(value)); };
+    refused(with(8, 0), load, {"dim", 8, "at least 1"});
+    refused(with(28, -3), load, {"vocab_size", 28, "at least 1"});
+    refused(with(24, 3), load, {"n_kv_heads", 24, "divide"});
+    refused<plume::LimitError>(with(32, 1 << 30), load, {"seq_len", 32, "max_context"});
+    if (version == 1) continue;
+    for (const std::int32_t size : {0, -1}) refused(with(37, size), load, {"group_size", 37, "at least 1"});
+    for (const std::int32_t size : {3, 5, std::numeric_limits<std::int32_t>::max()})
+      refused(with(37, size), load, {"group_size", 37, "divide"});
+    refused(with(37, 1), load, {"header", 0, "implies"});
+  }
 }
-TEST_CASE("every prefix and every changed byte of a llama2.c file is refused or read") { plume_test::sweep(file_of(good), load); }
+TEST_CASE("every prefix and every changed byte of a llama2.c file is refused or read") {
+  plume_test::sweep(file_of(good), load);
+  for (const std::int32_t version : {1, 2}) plume_test::sweep(new_file(version), load);
+}

@@ -74,6 +74,8 @@ TEST_CASE("mutants of config.json and its weights") { try_mutants("model"); }
 TEST_CASE("mutants of llama2.c models") { try_mutants("llama2c"); }
 TEST_CASE("mutants of tokenizer.bin") { try_mutants("tokenizer_bin"); }
 TEST_CASE("mutants of SentencePiece models") { try_mutants("sentencepiece"); }
+TEST_CASE("mutants of GGUF tensors") { try_mutants("gguf"); }
+TEST_CASE("mutants of GGUF tensors in parts") { try_mutants("gguf_parts"); }
 TEST_CASE("mutants of GGUF vocabularies") { try_mutants("gguf_vocabulary"); }
 TEST_CASE("mutants of vocab.json, merges.txt and what stands beside them") { try_mutants("byte_bpe"); }
 TEST_CASE("mutants of plume-tokenizer.json") { try_mutants("simple_tokenizer"); }

@@ -155,17 +155,27 @@ inline Files sound_gpt2(Dice& dice) {
 inline Files sound_model(Dice& dice) { return dice.chance(50) ? sound_llama(dice) : sound_gpt2(dice); }
 
 inline Files sound_llama2c(Dice& dice) {
-  const std::size_t heads = dice.between(1, 2), head = 2 * dice.between(1, 2), dim = heads * head, hidden = dice.between(1, 6),
-                    layers = dice.between(1, 2), key_heads = heads == 2 ? dice.between(1, 2) : 1, vocabulary = dice.between(3, 6),
-                    context = dice.between(1, 4), kv = key_heads * head;
+  const std::size_t version = dice.below(3), heads = dice.between(1, 2), head = 2 * dice.between(1, 2), dim = heads * head,
+                    hidden = dice.between(1, 6), layers = dice.between(1, 2), key_heads = heads == 2 ? dice.between(1, 2) : 1,
+                    vocabulary = dice.between(3, 6), context = dice.between(1, 4), kv = key_heads * head, group = dice.between(1, 2);
   const bool shared = dice.chance(50);
   std::string bytes;
+  if (version > 0) {
+    put(bytes, std::uint32_t{0x616b3432});
+    put(bytes, static_cast<std::int32_t>(version));
+  }
   for (const std::size_t value : {dim, hidden, layers, heads, key_heads}) put(bytes, static_cast<std::int32_t>(value));
-  put(bytes, static_cast<std::int32_t>(vocabulary) * (shared ? 1 : -1));
+  put(bytes, static_cast<std::int32_t>(vocabulary) * (shared || version > 0 ? 1 : -1));
   put(bytes, static_cast<std::int32_t>(context));
-  const std::size_t per_layer = 2 * dim + 2 * dim * dim + 2 * kv * dim + 3 * hidden * dim;
-  const std::size_t floats = vocabulary * dim * (shared ? 1 : 2) + layers * per_layer + dim + context * head;
-  for (std::size_t i = 0; i < floats; ++i) bytes += element("F32", dice);
+  if (version > 0) {
+    put(bytes, static_cast<std::uint8_t>(shared));
+    if (version == 2) put(bytes, static_cast<std::int32_t>(group));
+    bytes.resize(256);
+  }
+  const std::size_t per_layer = 2 * dim * dim + 2 * kv * dim + 3 * hidden * dim, vectors = (2 * layers + 1) * dim;
+  const std::size_t matrices = vocabulary * dim * (shared ? 1 : 2) + layers * per_layer, tables = version == 0 ? context * head : 0;
+  for (std::size_t i = 0; i < vectors + tables + (version == 2 ? matrices / group : matrices); ++i) bytes += element("F32", dice);
+  for (std::size_t i = 0; version == 2 && i < matrices; ++i) put(bytes, static_cast<std::uint8_t>(dice.below(256)));
   return {bytes};
 }
 

@@ -26,11 +26,64 @@ struct GgufEntry {
   bool is_array() const { return type == GgufType::array; }
 };
 
+// Types of a tensor's elements, by ggml's numbers. 4, 5, 31 to 33 and 36 to 38 were removed.
+enum class GgmlType : std::uint32_t {
+  f32 = 0,
+  f16 = 1,
+  q4_0 = 2,
+  q4_1 = 3,
+  q5_0 = 6,
+  q5_1 = 7,
+  q8_0 = 8,
+  q8_1 = 9,
+  q2_k = 10,
+  q3_k = 11,
+  q4_k = 12,
+  q5_k = 13,
+  q6_k = 14,
+  q8_k = 15,
+  iq2_xxs = 16,
+  iq2_xs = 17,
+  iq3_xxs = 18,
+  iq1_s = 19,
+  iq4_nl = 20,
+  iq3_s = 21,
+  iq2_s = 22,
+  iq4_xs = 23,
+  i8 = 24,
+  i16 = 25,
+  i32 = 26,
+  i64 = 27,
+  f64 = 28,
+  iq1_m = 29,
+  bf16 = 30,
+  tq1_0 = 34,
+  tq2_0 = 35,
+  mxfp4 = 39,
+  nvfp4 = 40,
+  q1_0 = 41
+};
+
+// How a type lies in a file: blocks of some weights in some bytes [ggml src/ggml-common.h].
+struct GgmlLayout {
+  std::string_view name = {};
+  std::uint16_t weights = 0, bytes = 0;  // of a block; 0: the type was removed
+};
+inline constexpr std::array<GgmlLayout, 42> ggml_layouts = {
+    {{"F32", 1, 4},        {"F16", 1, 2},        {"Q4_0", 32, 18},     {"Q4_1", 32, 20},    {"Q4_2", 0, 0},       {"Q4_3", 0, 0},
+     {"Q5_0", 32, 22},     {"Q5_1", 32, 24},     {"Q8_0", 32, 34},     {"Q8_1", 32, 36},    {"Q2_K", 256, 84},    {"Q3_K", 256, 110},
+     {"Q4_K", 256, 144},   {"Q5_K", 256, 176},   {"Q6_K", 256, 210},   {"Q8_K", 256, 292},  {"IQ2_XXS", 256, 66}, {"IQ2_XS", 256, 74},
+     {"IQ3_XXS", 256, 98}, {"IQ1_S", 256, 50},   {"IQ4_NL", 32, 18},   {"IQ3_S", 256, 110}, {"IQ2_S", 256, 82},   {"IQ4_XS", 256, 136},
+     {"I8", 1, 1},         {"I16", 1, 2},        {"I32", 1, 4},        {"I64", 1, 8},       {"F64", 1, 8},        {"IQ1_M", 256, 56},
+     {"BF16", 1, 2},       {"Q4_0_4_4", 0, 0},   {"Q4_0_4_8", 0, 0},   {"Q4_0_8_8", 0, 0},  {"TQ1_0", 256, 54},   {"TQ2_0", 256, 66},
+     {"IQ4_NL_4_4", 0, 0}, {"IQ4_NL_4_8", 0, 0}, {"IQ4_NL_8_8", 0, 0}, {"MXFP4", 32, 17},   {"NVFP4", 64, 36},    {"Q1_0", 128, 18}}};
+constexpr const GgmlLayout& layout_of(GgmlType type) { return ggml_layouts[static_cast<std::size_t>(type)]; }
+
 struct GgufTensor {
   std::string_view name;
   std::vector<std::uint64_t> shape;  // as the file lists it: the fastest dimension first
-  std::uint32_t type;                // ggml's number
-  std::uint64_t offset, bytes;       // in the file
+  GgmlType type;
+  std::uint64_t offset, bytes;  // in the file
 };
 
 class GgufHeader {
@@ -93,17 +146,6 @@ namespace gguf_details {
 inline constexpr std::array<std::uint8_t, 13> width = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 inline constexpr std::array<std::string_view, 13> name = {"u8",   "i8",   "u16",   "i16", "u32", "i32", "f32",
                                                           "bool", "text", "array", "u64", "i64", "f64"};
-
-// Weights and bytes of a block of each of ggml's types [ggml src/ggml-common.h]; 0 for those that were removed or are not known.
-struct Block {
-  std::uint8_t weights;  // 0 stands for 256
-  std::uint16_t bytes;
-};
-inline constexpr std::array<Block, 40> blocks = {{{1, 4},   {1, 2},   {32, 18}, {32, 20}, {},       {},       {32, 22}, {32, 24},
-                                                  {32, 34}, {32, 36}, {0, 84},  {0, 110}, {0, 144}, {0, 176}, {0, 210}, {0, 292},
-                                                  {0, 66},  {0, 74},  {0, 98},  {0, 50},  {32, 18}, {0, 110}, {0, 82},  {0, 136},
-                                                  {1, 1},   {1, 2},   {1, 4},   {1, 8},   {1, 8},   {0, 56},  {1, 2},   {},
-                                                  {},       {},       {0, 54},  {0, 66},  {},       {},       {},       {32, 17}}};
 
 // A key as errors name it: what is no plain name is quoted, and cut.
 inline std::string shown(std::string_view key) {
@@ -231,10 +273,13 @@ class Reader {
       const auto elements = checked_product(tensor.shape);
       if (!elements) throw FormatError(at(concat(field, ".dims"), begin), "the number of elements overflows");
       begin = in_.position();
-      tensor.type = in_.little<std::uint32_t>(concat(field, ".type"));
-      const Block block = tensor.type < blocks.size() ? blocks[tensor.type] : Block{};
-      if (block.bytes == 0) throw FormatError(at(concat(field, ".type"), begin), concat("unknown or removed tensor type ", tensor.type));
-      const std::uint64_t weights = block.weights == 0 ? 256 : block.weights;
+      const auto number = in_.little<std::uint32_t>(concat(field, ".type"));
+      const GgmlLayout block = number < ggml_layouts.size() ? ggml_layouts[number] : GgmlLayout{};
+      if (block.bytes == 0)
+        throw FormatError(at(concat(field, ".type"), begin),
+                          concat("unknown or removed tensor type ", number, block.name.empty() ? "" : " ", block.name));
+      tensor.type = static_cast<GgmlType>(number);
+      const std::uint64_t weights = block.weights;
       if (tensor.shape[0] % weights != 0)
         throw FormatError(at(concat(field, ".dims"), begin),
                           concat("rows of ", tensor.shape[0], " are no multiple of a block of ", weights));

@@ -33,7 +33,7 @@ GPTJ = dict(vocab_size=VOCABULARY, n_positions=96, n_embd=24, n_layer=2, n_head=
 NEOX = dict(vocab_size=VOCABULARY, hidden_size=24, intermediate_size=44, num_hidden_layers=2, num_attention_heads=3, max_position_embeddings=96,
             layer_norm_eps=1e-4, **NO_TOKENS)
 STABLE = {key: value for key, value in WHOLE.items() if key != "rms_norm_eps"} | dict(layer_norm_eps=1e-4)
-GEMMA2 = dict(THREE, query_pre_attn_scalar=7, sliding_window=9)
+GEMMA2 = dict(THREE, query_pre_attn_scalar=4, sliding_window=9)
 THETA = dict(rope_theta=700.0)
 FACTORS = [1.0, 1.3], [2.5, 4.0]
 
@@ -55,11 +55,11 @@ MODELS = {
     "qwen3_biased": (10, "Qwen3", dict(LLAMA, attention_bias=True, tie_word_embeddings=True)),
     "gemma": (11, "Gemma", dict(LLAMA, num_key_value_heads=1)),
     "gemma2": (12, "Gemma2", GEMMA2),
-    "gemma2_uncapped": (13, "Gemma2", dict(GEMMA2, attn_logit_softcapping=None, final_logit_softcapping=None, attention_bias=True)),
-    "gemma3": (14, "Gemma3Text", dict(GEMMA2, layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+    "gemma2_uncapped": (13, "Gemma2", dict(GEMMA2, query_pre_attn_scalar=7, attn_logit_softcapping=None, final_logit_softcapping=None, attention_bias=True)),
+    "gemma3": (14, "Gemma3Text", dict(GEMMA2, query_pre_attn_scalar=7, layer_types=["sliding_attention", "sliding_attention", "full_attention"],
                                       rope_parameters=dict(sliding_attention=dict(rope_type="default", rope_theta=90.0),
                                                            full_attention=dict(rope_type="linear", factor=2.0, rope_theta=3000.0)))),
-    "gemma3_default": (115, "Gemma3Text", dict(LLAMA, num_hidden_layers=7, hidden_size=12, intermediate_size=20, query_pre_attn_scalar=5,
+    "gemma3_default": (115, "Gemma3Text", dict(LLAMA, num_hidden_layers=7, hidden_size=12, intermediate_size=20, query_pre_attn_scalar=4,
                                               sliding_window=6), dict(scale=0.9)),
     "phi3": (16, "Phi3", {k: v for k, v in WHOLE.items()}),
     "phi3_long": (17, "Phi3", dict({k: v for k, v in WHOLE.items()}, original_max_position_embeddings=16, sliding_window=11,
@@ -79,13 +79,15 @@ MODELS = {
     "gpt_neox_sequential": (27, "GPTNeoX", dict(NEOX, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True,
                                                 hidden_act="gelu_new", rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.5))),
     "bloom": (28, "Bloom", dict(vocab_size=VOCABULARY, hidden_size=24, n_layer=2, n_head=6, layer_norm_epsilon=1e-4, **NO_TOKENS)),
-    "mixtral": (30, "Mixtral", dict(LLAMA, num_local_experts=5, num_experts_per_tok=2, sliding_window=13)),
+    "mixtral": (30, "Mixtral", dict(LLAMA, num_local_experts=5, num_experts_per_tok=2)),
     "qwen2_moe": (31, "Qwen2Moe", dict(WHOLE, num_hidden_layers=3, num_experts=5, num_experts_per_tok=3, moe_intermediate_size=20,
                                        shared_expert_intermediate_size=28, mlp_only_layers=[1], use_sliding_window=True, sliding_window=9,
                                        max_window_layers=2)),
-    "qwen3_moe": (32, "Qwen3Moe", dict(THREE, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=20, decoder_sparse_step=2)),
+    "qwen3_moe": (32, "Qwen3Moe", dict(THREE, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=20, decoder_sparse_step=2,
+                                       use_sliding_window=True, sliding_window=10)),
     "qwen3_moe_renormalised": (33, "Qwen3Moe", dict(LLAMA, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20, norm_topk_prob=True,
-                                                    use_sliding_window=True, sliding_window=10, attention_bias=True)),
+                                                    attention_bias=True)),
+    "qwen2_moe_plain": (34, "Qwen2Moe", dict(WHOLE, num_experts=3, num_experts_per_tok=2, moe_intermediate_size=20, shared_expert_intermediate_size=28)),
     "openai_gpt": (29, "OpenAIGPT", dict(vocab_size=VOCABULARY, n_positions=71, n_embd=24, n_layer=3, n_head=3, layer_norm_epsilon=1e-4,
                                          resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None)),
 }

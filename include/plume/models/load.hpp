@@ -17,7 +17,8 @@ struct LoadOptions {
   Limits limits = {};
 };
 
-// A Hugging Face directory: config.json, model.safetensors (or its index and shards), and tokenizer files if there are any.
+// A Hugging Face directory: config.json, model.safetensors (or its index and shards), and the end tokens of generation_config.json and
+// tokenizer files if there are any.
 // ConfigError: what the configuration asks for and the tensors offer differ. FormatError, LimitError: a file is malformed.
 PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadOptions& options = {});
 
@@ -92,6 +93,13 @@ PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadO
     config_json::fail(json, json.find("torch_dtype") ? "torch_dtype" : "dtype",
                       concat("unknown type ", quoted(type), " (known: float32, float64, bfloat16, float16)"));
   Config config = families::read_config(family, json);
+  // What ends an answer stands in generation_config.json where there is one: often more tokens than in config.json.
+  if (const std::string path = directory + "/generation_config.json"; file_exists(path)) {
+    const Json generation =
+        Json::parse(read_file(path, options.limits.max_json_bytes, "max_json_bytes"), {.path = path, .limits = options.limits});
+    if (const Json* const end = generation.find("eos_token_id"); end && !end->is_null())
+      config.end_tokens = config_json::tokens(generation, "eos_token_id", config.vocabulary);
+  }
   config.check(config_path, options.limits);
 
   // A single file comes first, as in transformers: saving into a directory of shards must not leave the old weights in charge.

@@ -255,11 +255,12 @@ TEST_CASE("mutations of every family do not pass") {
       {"no window", on_blocks([&](Block& block) { return set(block.attention.shape.scope, AttentionScope::global); })},
       {"windows in the other layers",
        [](Decoder& model) {
+         const AttentionScope first = model.blocks[0].attention.shape.scope;
          bool mixed = false;
+         for (const Block& block : model.blocks) mixed = mixed || block.attention.shape.scope != first;
          for (Block& block : model.blocks) {
-           mixed = mixed || block.attention.shape.scope != model.blocks[0].attention.shape.scope;
-           block.attention.shape.scope =
-               block.attention.shape.scope == AttentionScope::local ? AttentionScope::global : AttentionScope::local;
+           AttentionScope& scope = block.attention.shape.scope;
+           scope = scope == AttentionScope::local ? AttentionScope::global : AttentionScope::local;
          }
          return mixed;
        }},

@@ -114,9 +114,11 @@ class Reader {
   }
   std::string key(std::string_view name) const { return prefix_ + std::string(name); }
   std::optional<double> number(std::string_view name) const {
-    const std::vector<float> value = header().find(key(name)) ? header().reals(key(name)) : std::vector<float>{};
-    if (value.size() > 1) fail(key(name), "has a value for each layer: only one for all is supported");
-    return value.empty() ? std::nullopt : std::optional(decimal(value[0]));
+    const GgufEntry* const entry = header().find(key(name));
+    if (entry == nullptr) return std::nullopt;
+    if (entry->is_array()) fail(key(name), "has a value for each layer: only one for all is supported");
+    const double value = *header().number(key(name));
+    return entry->type == GgufType::f32 ? decimal(static_cast<float>(value)) : value;
   }
   Index positive(std::string_view name, std::optional<Index> fallback = {}) const {
     const GgufEntry* const entry = header().find(key(name));

@@ -66,6 +66,11 @@ std::vector<float> floats(const Tensor& tensor) {
   return {copy.span<float>().begin(), copy.span<float>().end()};
 }
 
+std::string sum_of_file(const std::string& path) {
+  const std::string bytes = read_all(path);
+  return sha256(std::as_bytes(std::span(bytes)));
+}
+
 }  // namespace
 
 TEST_CASE("Blocks of random bytes of every type are the numbers that Python's gguf package makes of them") {
@@ -294,4 +299,42 @@ TEST_CASE("Whole numbers, other alignments, and what is not written") {
   CHECK_THROWS_WITH_AS(write_gguf(folder / "refused.gguf", {}, {{"w", broken, GgmlType::q8_0}}), doctest::Contains("row 1, column 8"),
                        NumericError);
   CHECK(!file_exists(folder / "refused.gguf"));
+}
+
+// What check_gguf.py opens with Python's gguf package and llama.cpp: all types of one matrix, and stories260K.gguf in other types.
+TEST_CASE("Files for Python's gguf package and llama.cpp are written, and are those that they have read") {
+  const char* const wish = std::getenv("PLUME_GGUF_OUTPUT");
+  const TemporaryFolder folder;
+  const std::string place = wish && *wish ? wish : folder.path();
+  const Json checked = Json::parse(read_all(golden("gguf/from_plume.json")), {.path = "from_plume.json"});
+  const auto is_checked = [&](const std::string& name) { CHECK(sum_of_file(concat(place, "/", name)) == checked.at(name).text("sha256")); };
+
+  const Tensor weights = matrix(hashed_weights(100, 64), {64, 256});
+  std::vector<GgufWeight> all;
+  for (const char* type : {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q6_K"}) all.push_back({type, weights, type_named(type)});
+  write_gguf(place + "/types.gguf", {{"general.architecture", "test"}, {"test.list", std::vector<std::string>{"a", "b"}}}, all);
+  is_checked("types.gguf");
+  const GgufFile file = read_gguf(place + "/types.gguf");
+  for (const GgufStored& stored : file.tensors()) {
+    CAPTURE(std::string(stored.name));
+    CHECK(sum_of(floats(file.tensor(stored.name))) == checked.at("types.gguf").at("tensors").text(stored.name));
+  }
+
+  const auto path = test_data("stories260k/stories260K.gguf");
+  if (!path) return;
+  const GgufFile stories = read_gguf(*path);
+  for (const GgmlType type : {GgmlType::f32, GgmlType::f16, GgmlType::bf16, GgmlType::q8_0, GgmlType::q4_0}) {
+    GgufKeyValues key_values;
+    for (const GgufEntry& entry : stories.header().entries())
+      if (entry.key != "general.quantization_version" && entry.key != "general.file_type")
+        key_values.emplace_back(std::string(entry.key), entry);
+    std::vector<GgufWeight> tensors;
+    for (const GgufStored& stored : stories.tensors()) {
+      const Tensor tensor = stories.tensor(stored.name);
+      tensors.push_back({std::string(stored.name), tensor, gguf_type_for(tensor, type)});
+    }
+    const std::string name = concat("stories260K-", layout_of(type).name, ".gguf");
+    write_gguf(concat(place, "/", name), key_values, tensors);
+    is_checked(name);
+  }
 }

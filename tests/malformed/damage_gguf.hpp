@@ -217,6 +217,7 @@ inline void add_tensors(GgufParts& parts, Dice& dice, std::string_view prefix) {
                             {28, 1, 8},   {30, 1, 2},     {39, 32, 17},   {19, 256, 50}};
   for (std::size_t i = dice.between(1, 4); i > 0; --i) {
     const Type type = dice.pick(types);
+    parts.data.resize((parts.data.size() + 31) / 32 * 32);  // in front, so that no part of the file is a whole one
     GgufParts::TensorEntry tensor{
         plume::concat(prefix, i), static_cast<std::uint32_t>(dice.between(1, 4)), type.number, {}, parts.data.size()};
     std::uint64_t blocks = 1;
@@ -229,7 +230,6 @@ inline void add_tensors(GgufParts& parts, Dice& dice, std::string_view prefix) {
       parts.data.push_back(static_cast<char>(static_cast<unsigned char>(dice.below(256))));
     if (type.number == 27 && dice.chance(70))
       std::fill(parts.data.begin() + static_cast<std::ptrdiff_t>(tensor.offset), parts.data.end(), '\0');
-    parts.data.resize((parts.data.size() + 31) / 32 * 32);
     parts.tensors.push_back(std::move(tensor));
   }
   parts.tensor_count = parts.tensors.size();

@@ -153,6 +153,17 @@ TEST_CASE("64 greedy ids of every family, token by token through a cache") {
   }
 }
 
+TEST_CASE("every family with its matrices in bf16 is nearly the same model") {
+  for (const std::string& name : fixtures()) {
+    INFO(name);
+    const Fixture fixture(name);
+    const Tensor& theirs = fixture.numbers.at("logits");
+    const double apart = distance(logits_of(fixture.model(DType::bf16), fixture), theirs);
+    CHECK(apart > 1e-5);
+    CHECK(apart <= 0.2 * plume_test::largest(theirs));
+  }
+}
+
 TEST_CASE("every family is written back as it was") {
   for (const std::string& name : fixtures()) {
     INFO(name);

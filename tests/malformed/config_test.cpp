@@ -40,7 +40,7 @@ void refused(std::string_view field, std::string_view word, Edit&& edit, const s
     CHECK_MESSAGE(error.where().field.find(field) != std::string::npos, error.what());
     CHECK_MESSAGE(error.reason().find(word) != std::string::npos, error.what());
     // What the struct Config checks for every family alike has a field and no line.
-    constexpr std::string_view checked[] = {"layers", "context", "vocabulary"};
+    constexpr std::string_view checked[] = {"layers", "context", "vocabulary", "rotary.fast", "rotary.short_factors"};
     CHECK((error.where().line || std::find(std::begin(checked), std::end(checked), error.where().field) != std::end(checked)));
   } catch (const std::exception& error) {
     FAIL_CHECK("another exception: " << error.what());

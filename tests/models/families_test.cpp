@@ -158,9 +158,11 @@ TEST_CASE("every family with its matrices in bf16 is nearly the same model") {
     INFO(name);
     const Fixture fixture(name);
     const Tensor& theirs = fixture.numbers.at("logits");
-    const double apart = distance(logits_of(fixture.model(DType::bf16), fixture), theirs);
+    const Model model = fixture.model(DType::bf16);
+    const double apart = distance(logits_of(model, fixture), theirs);
     CHECK(apart > 1e-5);
-    CHECK(apart <= 0.2 * plume_test::largest(theirs));
+    const double allowed = model.config().experts.count > 0 ? 0.8 : 0.2;  // a token may go to another expert
+    CHECK(apart <= allowed * plume_test::largest(theirs));
   }
 }
 

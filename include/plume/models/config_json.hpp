@@ -12,7 +12,7 @@ namespace config_json {
 [[noreturn]] inline void fail(const Json& json, std::string_view key, std::string_view reason) {
   const Json* const value = json.find(key);
   Where where = value ? value->where() : json.where();
-  if (value == nullptr) where.field = std::string(key);
+  if (value == nullptr) where.field = where.field.empty() ? std::string(key) : concat(where.field, ".", key);
   throw ConfigError(std::move(where), reason);
 }
 inline Index positive(const Json& json, std::string_view key) {

@@ -166,7 +166,7 @@ Adapter attach(const M& model, const Lora& options) try {
     if (!peft_detail::is_target(options.targets, target)) continue;
     LoraLayer layer = peft_detail::layer_for(options, target);
     const Index inputs = target.weight.columns(), outputs = target.weight.rows();
-    const Index most = std::max(inputs, outputs);  // more than a gate of one output can use, as in peft, that "all-linear" finds such gates
+    const Index most = std::max(inputs, outputs);  // "all-linear" finds gates of one output too
     require(layer.rank >= 1 && layer.rank <= most, "[lora] rank ", layer.rank, " of ", layer.path, ", whose weight is ",
             target.weight.shape(), ": expected 1 .. ", most);
     require(std::isfinite(layer.alpha), "[lora] alpha of ", layer.path, " is ", layer.alpha);

@@ -152,7 +152,7 @@ int main(int argc, char** argv) {
     if (!model.tokenizer)
       throw example::UsageError("--tokenizer",
                                 plume::concat("FILE is needed: no tokenizer (tokenizer.bin and the like) lies beside ", path));
-    if (model.config().position != plume::PositionKind::rotary && context > model.config().context)
+    if (model.config().position == plume::PositionKind::learned && context > model.config().context)
       throw example::UsageError("--context",
                                 plume::concat("is more than the ", model.config().context, " positions the model has learned"));
     std::optional<plume::Adapter> adapter;

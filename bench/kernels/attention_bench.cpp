@@ -15,9 +15,11 @@ plume::AttentionOptions options_for(const plume::HeadShape& heads) {
 }
 
 // Sequences of `tokens` tokens, packed.
-Tensor run(const std::vector<Tensor>& inputs, const plume::HeadShape& heads, Index tokens) {
+// Of each key a query sees the last `window` ones, its own among them; 0: all.
+Tensor run(const std::vector<Tensor>& inputs, const plume::HeadShape& heads, Index tokens, Index window = 0) {
   const Tensor &q = inputs[0], &k = inputs[1], &v = inputs[2];
-  const auto mask = std::make_shared<const plume::IntervalMask>(plume::Mask::causal().intervals(0, tokens, tokens));
+  const plume::Mask rule = window > 0 ? plume::Mask::sliding(window) : plume::Mask::causal();
+  const auto mask = std::make_shared<const plume::IntervalMask>(rule.intervals(0, tokens, tokens));
   std::vector<plume::AttentionSegment> segments;
   for (Index begin = 0; begin < q.rows(); begin += tokens)
     segments.push_back({begin, begin + tokens, k.rows(begin, begin + tokens), v.rows(begin, begin + tokens), mask, 0});
@@ -39,10 +41,13 @@ struct TrainingShape {
   const char* name;
   Index batch, tokens;
   plume::HeadShape heads;
+  Index window = 0;
 };
 constexpr TrainingShape training_shapes[] = {{"gpt2_124m_T64", 4, 64, {12, 12, 64, 64}},
                                              {"gpt2_124m_T256", 4, 256, {12, 12, 64, 64}},
                                              {"gpt2_124m_T1024", 1, 1024, {12, 12, 64, 64}},
+                                             {"dense_T2048", 1, 2048, {12, 12, 64, 64}},
+                                             {"banded_T2048_w256", 1, 2048, {12, 12, 64, 64}, 256},
                                              {"stories15m_T256", 8, 256, {6, 6, 48, 48}},
                                              {"grouped_T512", 1, 512, {32, 4, 64, 64}}};
 
@@ -52,8 +57,10 @@ void training(benchmark::State& state, const TrainingShape& shape) {
   const plume::Context context({.threads = threads});
   const plume::ContextScope scope(context);
   const double seconds = run_op(state, direction, inputs_for(shape.heads, shape.batch * shape.tokens),
-                                [&](const auto& inputs) { return run(inputs, shape.heads, shape.tokens); });
-  const double pairs = static_cast<double>(shape.batch * shape.heads.query_heads * shape.tokens * (shape.tokens + 1) / 2);
+                                [&](const auto& inputs) { return run(inputs, shape.heads, shape.tokens, shape.window); });
+  const Index seen = shape.window > 0 ? shape.window * (shape.tokens - shape.window) + shape.window * (shape.window + 1) / 2
+                                      : shape.tokens * (shape.tokens + 1) / 2;
+  const double pairs = static_cast<double>(shape.batch * shape.heads.query_heads * seen);
   report_operations(state, 2 * pairs * static_cast<double>(shape.heads.head_width) * (direction == forward ? 2 : 7), seconds, threads);
 }
 

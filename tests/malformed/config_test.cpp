@@ -13,13 +13,14 @@ using plume_test::golden, plume_test::read_all, plume_test::TemporaryDirectory, 
 
 namespace {
 
-// The golden LLaMA (or GPT-2) with its config.json changed by `edit`; the weights are as they were.
+// The golden LLaMA (or GPT-2, or "families/<name>") with its config.json changed by `edit`; the weights are as they were.
 template <class Edit>
 std::string with(const TemporaryDirectory& directory, Edit&& edit, const std::string& model = "llama") {
-  nlohmann::json json = nlohmann::json::parse(read_all(golden("models/" + model + "/config.json")));
+  const std::string folder = golden(model.starts_with("families/") ? model : "models/" + model);
+  nlohmann::json json = nlohmann::json::parse(read_all(folder + "/config.json"));
   edit(json);
   write_all(directory / "config.json", json.dump(2));
-  write_all(directory / "model.safetensors", read_all(golden("models/" + model + "/model.safetensors")));
+  write_all(directory / "model.safetensors", read_all(folder + "/model.safetensors"));
   return directory.path();
 }
 
@@ -39,7 +40,7 @@ void refused(std::string_view field, std::string_view word, Edit&& edit, const s
     CHECK_MESSAGE(error.where().field.find(field) != std::string::npos, error.what());
     CHECK_MESSAGE(error.reason().find(word) != std::string::npos, error.what());
     // What the struct Config checks for every family alike has a field and no line.
-    constexpr std::string_view checked[] = {"layers", "context", "vocabulary"};
+    constexpr std::string_view checked[] = {"layers", "context", "vocabulary", "rotary.fast", "rotary.short_factors"};
     CHECK((error.where().line || std::find(std::begin(checked), std::end(checked), error.where().field) != std::end(checked)));
   } catch (const std::exception& error) {
     FAIL_CHECK("another exception: " << error.what());
@@ -104,7 +105,26 @@ TEST_CASE("K9 epsilon 0, negative") {
 TEST_CASE("K10 rope_theta 0; unknown scaling") {
   refused<ConfigError>("rope_theta", "between", put("rope_theta", 0));
   refused<ConfigError>("rope_scaling", "known", put("rope_scaling", {{"rope_type", "foo"}, {"factor", 0}}));
-  refused<ConfigError>("rope_parameters", "known", put("rope_parameters", {{"rope_type", "yarn"}, {"factor", 2}}));
+  refused<ConfigError>("rope_parameters", "known", put("rope_parameters", {{"type", "foo"}}));
+  refused<ConfigError>("rope_scaling.factor", "between", put("rope_scaling", {{"type", "linear"}, {"factor", 0}}));
+  refused<ConfigError>("rope_scaling.factor", "missing", put("rope_scaling", {{"type", "dynamic"}}));
+  refused<ConfigError>("partial_rotary_factor", "between", put("partial_rotary_factor", 0));
+  refused<ConfigError>("partial_rotary_factor", "even number", put("partial_rotary_factor", 0.4));
+  refused<ConfigError>("original_max_position_embeddings", "at least 1",
+                       put("rope_scaling", {{"type", "yarn"}, {"factor", 2}, {"original_max_position_embeddings", 0}}));
+  refused<ConfigError>("rotary.fast", "more than slow",
+                       put("rope_scaling", {{"rope_type", "llama3"}, {"factor", 2}, {"low_freq_factor", 4}, {"high_freq_factor", 1}}));
+  const nlohmann::json factors{1.0, 2.0}, three{1.0, 2.0, 3.0};
+  const auto longrope = [](nlohmann::json shorter, nlohmann::json longer) {
+    return [=](nlohmann::json& json) {
+      json.erase("rope_parameters");
+      json["rope_scaling"] = {{"type", "longrope"}, {"short_factor", shorter}, {"long_factor", longer}};
+    };
+  };
+  refused<ConfigError>("rope_scaling.short_factor", "has 3 numbers, expected 2", longrope(three, factors), "families/phi3");
+  refused<ConfigError>("rope_scaling.long_factor", "has 3 numbers, expected 2", longrope(factors, three), "families/phi3");
+  refused<ConfigError>("rotary.short_factors", "positive", longrope({1.0, -1.0}, factors), "families/phi3");
+  refused<ConfigError>("rope_scaling", "longrope", put("rope_scaling", {{"type", "linear"}, {"factor", 2}}), "families/phi3");
 }
 TEST_CASE("K11 unknown activation") {
   refused<ConfigError>("hidden_act", "known", put("hidden_act", "mish"));
@@ -132,6 +152,59 @@ TEST_CASE("K16 eos_token_id: a list and null are fine, outside the vocabulary is
 TEST_CASE("K17 auto_map is ignored: no code runs") {
   const TemporaryDirectory directory;
   CHECK_NOTHROW(load(with(directory, put("auto_map", {{"AutoModel", "evil.py--Evil"}}))));
+}
+TEST_CASE("what a family alone asks for is refused by name where it is not supported or does not fit") {
+  refused<ConfigError>("layer_types", "names 1 layers of 3", put("layer_types", {"full_attention"}), "families/gemma2");
+  refused<ConfigError>("layer_types[1]", "known", put("layer_types", {"full_attention", "foo", "full_attention"}), "families/gemma2");
+  refused<ConfigError>("layer_types[0]", "has none", put("layer_types", {"sliding_attention", "full_attention"}), "families/qwen2");
+  refused<ConfigError>("layer_types", "not supported", put("layer_types", {"full_attention"}), "families/mistral");
+  refused<ConfigError>("sliding_window", "at least 1", put("sliding_window", 0), "families/mistral");
+  refused<ConfigError>("query_pre_attn_scalar", "between", put("query_pre_attn_scalar", 0), "families/gemma2");
+  refused<ConfigError>("final_logit_softcapping", "between", put("final_logit_softcapping", -3), "families/gemma2");
+  refused<ConfigError>("attn_logit_softcapping", "only null", put("attn_logit_softcapping", 50), "families/gemma3");
+  refused<ConfigError>("use_bidirectional_attention", "only", put("use_bidirectional_attention", true), "families/gemma3");
+  refused<ConfigError>("qk_layernorm", "only", put("qk_layernorm", true), "families/stablelm");
+  refused<ConfigError>("apply_residual_connection_post_layernorm", "only", put("apply_residual_connection_post_layernorm", true),
+                       "families/bloom");
+  refused<ConfigError>("rotary_dim", "even number", put("rotary_dim", 5), "families/gptj");
+  refused<ConfigError>("rotary_dim", "up to the head's width, 6", put("rotary_dim", 8), "families/gptj");
+  refused<ConfigError>("n_head", "multiple of 4", put("n_head", 6), "families/codegen");
+  refused<ConfigError>("no_rope_layers", "names 2 layers of 3", put("no_rope_layers", {1, 0}), "families/smollm3_listed");
+  refused<ConfigError>("num_experts_per_tok", "6 of 5 experts", put("num_experts_per_tok", 6), "families/mixtral");
+  refused<ConfigError>("num_local_experts", "at least 1", put("num_local_experts", 0), "families/mixtral");
+  refused<ConfigError>("output_router_logits", "only", put("output_router_logits", true), "families/mixtral");
+  refused<ConfigError>("mlp_only_layers[0]", "layer 3 of 3", put("mlp_only_layers", {3}), "families/qwen2_moe");
+  refused<ConfigError>("shared_expert_intermediate_size", "at least 1", put("shared_expert_intermediate_size", -1), "families/qwen2_moe");
+}
+TEST_CASE("older spellings mean the same as newer ones") {
+  const auto same = [](const std::string& family, auto&& edit) {
+    const TemporaryDirectory directory;
+    CHECK(load(with(directory, edit, family)).config() == load(golden(family)).config());
+  };
+  const auto old_rope = [](nlohmann::json& json) {  // rope_theta and rope_scaling with "type", as before transformers 5
+    nlohmann::json rope = json["rope_parameters"];
+    json.erase("rope_parameters");
+    json["rope_theta"] = rope["rope_theta"];
+    rope["type"] = rope["rope_type"];
+    rope.erase("rope_theta"), rope.erase("rope_type");
+    if (rope["type"] != "default") json["rope_scaling"] = rope;
+  };
+  for (const char* name : {"llama_llama3", "llama_linear", "llama_dynamic", "llama_yarn", "phi3_long", "mistral", "qwen2", "olmo2"})
+    same(concat("families/", name), old_rope);
+  same("families/gpt_neox_sequential", [](nlohmann::json& json) {
+    json.erase("rope_parameters");
+    json["rotary_emb_base"] = 500.0, json["rotary_pct"] = 0.5;
+  });
+  same("families/gemma3", [](nlohmann::json& json) {
+    json.erase("rope_parameters"), json.erase("layer_types"), json.erase("_sliding_window_pattern");
+    json["rope_theta"] = 3000.0, json["rope_local_base_freq"] = 90.0, json["sliding_window_pattern"] = 3;
+    json["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 2.0}};
+  });
+  same("families/bloom", [](nlohmann::json& json) {
+    json["n_embed"] = json["hidden_size"], json["num_attention_heads"] = json["n_head"], json["num_hidden_layers"] = json["n_layer"];
+    json.erase("hidden_size"), json.erase("n_head"), json.erase("n_layer");
+  });
+  same("families/gemma", [](nlohmann::json& json) { json["hidden_act"] = "gelu"; });
 }
 TEST_CASE("S27 right names, wrong shape: the error names the tensor and both shapes") {
   const TemporaryDirectory directory;

@@ -399,7 +399,7 @@ TEST_CASE("what does not fit is refused: ranks, another model's adapter, merging
   Model model = base_model("llama"), other = base_model("llama");
   const Batch batch = batch_of("llama");
   CHECK(holds(message_of([&] { attach(model, {.rank = 0}); }), "rank 0"));
-  CHECK(holds(message_of([&] { attach(model, {.rank = 17}); }), "expected 1 .. 16"));
+  CHECK(holds(message_of([&] { attach(model, {.rank = 49}); }), "expected 1 .. 48"));
   CHECK(holds(message_of([&] { attach(model, {.dropout = 1}); }), "dropout"));
   CHECK(holds(message_of([&] { attach(model, {.alpha = std::nan("")}); }), "alpha"));
   CHECK(holds(message_of([&] { attach(Decoder::described(model.config()), {}); }), "has no values"));

@@ -106,6 +106,7 @@ class GgufHeader {
   PLUME_FUNCTION std::optional<std::string_view> text(std::string_view key) const;
   PLUME_FUNCTION std::optional<std::int64_t> integer(std::string_view key) const;
   PLUME_FUNCTION std::optional<bool> boolean(std::string_view key) const;
+  PLUME_FUNCTION std::optional<double> number(std::string_view key) const;  // f32, f64 or whole
   // Arrays; empty where the key is absent.
   PLUME_FUNCTION std::vector<std::string_view> texts(std::string_view key) const;
   PLUME_FUNCTION std::vector<std::int64_t> integers(std::string_view key) const;
@@ -372,6 +373,22 @@ PLUME_FUNCTION std::optional<std::int64_t> GgufHeader::integer(std::string_view 
   if (entry == nullptr) return std::nullopt;
   if (!gguf_details::is_integer(entry->type)) wrong_type(*entry, "a whole number");
   return gguf_details::integer_at(*entry, 0);
+}
+PLUME_FUNCTION std::optional<double> GgufHeader::number(std::string_view key) const {
+  const GgufEntry* entry = find(key);
+  if (entry == nullptr) return std::nullopt;
+  if (entry->type == GgufType::f32) {
+    float value = 0;
+    std::memcpy(&value, entry->bytes.data(), sizeof value);
+    return static_cast<double>(value);
+  }
+  if (entry->type == GgufType::f64) {
+    double value = 0;
+    std::memcpy(&value, entry->bytes.data(), sizeof value);
+    return value;
+  }
+  if (!gguf_details::is_integer(entry->type)) wrong_type(*entry, "a number");
+  return static_cast<double>(gguf_details::integer_at(*entry, 0));
 }
 PLUME_FUNCTION std::optional<bool> GgufHeader::boolean(std::string_view key) const {
   const GgufEntry* entry = find(key);

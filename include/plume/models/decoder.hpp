@@ -1,30 +1,36 @@
 #pragma once
-// Decoder: tokens -> embedding (+ learned positions) -> blocks -> norm -> head. One forward for training, cached generation and ragged
-// batches.
+// Decoder: tokens -> embedding (+ norm, + learned positions) -> blocks -> norm -> head. One forward for training, cached generation and
+// ragged batches.
 #include "plume/models/config.hpp"
 #include "plume/modules/embedding.hpp"
 #include "plume/modules/initialise.hpp"
 #include "plume/modules/stack.hpp"
 #include "plume/ops/cross_entropy.hpp"
+#include "plume/ops/soft_cap.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 struct Decoder {
   Config config;
   Embedding embedding;
-  Embedding position;  // absent with rotary positions
+  Norm embedding_norm;  // absent as a rule
+  Embedding position;   // absent unless positions are learned
   std::vector<Block> blocks;
-  Norm norm;
-  Linear head;  // absent when tied to the embedding
+  Norm norm;    // absent without a final norm
+  Linear head;  // its weight is absent when tied to the embedding
 
   // All shapes of a configuration, without memory: load() or initialise() fills them.
   PLUME_FUNCTION static Decoder described(const Config& config, DType dtype = DType::f32, const Limits& limits = {});
 
   // ids (T) -> hidden states after the final norm (T, width). Caches of the pass remember the tokens.
   PLUME_FUNCTION Tensor hidden(std::span<const TokenId> ids, Pass& pass) const;
+  // The first step of hidden(): begins the pass, ids (T) -> what the first block reads (T, width). run_blocks() of any blocks and norm()
+  // are the others, pass.end() closes them.
+  PLUME_FUNCTION Tensor embed(std::span<const TokenId> ids, Pass& pass) const;
   // hidden states (T, width) -> logits (T, vocabulary)
   Tensor logits(const Tensor& hidden_states, const AdaptedRows& adapted = {}) const {
-    return head.weight ? head(hidden_states, adapted) : linear(hidden_states, embedding.weight);
+    const Tensor scores = head.weight ? head(hidden_states, adapted) : linear(hidden_states, embedding.weight, head.bias);
+    return config.logit_cap > 0 ? soft_cap(scores, config.logit_cap) : scores;
   }
   Tensor logits(std::span<const TokenId> ids, Pass& pass) const {
     const Tensor states = hidden(ids, pass);
@@ -35,14 +41,15 @@ struct Decoder {
   // replaces the number of trained tokens, for batches that are accumulated over several passes.
   Tensor loss(std::span<const TokenId> inputs, std::span<const TokenId> targets, Pass& pass, double normalizer = 0) const {
     const Tensor states = hidden(inputs, pass);
-    if (pass.adapted.change(head_weight())) return cross_entropy(head(states, pass.adapted), targets, normalizer);
-    return classifier_loss(states, head_weight(), head.bias, targets, normalizer);
+    if (pass.adapted.change(head_weight())) return cross_entropy(logits(states, pass.adapted), targets, normalizer);
+    return classifier_loss(states, head_weight(), head.bias, targets, normalizer, config.logit_cap);
   }
   const Tensor& head_weight() const { return head.weight ? head.weight : embedding.weight; }
 
   template <class Self>
   static void visit(Self& self, auto&& f) {
     f("embedding", self.embedding);
+    f("embedding_norm", self.embedding_norm);
     f("position", self.position);
     f("blocks", self.blocks);
     f("norm", self.norm);
@@ -60,6 +67,10 @@ namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION void initialise(Decoder& model, std::uint64_t seed, DType dtype) {
   initialise<Decoder>(model, seed, {.dtype = dtype, .residual_scale = 1 / std::sqrt(2.0 * static_cast<double>(model.config.layers))});
+  walk(model, [](std::string_view, auto& node) {  // gains of 1
+    if constexpr (std::same_as<std::remove_cvref_t<decltype(node)>, Norm>)
+      if (node.weight && node.offset != 0) node.weight.fill(1 - node.offset);
+  });
 }
 
 PLUME_FUNCTION Decoder Decoder::described(const Config& config, DType dtype, const Limits& limits) {
@@ -67,27 +78,58 @@ PLUME_FUNCTION Decoder Decoder::described(const Config& config, DType dtype, con
   Decoder model;
   model.config = config;
   model.embedding = Embedding::described(config.vocabulary, config.width, dtype);
+  if (config.embedding_norm) model.embedding_norm = Norm::described(config.norm_shape(), dtype);
   if (config.position == PositionKind::learned) model.position = Embedding::described(config.context, config.width, dtype);
-  for (Index i = 0; i < config.layers; ++i) model.blocks.push_back(Block::described(config.block(), dtype));
-  model.norm = Norm::described(config.block().norm, dtype);
-  if (!config.tied_head) model.head = Linear::described({config.width, config.vocabulary}, dtype);
+  for (Index i = 0; i < config.layers; ++i) model.blocks.push_back(Block::described(config.block(i), dtype));
+  if (config.final_norm) model.norm = Norm::described(config.norm_shape(), dtype);
+  model.head = Linear::described({config.width, config.vocabulary, config.head_bias}, dtype);
+  if (config.tied_head) model.head.weight = {};
   return model;
 }
 
-PLUME_FUNCTION Tensor Decoder::hidden(std::span<const TokenId> ids, Pass& pass) const {
-  pass.begin(static_cast<Index>(ids.size()));
+namespace decoder_detail {
+
+// Cosines and sines for the rows of a pass. Frequencies that depend on the length are those of each sequence as it is after the pass.
+inline RotaryAngles angles_of(const Rotary& rotary, const Pass& pass, DType dtype) {
+  if (!rotary.depends_on_length()) return rotary_angles(pass.positions, rotary_frequencies(rotary, 0), dtype, rotary.amplitude);
+  const Shape shape{static_cast<Index>(pass.positions.size()), rotary.width / 2};
+  const RotaryAngles angles{Tensor::empty(shape, dtype), Tensor::empty(shape, dtype)};
+  Index begin = 0;
+  for (const Segment& segment : pass.sequences) {
+    if (segment.tokens == 0) continue;
+    const Index end = begin + segment.tokens, length = pass.positions[static_cast<std::size_t>(end - 1)] + 1;
+    const auto positions = std::span(pass.positions).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(segment.tokens));
+    const RotaryAngles part = rotary_angles(positions, rotary_frequencies(rotary, length), dtype, rotary.amplitude);
+    angles.cosine.rows(begin, end).assign(part.cosine);
+    angles.sine.rows(begin, end).assign(part.sine);
+    begin = end;
+  }
+  return angles;
+}
+
+}  // namespace decoder_detail
+
+PLUME_FUNCTION Tensor Decoder::embed(std::span<const TokenId> ids, Pass& pass) const {
+  pass.begin(static_cast<Index>(ids.size()), config.window);
   Tensor x = embedding(ids);
+  if (config.embedding_scale != 1) x = scale(x, config.embedding_scale);
+  if (embedding_norm.weight) x = embedding_norm(x);
   if (position.weight) {
     for (const std::int32_t p : pass.positions)
       require(p < position.weight.rows(), "[decoder] position ", p, " is past the context of ", position.weight.rows());
     x = x + position(pass.positions);
-  } else {
-    pass.angles = rotary_angles(pass.positions, config.rotary.width, config.rotary.base, x.dtype());
+  } else if (config.position == PositionKind::rotary) {
+    pass.angles = decoder_detail::angles_of(config.rotary, pass, x.dtype());
+    if (config.local_rotary) pass.local_angles = decoder_detail::angles_of(*config.local_rotary, pass, x.dtype());
   }
   pass.layer = -1;
-  x = run_blocks(blocks, dropout(x, pass.dropout_at(0)), pass);
+  return dropout(x, pass.dropout_at(0));
+}
+
+PLUME_FUNCTION Tensor Decoder::hidden(std::span<const TokenId> ids, Pass& pass) const {
+  const Tensor x = run_blocks(blocks, embed(ids, pass), pass);
   pass.end();
-  return norm(x);
+  return norm.weight ? norm(x) : x;
 }
 
 }  // namespace plume::inline PLUME_ABI

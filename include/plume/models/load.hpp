@@ -1,9 +1,10 @@
 #pragma once
-// Reading models: a Hugging Face directory, or a llama2.c .bin file. Everything is verified before weights are touched; weights stay
-// where the file is read to, or memory-mapped, where their type and layout allow.
+// Reading models: a Hugging Face directory, a GGUF file, or a llama2.c .bin file. Everything is verified before weights are touched;
+// weights stay where the file is read to, or memory-mapped, where their type and layout allow.
 #include <unordered_map>
 
 #include "plume/base/files.hpp"
+#include "plume/base/gguf.hpp"
 #include "plume/models/model.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -16,14 +17,20 @@ struct LoadOptions {
   Limits limits = {};
 };
 
-// A Hugging Face directory: config.json, model.safetensors (or its index and shards), and tokenizer files if there are any.
+// A Hugging Face directory: config.json, model.safetensors (or its index and shards), and the end tokens of generation_config.json and
+// tokenizer files if there are any.
 // ConfigError: what the configuration asks for and the tensors offer differ. FormatError, LimitError: a file is malformed.
 PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadOptions& options = {});
 
 // A llama2.c .bin file of version 0; the tokenizer is `tokenizer.bin` or `tok*.bin` beside it, if it is there.
 PLUME_FUNCTION Model load_llama2c(const std::string& path, const LoadOptions& options = {});
 
-// Loads a model from what the path is: a Hugging Face directory or a llama2.c .bin file.
+// A GGUF file with a model of a known architecture, whole or in parts; the tokenizer is the file's own, unless the options name another.
+// Quantised tensors become f32 (or LoadOptions::dtype). ConfigError: an architecture or a setting that plume does not have, missing or
+// unexpected tensors, a type that cannot be read.
+PLUME_FUNCTION Model load_gguf(const std::string& path, const LoadOptions& options = {});
+
+// Loads a model from what the path is: a Hugging Face directory, a GGUF file or a llama2.c .bin file.
 PLUME_FUNCTION Model load(const std::string& path, const LoadOptions& options = {});
 
 }  // namespace plume::inline PLUME_ABI
@@ -85,7 +92,14 @@ PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadO
       std::find(std::begin(stored_types), std::end(stored_types), type) == std::end(stored_types))
     config_json::fail(json, json.find("torch_dtype") ? "torch_dtype" : "dtype",
                       concat("unknown type ", quoted(type), " (known: float32, float64, bfloat16, float16)"));
-  Config config = family.read(json);
+  Config config = families::read_config(family, json);
+  // What ends an answer stands in generation_config.json where there is one: often more tokens than in config.json.
+  if (const std::string path = directory + "/generation_config.json"; file_exists(path)) {
+    const Json generation =
+        Json::parse(read_file(path, options.limits.max_json_bytes, "max_json_bytes"), {.path = path, .limits = options.limits});
+    if (const Json* const end = generation.find("eos_token_id"); end && !end->is_null())
+      config.end_tokens = config_json::tokens(generation, "eos_token_id", config.vocabulary);
+  }
   config.check(config_path, options.limits);
 
   // A single file comes first, as in transformers: saving into a directory of shards must not leave the old weights in charge.
@@ -176,7 +190,12 @@ PLUME_FUNCTION Model load_llama2c(const std::string& path, const LoadOptions& op
 PLUME_FUNCTION Model load(const std::string& path, const LoadOptions& options) try {
   require(options.dtype == DType::f32 || options.dtype == DType::f64 || options.dtype == DType::bf16,
           "[load] weights are kept in f32, bf16 or f64, not in ", options.dtype);
-  if (file_exists(path)) return load_llama2c(path, options);
+  if (file_exists(path)) {
+    const auto mapping = FileMapping::open(path, Mapping::map);
+    const auto bytes = mapping->bytes().first(std::min<std::size_t>(4, mapping->bytes().size()));
+    const bool is_gguf = looks_like_gguf({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    return is_gguf ? load_gguf(path, options) : load_llama2c(path, options);
+  }
   if (!file_exists(path + "/config.json")) throw IoError("find config.json of the model", path, ENOENT);
   return load_hugging_face(path, options);
 } catch (...) {
@@ -184,4 +203,5 @@ PLUME_FUNCTION Model load(const std::string& path, const LoadOptions& options) t
 }
 
 }  // namespace plume::inline PLUME_ABI
+#include "plume/models/load_gguf.hpp"
 #endif

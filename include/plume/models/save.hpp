@@ -41,7 +41,7 @@ inline Tensor as_stored(const Decoder& model, std::string_view path, const Shape
   if (!found && path.ends_with(".bias")) return Tensor::zeros(shape);
   require(found && found.has_data() && found.shape() == shape, "[save] the model has no values for ", path, " of shape ", shape);
   const Config& config = model.config;
-  if (config.position == PositionKind::rotary && is_rotated(path))
+  if (config.position == PositionKind::rotary && config.qkv_layout == QkvLayout::separate && is_rotated(path))
     found = reorder_rotary_rows(found, config.head_width, config.rotary.width, config.rotary.layout, layout);
   if (found.dtype() != DType::f32 || !found.is_dense()) found = found.to(DType::f32);
   return transposed ? load_detail::transposed(found) : found;
@@ -50,7 +50,9 @@ inline Tensor as_stored(const Decoder& model, std::string_view path, const Shape
 }  // namespace save_detail
 
 PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& directory) try {
-  const Family& family = families::fitting(model.config());
+  const Family* const found = families::fitting(model.config());
+  require(found != nullptr, "[save] no model family has a place for every part of this configuration, so it has no Hugging Face layout");
+  const Family& family = *found;
   Json json = Json::object();
   json.set("architectures", Json::array().push(family.architecture)).set("model_type", family.name);
   family.write(model.config(), json);
@@ -62,7 +64,7 @@ PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& dir
   for_each_parameter(expected, [&](std::string_view path, const Tensor& parameter) {
     const FileName name = file_name(family, path);
     tensors.push_back(
-        {name.name, save_detail::as_stored(model.decoder, path, parameter.shape(), RotaryLayout::half_split, name.transposed)});
+        {name.name, save_detail::as_stored(model.decoder, path, parameter.shape(), expected.config.rotary.layout, name.transposed)});
   });
   make_directory(directory);
   write_safetensors(directory + "/model.safetensors", std::move(tensors));

@@ -1,5 +1,8 @@
 #pragma once
 // How adapters reach the linear layers of a model that knows nothing of them: a pass says which rows go through which adapter.
+#include <algorithm>
+#include <span>
+
 #include "plume/base/random.hpp"
 #include "plume/ops/low_rank.hpp"
 
@@ -48,6 +51,15 @@ struct AdaptedRows {
     }
     if (!found) found = make_shared_in_pool<Index>(0);
     ranges.push_back({adapter, begin, end});
+  }
+  // The same for some of the rows, in ascending order, which become rows 0, 1, ...; layers that they meet are counted apart.
+  AdaptedRows of_rows(std::span<const TokenId> rows) const {
+    AdaptedRows part{.training = training, .seed = seed, .stream = stream};
+    for (const Range& range : ranges) {
+      const auto first = std::lower_bound(rows.begin(), rows.end(), range.begin), last = std::lower_bound(first, rows.end(), range.end);
+      part.add(range.adapter, first - rows.begin(), last - rows.begin());
+    }
+    return part;
   }
   bool change(const Tensor& weight) const {
     for (const Range& range : ranges)

@@ -3,16 +3,22 @@
 
 namespace plume::inline PLUME_ABI {
 
+// Gate and up projection of a gated layer: two modules, or one with the gate's outputs first (Phi-3).
+enum class GateLayout : std::uint8_t { separate, fused };
+
 struct MlpShape {
   Index width = 0, hidden = 0;
   Activation activation = {};
   bool gated = false, bias = false;
+  GateLayout layout = GateLayout::separate;
 };
 
 //   gated:  down(activation(gate(x)) * (up(x) + shift))      otherwise:  down(activation(up(x)))
 struct Mlp {
-  Linear gate;  // absent if not gated
-  Linear up, down;
+  Linear gate;     // absent if not gated
+  Linear up;       // absent if fused
+  Linear gate_up;  // layout fused
+  Linear down;
   Activation rule = {};
 
   PLUME_FUNCTION static Mlp described(const MlpShape& shape, DType dtype = DType::f32);
@@ -22,6 +28,7 @@ struct Mlp {
   static void visit(Self& self, auto&& f) {
     f("gate", self.gate);
     f("up", self.up);
+    f("gate_up", self.gate_up);
     f("down", self.down);
   }
 };
@@ -33,14 +40,23 @@ namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION Mlp Mlp::described(const MlpShape& shape, DType dtype) {
   Mlp module;
-  if (shape.gated) module.gate = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
-  module.up = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
+  if (shape.gated && shape.layout == GateLayout::fused) {
+    module.gate_up = Linear::described({shape.width, 2 * shape.hidden, shape.bias}, dtype);
+  } else {
+    if (shape.gated) module.gate = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
+    module.up = Linear::described({shape.width, shape.hidden, shape.bias}, dtype);
+  }
   module.down = Linear::described({shape.hidden, shape.width, shape.bias}, dtype);
   module.rule = shape.activation;
   return module;
 }
 
 PLUME_FUNCTION Tensor Mlp::operator()(const Tensor& x, const AdaptedRows& adapted) const {
+  if (gate_up.weight) {
+    const Tensor both = gate_up(x, adapted);
+    const Index hidden = both.columns() / 2;
+    return down(gated(both.columns(0, hidden), both.columns(hidden, 2 * hidden), rule), adapted);
+  }
   return down(gate.weight ? up.gated_by(gate(x, adapted), x, rule, adapted) : up.activated(x, rule, adapted), adapted);
 }
 

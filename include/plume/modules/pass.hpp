@@ -26,6 +26,9 @@ enum class Recompute : std::uint8_t { nothing, mlp, blocks };
 // those of rounded activations, and results within blocks cannot be read once their block has ended.
 enum class Activations : std::uint8_t { full, bf16 };
 
+// What a layer sees: every key that the mask shows, or the last ones within a window alone. The two may have rotary angles of their own.
+enum class AttentionScope : std::uint8_t { global, local };
+
 struct Pass {
   PoolVector<Segment> segments = {};  // in row order; empty: all rows are one sequence
   Mask mask = {};                     // causal as a rule
@@ -39,14 +42,18 @@ struct Pass {
   PoolVector<Segment> sequences = {};  // `segments`, or the one that all rows are
   Index layer = 0;
   PoolVector<std::int32_t> positions = {};
-  RotaryAngles angles = {};
+  RotaryAngles angles = {}, local_angles = {};  // local ones where they differ
   AdaptedRows adapted = {};
-  PoolVector<std::shared_ptr<const IntervalMask>> masks = {};
+  PoolVector<std::shared_ptr<const IntervalMask>> masks = {}, local_masks = {};
 
-  // Prepares positions and masks for `rows` rows.
-  PLUME_FUNCTION void begin(Index rows);
+  // Prepares positions and masks for `rows` rows. Layers of local scope see `window` keys.
+  PLUME_FUNCTION void begin(Index rows, Index window = 0);
+  const RotaryAngles& angles_of(AttentionScope scope) const {
+    return scope == AttentionScope::local && local_angles.cosine ? local_angles : angles;
+  }
   // Keys and values of this layer for each segment, the remembered ones in front.
-  PLUME_FUNCTION PoolVector<AttentionSegment> remember(const Tensor& keys, const Tensor& values) const;
+  PLUME_FUNCTION PoolVector<AttentionSegment> remember(const Tensor& keys, const Tensor& values,
+                                                       AttentionScope scope = AttentionScope::global) const;
   // Makes the new tokens part of what is remembered.
   void end() const {
     adapted.check();
@@ -66,10 +73,11 @@ struct Pass {
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION void Pass::begin(Index rows) {
+PLUME_FUNCTION void Pass::begin(Index rows, Index window) {
   sequences = segments.empty() ? PoolVector<Segment>{{rows}} : segments;
   positions.clear();
   masks.clear();
+  local_masks.clear();
   adapted = {.training = training, .seed = dropout.seed, .stream = dropout.stream};
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     const Segment& segment = sequences[i];
@@ -82,17 +90,19 @@ PLUME_FUNCTION void Pass::begin(Index rows) {
     adapted.add(segment.adapter, row, row + segment.tokens);
     for (Index t = 0; t < segment.tokens; ++t) positions.push_back(static_cast<std::int32_t>(first + t));
     masks.push_back(make_shared_in_pool<const IntervalMask>(mask.intervals(first, segment.tokens, first + segment.tokens)));
+    if (window > 0) local_masks.push_back(make_shared_in_pool<const IntervalMask>(masks.back()->within(window, first)));
   }
   require(static_cast<Index>(positions.size()) == rows, "[pass] the segments hold ", positions.size(), " tokens, the batch has ", rows);
 }
 
-PLUME_FUNCTION PoolVector<AttentionSegment> Pass::remember(const Tensor& keys, const Tensor& values) const {
+PLUME_FUNCTION PoolVector<AttentionSegment> Pass::remember(const Tensor& keys, const Tensor& values, AttentionScope scope) const {
+  const auto& visible = scope == AttentionScope::local && !local_masks.empty() ? local_masks : masks;
   PoolVector<AttentionSegment> parts;
   parts.reserve(sequences.size());
   Index begin = 0;
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     const Index end = begin + sequences[i].tokens;
-    AttentionSegment part{begin, end, keys.rows(begin, end), values.rows(begin, end), masks[i], 0};
+    AttentionSegment part{begin, end, keys.rows(begin, end), values.rows(begin, end), visible[i], 0};
     if (KvCache* cache = sequences[i].cache) {
       part.first_query = cache->used();
       KvCache::Rows rows = cache->append(layer, part.keys, part.values);

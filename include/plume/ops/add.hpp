@@ -13,6 +13,9 @@ inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 PLUME_FUNCTION Tensor scale(const Tensor& x, double factor);
 inline Tensor operator*(double factor, const Tensor& x) { return scale(x, factor); }
 
+// shift: x (T, C) or (C) -> y;  y = x + offset
+PLUME_FUNCTION Tensor shift(const Tensor& x, double offset);
+
 // multiply: a, b (T, C) -> y (T, C);  y = a * b, element by element
 PLUME_FUNCTION Tensor multiply(const Tensor& a, const Tensor& b);
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return multiply(a, b); }
@@ -61,6 +64,13 @@ PLUME_FUNCTION Tensor scale(const Tensor& x, double factor) {
               [&]<class T>() { kernels::scale<T>(y.view<T, 2>(), x.view<const T, 2>(), static_cast<T>(factor), kernels::Write::over); });
   return traced("scale", y, {x},
                 [=, to_x = gradient_key(x)](Gradients& d, const Tensor& dy) { ops_detail::accumulate(d[to_x], dy, factor); });
+}
+
+PLUME_FUNCTION Tensor shift(const Tensor& x, double offset) {
+  const Tensor y = like(x);
+  y.fill(offset);
+  ops_detail::accumulate(y, x, 1);
+  return traced("shift", y, {x}, [to_x = gradient_key(x)](Gradients& d, const Tensor& dy) { d.add(to_x, dy); });
 }
 
 PLUME_FUNCTION Tensor multiply(const Tensor& a, const Tensor& b) {

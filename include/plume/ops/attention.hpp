@@ -29,7 +29,7 @@ struct AttentionOptions {
   HeadShape heads = {};
   double scale = 1;                 // of q.k; 1 / sqrt(head_width) as a rule
   double soft_cap = 0;              // > 0: scores become cap * tanh(score / cap)
-  std::vector<double> slopes = {};  // ALiBi, one for each head; empty: none
+  PoolVector<double> slopes = {};  // ALiBi, one for each head; empty: none
   RelativeBias relative = {};
   Dropout dropout = {};  // of probabilities
 };

@@ -24,14 +24,15 @@ inline constexpr Index classifier_chunk = 256;
 
 // classifier_loss: cross_entropy(linear(x, weight, bias), targets) without ever holding all logits.
 //   x (T, C), weight (V, C), bias (V, may be absent), targets (T, -1 = not trained) -> scalar
-// The weight of an f32 x may be bf16. Rows go through in chunks: logits -> loss and, in place, dlogits -> dx, dweight, dbias, kept for the
-// backward pass, which scales them. Memory: chunk x V, and one gradient of the weight.
+// With a cap, logits are soft_cap(linear(...), cap). The weight of an f32 x may be bf16. Rows go through in chunks: logits -> loss and, in
+// place, dlogits -> dx, dweight, dbias, kept for the backward pass, which scales them. Memory: chunk x V, and one gradient of the weight.
 PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
-                                      double normalizer = 0);
+                                      double normalizer = 0, double cap = 0);
 
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include "plume/kernels/elementwise/table.hpp"
 #include "plume/kernels/softmax/table.hpp"
 #include "plume/ops/linear.hpp"
 
@@ -72,7 +73,7 @@ PLUME_FUNCTION Tensor cross_entropy(const Tensor& logits, std::span<const TokenI
 }
 
 PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, const Tensor& bias, std::span<const TokenId> targets,
-                                      double normalizer) {
+                                      double normalizer, double cap) {
   constexpr Index chunk = classifier_chunk;
   require(weight.rank() == 2 && x.columns() == weight.columns() && ops_detail::is_weight_for(weight, x), "[classifier_loss] x is ",
           x.shape(), " of ", x.dtype(), ", weight is ", weight.shape(), " of ", weight.dtype());
@@ -87,6 +88,7 @@ PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, con
   visit_float(x.dtype(), [&]<class T>() {
     if (dweight && x.rows() == 0) dweight.fill(0);
     const Tensor logits = Tensor::empty({std::min(chunk, x.rows()), vocabulary}, x.dtype());
+    const Tensor ratios = cap > 0 ? like(logits) : Tensor{};  // logits / cap
     PoolVector<T> losses(targets.size());
     const T scale = static_cast<T>(1 / divisor);
     for (Index begin = 0; begin < x.rows(); begin += chunk) {
@@ -96,8 +98,21 @@ PLUME_FUNCTION Tensor classifier_loss(const Tensor& x, const Tensor& weight, con
       ops_detail::with_weight<T>(weight, [&](auto w) {
         kernels::gemm<T>(part.view<T, 2>(), rows, w.transposed(), {}, view_or_none<const T, 1>(bias), ops_detail::forward_panels(weight));
       });
-      kernels::cross_entropy<T>(part.view<T, 2>(), targets.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
+      const auto rows_of_part = part.view<T, 2>();
+      if (ratios) {
+        kernels::for_rows(rows_of_part, [&, ratio = ratios.view<T, 2>(), limit = static_cast<T>(cap)](Index i, Index j) {
+          for (Index r = i; r < j; ++r)
+            for (Index c = 0; c < vocabulary; ++c) rows_of_part(r, c) = limit * (ratio(r, c) = std::tanh(rows_of_part(r, c) / limit));
+        });
+      }
+      kernels::cross_entropy<T>(rows_of_part, targets.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
                                 View<T, 1>(losses.data() + begin, {end - begin}), wants_gradient ? &scale : nullptr);
+      if (ratios && wants_gradient) {
+        kernels::for_rows(rows_of_part, [&, ratio = ratios.view<const T, 2>()](Index i, Index j) {
+          for (Index r = i; r < j; ++r)
+            for (Index c = 0; c < vocabulary; ++c) rows_of_part(r, c) *= T(1) - ratio(r, c) * ratio(r, c);
+        });
+      }
       const auto dlogits = part.view<const T, 2>();
       if (dx) {
         ops_detail::with_weight<T>(weight, [&](auto w) {

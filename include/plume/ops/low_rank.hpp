@@ -5,21 +5,17 @@
 #include <vector>
 
 #include "plume/ops/dropout.hpp"
+#include "plume/ops/gather_columns.hpp"
 #include "plume/ops/linear.hpp"
 
 namespace plume::inline PLUME_ABI {
-
-// Outputs [begin, end) of a layer.
-struct OutputRange {
-  Index begin = 0, end = 0;
-};
 
 // scale (x a^T) b^T, added to the output of a layer      [Hu et al. 2021]
 struct LowRank {
   Tensor a;  // (rank, in)
   Tensor b;  // (out, rank)
   double scale = 1;
-  std::shared_ptr<const std::vector<OutputRange>> outputs = {};  // which alone change; null: all
+  std::shared_ptr<const std::vector<ColumnRange>> outputs = {};  // which alone change; null: all
 };
 
 // A term, the rows of x it is for, and what these lose on the way into it.
@@ -46,7 +42,7 @@ namespace ops_detail {
 template <class F>
 void for_outputs(const LowRank& term, F&& f) {
   if (!term.outputs) return f(Index{0}, term.b.rows());
-  for (const OutputRange& range : *term.outputs) f(range.begin, range.end);
+  for (const ColumnRange& range : *term.outputs) f(range.begin, range.end);
 }
 // The rows of x that a part reads, after dropout.
 inline Tensor input_of(const LowRankRows& part, const Tensor& x) {

@@ -12,6 +12,9 @@ struct RotaryAngles {
 };
 
 PLUME_FUNCTION RotaryAngles rotary_angles(std::span<const std::int32_t> positions, Index width, double base, DType dtype);
+// The same for angles position * frequency: `frequencies` (width/2), in radians. Cosines and sines are multiplied by `amplitude`.
+PLUME_FUNCTION RotaryAngles rotary_angles(std::span<const std::int32_t> positions, std::span<const double> frequencies, DType dtype,
+                                          double amplitude = 1);
 
 // rope: x (T, heads * head_width) -> y, the first `width` elements of each head turned by the angles of their row      [Su et al. 2021]
 PLUME_FUNCTION Tensor rope(const Tensor& x, const RotaryAngles& angles, Index head_width, RotaryLayout layout);
@@ -30,6 +33,17 @@ PLUME_FUNCTION RotaryAngles rotary_angles(std::span<const std::int32_t> position
   RotaryAngles angles{Tensor::empty(shape, dtype), Tensor::empty(shape, dtype)};
   visit_float(dtype, [&]<class T>() {
     kernels::reference::rotary_table<T>(angles.cosine.view<T, 2>(), angles.sine.view<T, 2>(), positions, width, base);
+  });
+  return angles;
+}
+
+PLUME_FUNCTION RotaryAngles rotary_angles(std::span<const std::int32_t> positions, std::span<const double> frequencies, DType dtype,
+                                          double amplitude) {
+  require(!frequencies.empty(), "[rotary] there are no frequencies");
+  const Shape shape{static_cast<Index>(positions.size()), static_cast<Index>(frequencies.size())};
+  RotaryAngles angles{Tensor::empty(shape, dtype), Tensor::empty(shape, dtype)};
+  visit_float(dtype, [&]<class T>() {
+    kernels::reference::rotary_table<T>(angles.cosine.view<T, 2>(), angles.sine.view<T, 2>(), positions, frequencies, amplitude);
   });
   return angles;
 }

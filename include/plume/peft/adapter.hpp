@@ -89,7 +89,7 @@ struct Target {
   std::string path, module;
   bool transposed = false;
   Tensor weight;
-  std::shared_ptr<const std::vector<OutputRange>> query_and_value;  // of a fused projection
+  std::shared_ptr<const std::vector<ColumnRange>> query_and_value;  // of a fused projection
 };
 
 template <class M>
@@ -114,14 +114,17 @@ PLUME_FUNCTION Tensor merged_weight(const LoraLayer& layer);
 template <class M>
 std::vector<Target> targets_of(const M& model) {
   std::vector<Target> targets;
-  std::map<const Linear*, std::shared_ptr<const std::vector<OutputRange>>> fused;
+  std::map<const Linear*, std::shared_ptr<const std::vector<ColumnRange>>> fused;
   walk(model, [&](std::string_view path, const auto& node) {
     using Node = std::remove_cvref_t<decltype(node)>;
     if constexpr (std::same_as<Node, Attention>) {
-      const OutputRange keys = node.shape.key_outputs();
-      if (node.shape.layout == QkvLayout::contiguous)
-        fused[&node.qkv] =
-            std::make_shared<const std::vector<OutputRange>>(std::vector<OutputRange>{{0, keys.begin}, {keys.end, node.qkv.weight.rows()}});
+      if (node.shape.layout != QkvLayout::separate) {
+        std::vector<ColumnRange> ranges = node.shape.columns_of(AttentionShape::Part::queries);
+        const std::vector<ColumnRange> values = node.shape.columns_of(AttentionShape::Part::values);
+        ranges.insert(ranges.end(), values.begin(), values.end());
+        std::sort(ranges.begin(), ranges.end(), [](const ColumnRange& a, const ColumnRange& b) { return a.begin < b.begin; });
+        fused[&node.qkv] = std::make_shared<const std::vector<ColumnRange>>(std::move(ranges));
+      }
     } else if constexpr (std::same_as<Node, Linear>) {
       if (!node.weight) return;
       require(node.weight.has_data(), "[adapter] ", path, " has no values: load or initialise the model first");
@@ -163,8 +166,9 @@ Adapter attach(const M& model, const Lora& options) try {
     if (!peft_detail::is_target(options.targets, target)) continue;
     LoraLayer layer = peft_detail::layer_for(options, target);
     const Index inputs = target.weight.columns(), outputs = target.weight.rows();
-    require(layer.rank >= 1 && layer.rank <= std::min(inputs, outputs), "[lora] rank ", layer.rank, " of ", layer.path,
-            ", whose weight is ", target.weight.shape(), ": expected 1 .. ", std::min(inputs, outputs));
+    const Index most = std::max(inputs, outputs);  // "all-linear" finds gates of one output too
+    require(layer.rank >= 1 && layer.rank <= most, "[lora] rank ", layer.rank, " of ", layer.path, ", whose weight is ",
+            target.weight.shape(), ": expected 1 .. ", most);
     require(std::isfinite(layer.alpha), "[lora] alpha of ", layer.path, " is ", layer.alpha);
     const DType dtype = compute_type(target.weight.dtype());
     LowRank& term = layer.change.term;
@@ -246,9 +250,7 @@ void unmerge(M& model, Adapter& adapter) try {
 namespace plume::inline PLUME_ABI::peft_detail {
 
 PLUME_FUNCTION void name_modules(std::vector<Target>& targets, const std::optional<Config>& config) {
-  const Family* family = nullptr;
-  for (const Family* const candidate : families::all)
-    if (config && family == nullptr && candidate->fits(*config)) family = candidate;
+  const Family* const family = config ? families::fitting(*config) : nullptr;
   if (family == nullptr) return;
   for (Target& target : targets) {
     const FileName name = file_name(*family, concat(target.path, ".weight"));

@@ -57,6 +57,7 @@ std::string model_description(const M& model) {
                   static_cast<int>(c.rotary.layout), ", qkv ", static_cast<int>(c.qkv_layout), ", activation ",
                   static_cast<int>(c.activation.kind), " ", c.activation.slope, " ", c.activation.shift, " ", c.activation.limit,
                   ", gated ", c.gated, ", biases ", c.norm_bias, c.qkv_bias, c.output_bias, c.mlp_bias, ", tied ", c.tied_head);
+    if (!c.family.empty() && c.family != "gpt2" && c.family != "llama") text.append(", family ").append(c.family);
   } else {
     text = concat(count_parameters(model), " parameters");
   }

@@ -49,6 +49,15 @@ class IntervalMask {
     }
     return mask;
   }
+  // The same rows, of each the last `window` keys up to its query alone; row 0 is query `first`.
+  IntervalMask within(Index window, Index first) const {
+    IntervalMask mask;
+    for (Index r = 0; r < rows(); ++r) {
+      for (const KeyInterval i : row(r)) mask.add(std::max<Index>(first + r + 1 - window, i.begin), i.end);
+      mask.end_row();
+    }
+    return mask;
+  }
 
  private:
   PoolVector<std::size_t> first_{0};

@@ -20,6 +20,7 @@ struct Activation {
   double slope = 1;
   double shift = 0;
   double limit = std::numeric_limits<double>::infinity();
+  friend bool operator==(const Activation&, const Activation&) = default;
 };
 
 namespace reference {

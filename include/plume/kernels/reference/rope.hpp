@@ -25,6 +25,21 @@ void rotary_table(Output<T, 2> cosine, Optional<T, 2> sine, std::span<const std:
   }
 }
 
+// The same for frequencies of any kind (radians a position, width/2 of them), all multiplied by an amplitude.
+template <class T>
+void rotary_table(Output<T, 2> cosine, Optional<T, 2> sine, std::span<const std::int32_t> positions, std::span<const double> frequencies,
+                  double amplitude) {
+  using std::cos, std::sin;
+  for (Index i = 0; i < cosine.columns(); ++i) {
+    const T frequency = T(frequencies[static_cast<std::size_t>(i)]);
+    for (Index t = 0; t < cosine.rows(); ++t) {
+      const T angle = T(static_cast<double>(positions[static_cast<std::size_t>(t)])) * frequency;
+      cosine(t, i) = T(amplitude) * cos(angle);
+      sine(t, i) = T(amplitude) * sin(angle);
+    }
+  }
+}
+
 // rope: x (T, heads * head_width), cosine, sine (T, width/2) -> y += x with the first `width` elements of each head turned:
 // (a, b) -> (a cos - b sin, b cos + a sin). direction +1 turns forward; -1 turns back, which is the backward pass.
 template <class T>

@@ -1,14 +1,48 @@
 #pragma once
 // All families. A new one is a data file beside these and a line here.
+#include "plume/models/families/bloom.hpp"
+#include "plume/models/families/gemma.hpp"
+#include "plume/models/families/gemma2.hpp"
+#include "plume/models/families/gemma3.hpp"
 #include "plume/models/families/gpt2.hpp"
+#include "plume/models/families/gpt_neox.hpp"
+#include "plume/models/families/gptj.hpp"
 #include "plume/models/families/llama.hpp"
+#include "plume/models/families/mistral.hpp"
+#include "plume/models/families/mixtral.hpp"
+#include "plume/models/families/olmo2.hpp"
+#include "plume/models/families/openai_gpt.hpp"
+#include "plume/models/families/phi3.hpp"
+#include "plume/models/families/qwen.hpp"
+#include "plume/models/families/qwen_moe.hpp"
+#include "plume/models/families/smollm3.hpp"
+#include "plume/models/families/stablelm.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 
-inline constexpr const Family* all[] = {&gpt2, &llama};
+inline constexpr const Family* all[] = {&gpt2,   &llama,    &mistral, &qwen2,      &qwen3,    &gemma,     &gemma2,
+                                        &gemma3, &phi3,     &olmo2,   &smollm3,    &stablelm, &gptj,      &codegen,
+                                        &moss,   &gpt_neox, &bloom,   &openai_gpt, &mixtral,  &qwen2_moe, &qwen3_moe};
 
 // The family that config.json names, by "architectures" and else by "model_type".
-inline const Family& of(const Json& json) {
+PLUME_FUNCTION const Family& of(const Json& json);
+
+// A configuration as a family's files give it: read by its reader, and marked with its name.
+inline Config read_config(const Family& family, const Json& json) {
+  Config config = family.read(json);
+  config.family = family.name;
+  return config;
+}
+
+// The family that has a place for every part of a configuration: the one it came from if that still does, else the first. Null: none.
+PLUME_FUNCTION const Family* fitting(const Config& config);
+
+}  // namespace plume::inline PLUME_ABI::families
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI::families {
+
+PLUME_FUNCTION const Family& of(const Json& json) {
   std::string known, asked;
   const Json* const list = json.find("architectures");
   if (list && list->is_array() && list->size() > 0) asked = list->at(std::size_t{0}).as_text();
@@ -22,11 +56,34 @@ inline const Family& of(const Json& json) {
                     concat("unknown architecture ", quoted(asked), " (known: ", known, ")"));
 }
 
-// A family that can hold a configuration.
-inline const Family& fitting(const Config& config) {
+// Whether what a family's reader makes of what its writer wrote is the configuration again. Biases may come on top: they are written as
+// zeros; and the rows of separate query and key projections are written in the order that the family's rotary layout wants.
+inline bool expresses(const Family& family, Config config) {
+  Json json = Json::object();
+  Config read;
+  try {
+    family.write(config, json);
+    read = family.read(json);
+  } catch (const InputError&) {
+    return false;  // a value that the family does not have
+  }
+  for (const auto bias : {&Config::norm_bias, &Config::qkv_bias, &Config::output_bias, &Config::mlp_bias, &Config::head_bias}) {
+    if (config.*bias && !(read.*bias)) return false;
+    read.*bias = config.*bias;
+  }
+  if (config.position != PositionKind::rotary) read.rotary = config.rotary;
+  if (config.qkv_layout == QkvLayout::separate) read.rotary.layout = config.rotary.layout;
+  read.family = config.family = {};
+  return read == config;
+}
+
+PLUME_FUNCTION const Family* fitting(const Config& config) {
   for (const Family* family : all)
-    if (family->fits(config)) return *family;
-  throw ArgumentError("[save] no model family has a place for every part of this configuration, so it has no Hugging Face layout");
+    if (family->name == config.family && expresses(*family, config)) return family;
+  for (const Family* family : all)
+    if (expresses(*family, config)) return family;
+  return nullptr;
 }
 
 }  // namespace plume::inline PLUME_ABI::families
+#endif

@@ -23,15 +23,10 @@ inline Config read_gpt2(const Json& json) {
   using namespace config_json;
   Config c;
   c.vocabulary = positive(json, "vocab_size");
-  const bool old_name = json.find("n_positions") == nullptr && json.find("n_ctx") != nullptr;
-  c.context = positive(json, old_name ? "n_ctx" : "n_positions");
-  c.width = positive(json, "n_embd");
-  c.layers = positive(json, "n_layer");
-  c.heads = c.key_heads = positive(json, "n_head");
-  if (c.width % c.heads != 0) fail(json, "n_embd", concat(c.width, " does not divide into ", c.heads, " heads"));
-  c.head_width = c.width / c.heads;
-  constexpr Index widest = Index{1} << 40;  // beyond this four times it would not fit; Config::check() draws the real line
-  c.hidden = positive(json, "n_inner", 4 * std::min(c.width, widest));
+  c.context = positive(json, spelled(json, {"n_positions", "max_position_embeddings", "n_ctx"}));
+  read_heads(json, c, spelled(json, {"n_embd", "hidden_size"}), spelled(json, {"n_head", "num_attention_heads"}));
+  c.layers = positive(json, spelled(json, {"n_layer", "num_hidden_layers"}));
+  c.hidden = read_hidden(json, c, "n_inner");
   c.norm = NormKind::layer;
   c.norm_epsilon = between(json, "layer_norm_epsilon", 1e-5, 0, 1);
   c.position = PositionKind::learned;
@@ -62,16 +57,10 @@ inline void write_gpt2(const Config& c, Json& json) {
       .set("eos_token_id", config_json::tokens(c.end_tokens));
 }
 
-inline bool fits_gpt2(const Config& c) {
-  return c.norm == NormKind::layer && c.position == PositionKind::learned && !c.gated && c.qkv_layout == QkvLayout::contiguous &&
-         c.key_heads == c.heads && c.head_width * c.heads == c.width && !config_json::activation_name(c.activation).empty();
-}
-
 inline constexpr Family gpt2{.name = "gpt2",
                              .architecture = "GPT2LMHeadModel",
                              .read = read_gpt2,
                              .write = write_gpt2,
-                             .fits = fits_gpt2,
                              .names = gpt2_names,
                              .optional_prefix = "transformer.",
                              .ignored = gpt2_ignored};

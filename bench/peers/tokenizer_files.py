@@ -4,7 +4,7 @@
     pip install -r bench/peers/tokenizers.txt
     python3 bench/peers/tokenizer_files.py FOLDER $PLUME_TEST_DATA TEXT ...
 
-gpt2, cl100k, o200k   ranks (.tiktoken) and the same as tokenizer.json; those of the latter two lie in the package bpe-openai
+gpt2, cl100k, o200k   ranks (.tiktoken; a copy with the name that tells plume the expression) and the same as tokenizer.json; those of the latter two lie in the package bpe-openai
 llama3, qwen2         cl100k's ranks with LLaMA-3's expression and ignore_merges, with Qwen2's expression and NFC: how those files look
 llama2                SentencePiece BPE: tokenizer.model and the tokenizer.json that transformers makes of it
 unigram               SentencePiece Unigram of 32,000 pieces, trained on every tenth line of the TEXTs; .model and .json
@@ -137,6 +137,7 @@ def main():
     for name, regex in [("cl100k", CL100K), ("o200k", O200K)]:
         text = gzip.decompress((packed / f"{name}_base.tiktoken.gz").read_bytes())
         (folder / f"{name}.tiktoken").write_bytes(text)
+        (folder / f"{name}_base.tiktoken").write_bytes(text)
         ranks = read_ranks(text)
         merges = merges_of(ranks)
         byte_level(ranks, merges, regex, folder / f"{name}.json", True)
@@ -150,6 +151,9 @@ def main():
     unigram_json(folder / "unigram.model", folder / "unigram.json")
     shutil.copy(data / "llama.cpp" / "ggml-vocab-bert-bge.gguf", folder / "bert.gguf")
     bert_json(folder / "bert.gguf", folder / "bert.json")
+    for name in ["llama3", "qwen2"]:
+        (folder / name).mkdir(exist_ok=True)
+        shutil.copy(folder / f"{name}.json", folder / name / "tokenizer.json")
 
 
 main()

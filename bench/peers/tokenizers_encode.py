@@ -5,7 +5,7 @@
 
 FOLDER is what tokenizer_files.py wrote. WAY: "whole" encodes a text in one call; "documents" gives the library parts of about 4 KB, cut at
 line ends, all in one call where it has one. Prints per text: seconds of the first time, the least seconds of further times (as many as fit
-into two seconds, at least one), the number of ids and their CRC-32. Seconds are the processor's. Making the strings is not counted, making
+into two seconds; the first again where that took longer), the number of ids and their CRC-32. Seconds are the processor's. Making the strings is not counted, making
 a Python list of ids is where the library gives nothing else. Exit status 3: the library cannot read or does not have this tokenizer.
 """
 import array
@@ -132,14 +132,14 @@ def main():
         parts = [part.decode() for part in documents(data)] if way == "documents" else data.decode()
         encode = batch if way == "documents" else whole
         seconds = []
-        while len(seconds) < 2 or (sum(seconds) < 2 and len(seconds) < 12):
+        while not seconds or (sum(seconds) < 2 and len(seconds) < 12):
             start = time.process_time()
             out = encode(parts)
             seconds.append(time.process_time() - start)
         ids = array.array("I")
         for part in ids_of(out) if ids_of else out:
             ids.extend(part)
-        print(f"{path} {seconds[0]:.6f} {min(seconds[1:]):.6f} {len(ids)} {zlib.crc32(ids.tobytes()):08x}", flush=True)
+        print(f"{path} {seconds[0]:.6f} {min(seconds[1:] or seconds):.6f} {len(ids)} {zlib.crc32(ids.tobytes()):08x}", flush=True)
         del out
 
 

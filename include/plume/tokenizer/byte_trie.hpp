@@ -17,6 +17,8 @@ class ByteTrie {
   // No text is empty; of equal texts the first counts.
   PLUME_FUNCTION explicit ByteTrie(std::vector<Entry> entries);
 
+  bool empty() const { return root_ == 0; }
+
   // Calls found(end, value) for each of the texts that begins at text[at], shortest first.
   template <class Found>
   void each_at(std::string_view text, std::size_t at, Found&& found) const {

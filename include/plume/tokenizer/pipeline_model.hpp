@@ -107,6 +107,7 @@ class PipelineModel final : public TokenizerModel {
   std::optional<PieceStyle> style_;  // the only pre-tokeniser
   std::optional<BytePairs> pairs_;
   WordSearch search_;
+  std::size_t cut_limit_ = std::size_t{0} - 1;  // bytes up to which that is so
   std::string_view cut_space_;  // no merge joins another character and this space behind it: the text may be cut there
 };
 
@@ -114,6 +115,7 @@ class PipelineModel final : public TokenizerModel {
 
 #if PLUME_BODIES
 #include <algorithm>
+#include <cmath>
 #include <unordered_map>
 
 namespace plume::inline PLUME_ABI {
@@ -137,6 +139,15 @@ inline bool words_stand_alone(const WordModel& model, const std::vector<std::str
     return bpe->prefix.empty() && bpe->suffix.empty() && !bpe->ignore_merges && bpe->ids.contains(std::string(space)) &&
            std::none_of(bpe->merges.begin(), bpe->merges.end(),
                         [&](const Merge& merge) { return space_inside(pieces[static_cast<std::size_t>(merge.result)], space); });
+  }
+  if (const auto* unigram = std::get_if<word_models::Unigram>(&model)) {
+    bool knows_space = false;
+    for (const auto& [text, id] : unigram->pieces.entries()) {
+      const double score = std::ldexp(unigram->scores[id], 24);  // sums of such scores are exact, so what came before changes no choice
+      if (space_inside(text, space) || score != std::floor(score)) return false;
+      knows_space = knows_space || text == space;
+    }
+    return knows_space && unigram->unknown.has_value();
   }
   const auto* scored = std::get_if<word_models::ScoredBpe>(&model);
   if (scored == nullptr || space.empty()) return false;
@@ -179,6 +190,8 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
   decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
   if (pipeline_.words && pipeline_details::words_stand_alone(*pipeline_.words, vocabulary.pieces))
     cut_space_ = pipeline_details::space_of(*pipeline_.words);
+  if (const auto* unigram = pipeline_.words ? std::get_if<word_models::Unigram>(&*pipeline_.words) : nullptr)
+    cut_limit_ = static_cast<std::size_t>(std::ldexp(1.0, 29) / (10 + std::abs(unigram->lowest)));  // sums of more may round
   if (pipeline_.words) search_ = WordSearch(*pipeline_.words, vocabulary.pieces);
   if (!pipeline_.byte_level) return;
   ByteLevelModel& model = *pipeline_.byte_level;
@@ -275,7 +288,7 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
     std::vector<Piece> parts;
     for (const Piece& piece : cut.pieces) {
       std::size_t begin = piece.begin;
-      const std::string_view before = all.substr(0, piece.end);
+      const std::string_view before = piece.end - begin <= cut_limit_ ? all.substr(0, piece.end) : std::string_view();
       for (std::size_t at = before.find(cut_space_, begin + 1); at != before.npos; at = before.find(cut_space_, at + 1)) {
         if (all.substr(0, at).ends_with(cut_space_)) continue;
         parts.push_back({begin, at});
@@ -331,7 +344,7 @@ PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std
   };
   for (const Piece& piece : pieces) {
     std::size_t begin = piece.begin;
-    if (!cut_space_.empty()) {  // shorter words, the same ids
+    if (!cut_space_.empty() && piece.end - begin <= cut_limit_) {  // shorter words, the same ids
       const std::string_view before = text.substr(0, piece.end);
       for (std::size_t at = before.find(cut_space_, begin + 1); at != before.npos; at = before.find(cut_space_, at + 1)) {
         if (text.substr(begin, at - begin).ends_with(cut_space_)) continue;

@@ -87,7 +87,6 @@ inline word_models::Unigram unigram(const SentencePieceVocabulary& vocabulary) {
       model.pieces.add(piece.text, static_cast<std::uint32_t>(id));
   }
   model.lowest = lowest;
-  model.sums = word_models::ScoreType::real32;
   model.unknown = vocabulary.unknown;
   model.bytes = byte_ids(vocabulary);
   return model;

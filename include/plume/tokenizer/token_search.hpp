@@ -43,24 +43,25 @@ class TokenSearch {
   };
   PLUME_FUNCTION bool stay_apart(std::uint32_t left, std::uint32_t right) const;
 
-  // From two tokens to the one they merge to: linear probing, at most half full.
+  // From two tokens to the one they merge to. Most do not merge, which a small table of bits mostly tells; else linear probing, at most half
+  // full: left, right and the result in one word, 0 where there is none.
   std::uint32_t merged(std::uint32_t left, std::uint32_t right) const {
-    const std::uint64_t key = std::uint64_t{left} << 32 | right;
-    for (std::size_t at = place(key);; at = (at + 1) & (pairs_.size() - 1)) {
-      if (pairs_[at].key == key) return pairs_[at].token;
-      if (pairs_[at].token == none) return none;
+    const std::uint64_t key = std::uint64_t{left} << bits | right, hash = hash_of(key);
+    if ((may_merge_[bits_word(hash)] >> (hash >> 58) & 1) == 0) return none;
+    for (std::size_t at = place(hash);; at = (at + 1) & (pairs_.size() - 1)) {
+      if (pairs_[at] >> bits == key) return static_cast<std::uint32_t>(pairs_[at] & ((std::uint64_t{1} << bits) - 1));
+      if (pairs_[at] == 0) return none;
     }
   }
-  std::size_t place(std::uint64_t key) const { return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15u) >> 32) & (pairs_.size() - 1); }
+  static std::uint64_t hash_of(std::uint64_t key) { return key * 0x9e3779b97f4a7c15u; }
+  std::size_t place(std::uint64_t hash) const { return static_cast<std::size_t>(hash >> 32) & (pairs_.size() - 1); }
+  std::size_t bits_word(std::uint64_t hash) const { return static_cast<std::size_t>(hash >> 28) & (may_merge_.size() - 1); }
 
-  struct Pair {
-    std::uint64_t key = 0;
-    std::uint32_t token = none;
-  };
+  static constexpr unsigned bits = 20;  // of a token's number
   std::uint32_t singles_ = 0;
   std::vector<Token> tokens_;
   std::vector<TokenId> ids_;
-  std::vector<Pair> pairs_;
+  std::vector<std::uint64_t> pairs_, may_merge_;
   ByteTrie trie_;
 };
 
@@ -69,7 +70,6 @@ class TokenSearch {
 #if PLUME_BODIES
 #include <algorithm>
 #include <bit>
-#include <unordered_map>
 
 namespace plume::inline PLUME_ABI {
 
@@ -86,7 +86,9 @@ PLUME_FUNCTION TokenSearch::TokenSearch(const std::vector<std::string>& texts, c
     tokens_.push_back({i, i, none, static_cast<std::uint32_t>(texts[static_cast<std::size_t>(single[i])].size())});
   }
   std::vector<TokenId> ids = single;
+  if (single.size() + made.size() >= std::size_t{1} << bits) return;
   pairs_.resize(std::bit_ceil(2 * made.size() + 2));
+  may_merge_.resize(std::bit_ceil(made.size() / 4 + 1));
   for (const MadeToken& token : made) {
     const std::uint32_t left = number[static_cast<std::size_t>(token.left)], right = number[static_cast<std::size_t>(token.right)];
     if (left == none || right == none || number[static_cast<std::size_t>(token.result)] != none) return;
@@ -94,10 +96,11 @@ PLUME_FUNCTION TokenSearch::TokenSearch(const std::vector<std::string>& texts, c
     number[static_cast<std::size_t>(token.result)] = here;
     tokens_.push_back({left, right, none, tokens_[left].length + tokens_[right].length});
     ids.push_back(token.result);
-    const std::uint64_t key = std::uint64_t{left} << 32 | right;
-    std::size_t at = place(key);
-    while (pairs_[at].token != none) at = (at + 1) & (pairs_.size() - 1);
-    pairs_[at] = {key, here};
+    const std::uint64_t key = std::uint64_t{left} << bits | right, hash = hash_of(key);
+    may_merge_[bits_word(hash)] |= std::uint64_t{1} << (hash >> 58);
+    std::size_t at = place(hash);
+    while (pairs_[at] != 0) at = (at + 1) & (pairs_.size() - 1);
+    pairs_[at] = key << bits | here;
   }
   std::vector<ByteTrie::Entry> entries;
   for (std::uint32_t i = 0; i < tokens_.size(); ++i) entries.emplace_back(texts[static_cast<std::size_t>(ids[i])], i);

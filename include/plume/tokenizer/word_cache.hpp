@@ -70,18 +70,16 @@ class WordCache {
 
   Found find(const Key& key, std::string_view word) const {
     const Line& line = lines_[key.line];
-    for (const Slot& slot : line.slots) {
-      if (slot.first != key.first) continue;
-      if (slot.second != key.second) {
-        if (word.size() <= 15 || (slot.second ^ key.second) >> 32 != 0) continue;
-        if (std::memcmp(texts_.data() + static_cast<std::uint32_t>(slot.second), word.data(), word.size()) != 0) continue;
-      } else if (word.size() > 15 && std::memcmp(texts_.data(), word.data(), word.size()) != 0) {
-        continue;
-      }
-      if (slot.count <= inside) [[likely]]
-        return {slot.ids, slot.count};
-      return {ids_.data() + slot.ids[0], slot.count};
+    if (word.size() <= 15) [[likely]] {
+      const bool in_first = holds(line.slots[0], key), in_second = holds(line.slots[1], key);
+      if (!(in_first | in_second)) [[unlikely]]
+        return {nullptr, 0};
+      return found_in(line.slots[in_second ? 1 : 0]);
     }
+    for (const Slot& slot : line.slots)
+      if (slot.first == key.first && (slot.second ^ key.second) >> 32 == 0 &&
+          std::memcmp(texts_.data() + static_cast<std::uint32_t>(slot.second), word.data(), word.size()) == 0)
+        return found_in(slot);
     return {nullptr, 0};
   }
 
@@ -123,6 +121,12 @@ class WordCache {
   struct alignas(64) Line {
     Slot slots[2];
   };
+  static bool holds(const Slot& slot, const Key& key) { return (slot.first == key.first) & (slot.second == key.second); }
+  Found found_in(const Slot& slot) const {
+    if (slot.count <= inside) [[likely]]
+      return {slot.ids, slot.count};
+    return {ids_.data() + slot.ids[0], slot.count};
+  }
   std::size_t announced_ = 0;
   std::vector<Line> lines_;
   std::string texts_;

@@ -35,15 +35,12 @@ struct Bpe {
   std::optional<std::array<TokenId, 256>> bytes;  // byte_fallback: <0x00> to <0xFF>; -1 where there is none
 };
 
-enum class ScoreType : std::uint8_t { real64, real32 };  // real32: sums are rounded as SentencePiece's are
-
 struct Unigram {
   TextMatcher pieces;          // values are ids
   std::vector<double> scores;  // by id
   std::optional<TokenId> unknown;
   double lowest = 0;  // score
   std::optional<std::array<TokenId, 256>> bytes;
-  ScoreType sums = ScoreType::real64;
 };
 
 // Byte-pair encoding of SentencePiece and llama2.c: neighbours merge if together they are a piece, the best score first.
@@ -185,13 +182,11 @@ class EncodeWord {
       std::size_t begin = npos;
     };
     std::vector<Node> best(piece_.size() + 1);
-    const bool rounded = model.sums == word_models::ScoreType::real32;
     for (std::size_t at = 0, length = 0; at < piece_.size(); at += length) {
       length = code_point_at(piece_, at).length;
       const double here = best[at].score;
       bool single = false;
-      const auto offer = [&](std::size_t end, TokenId id, double exact) {
-        const double score = rounded ? double{static_cast<float>(exact)} : exact;
+      const auto offer = [&](std::size_t end, TokenId id, double score) {
         Node& node = best[end];
         if (node.begin == npos || score > node.score) node = {score, id, at};
       };
@@ -202,9 +197,7 @@ class EncodeWord {
       if (single) continue;
       require(model.unknown.has_value() || model.bytes.has_value(), "[encode] ", quoted(piece_.substr(at, length)),
               " is not in the vocabulary, which has no unk token");
-      const double unknown =
-          rounded ? double{static_cast<float>(model.lowest) - 10.0f + static_cast<float>(here)} : model.lowest - 10 + here;
-      offer(at + length, model.unknown.value_or(-1), unknown);
+      offer(at + length, model.unknown.value_or(-1), model.lowest - 10 + here);
     }
     std::vector<WordToken> path;  // from the end
     for (std::size_t end = piece_.size(); end > 0; end = best[end].begin) {

@@ -37,12 +37,20 @@ class WordSearch {
   PLUME_FUNCTION void prepare(const word_models::ScoredBpe& model);
   PLUME_FUNCTION void prepare(const word_models::WordPiece& model);
   PLUME_FUNCTION void prepare(const word_models::Unigram& model);
-  template <class Score>
-  void best_path(const word_models::Unigram& model, std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const;
+  PLUME_FUNCTION void best_path(const word_models::Unigram& model, std::string_view piece, std::vector<TokenId>& ids,
+                                Scratch& scratch) const;
+  bool holds_tied(std::string_view text) const {
+    if (!tied_.empty())
+      for (std::size_t at = 0; at < text.size(); ++at)
+        if (tied_.longest_at(text, at) != ByteTrie::none) return true;
+    return false;
+  }
   PLUME_FUNCTION void encode_unknown(const word_models::Unigram& model, std::string_view run, std::vector<TokenId>& ids) const;
 
   bool ready_ = false;
+  std::size_t longest_ = 0;  // Unigram: bytes of the longest piece
   TokenSearch tokens_;       // Bpe, ScoredBpe
+  ByteTrie tied_;            // ScoredBpe: pieces that merge as soon as others; words that hold one merge step by step
   ByteTrie pieces_, inner_;  // Unigram, WordPiece; inner_: what stands behind the prefix
 };
 
@@ -50,7 +58,6 @@ class WordSearch {
 
 #if PLUME_BODIES
 #include <algorithm>
-#include <type_traits>
 
 #include "plume/base/error.hpp"
 #include "plume/tokenizer/unicode.hpp"
@@ -80,6 +87,7 @@ std::optional<MadeToken> last_merge(std::vector<TokenId>& parts, Merge&& merge) 
 }
 
 inline constexpr std::size_t longest_piece = 512;  // last_merge() takes the square of it
+inline constexpr std::size_t most_tied = 1000;     // with more, nearly every word would hold one
 
 }  // namespace word_search
 
@@ -94,7 +102,7 @@ PLUME_FUNCTION void WordSearch::prepare(const word_models::Unigram& model) {
   if (!model.unknown) return;
   const auto texts = model.pieces.entries();
   std::vector<ByteTrie::Entry> entries;
-  for (const auto& [text, id] : texts) entries.emplace_back(text, id);
+  for (const auto& [text, id] : texts) entries.emplace_back(text, id), longest_ = std::max(longest_, text.size());
   pieces_ = ByteTrie(std::move(entries));
   ready_ = true;
 }
@@ -149,10 +157,16 @@ PLUME_FUNCTION void WordSearch::prepare(const word_models::ScoredBpe& model) {
   }
   const auto score = [&](TokenId id) { return model.scores[static_cast<std::size_t>(id)]; };
   std::stable_sort(order.begin(), order.end(), [&](TokenId a, TokenId b) { return score(a) > score(b); });
-  std::vector<std::uint32_t> rank_of(model.pieces.size(), 0);  // equal scores have equal ranks, which TokenSearch refuses
-  for (std::size_t i = 0; i < order.size(); ++i)
-    rank_of[static_cast<std::size_t>(order[i])] =
-        i > 0 && !(score(order[i - 1]) > score(order[i])) ? rank_of[static_cast<std::size_t>(order[i - 1])] : static_cast<std::uint32_t>(i);
+  std::vector<std::uint32_t> rank_of(model.pieces.size(), 0);
+  std::vector<ByteTrie::Entry> tied;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    rank_of[static_cast<std::size_t>(order[i])] = static_cast<std::uint32_t>(i);
+    const bool as_before = i > 0 && !(score(order[i - 1]) > score(order[i]));
+    if (as_before || (i + 1 < order.size() && !(score(order[i]) > score(order[i + 1]))))
+      tied.emplace_back(model.pieces[static_cast<std::size_t>(order[i])], 0);
+  }
+  if (tied.size() > word_search::most_tied) return;
+  tied_ = ByteTrie(std::move(tied));
   const auto find = [&](std::string_view text) {
     const std::uint32_t id =
         model.table.find(piece_key(text, text.size()), text, [&](std::uint32_t value) -> const std::string& { return model.pieces[value]; });
@@ -161,6 +175,7 @@ PLUME_FUNCTION void WordSearch::prepare(const word_models::ScoredBpe& model) {
   std::vector<MadeToken> made;
   for (const TokenId id : order) {
     const std::string& text = model.pieces[static_cast<std::size_t>(id)];
+    if (holds_tied(text)) continue;
     parts.clear();
     for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
       length = code_point_at(text, at).length;
@@ -198,10 +213,7 @@ PLUME_FUNCTION void WordSearch::prepare(const word_models::WordPiece& model) {
 PLUME_FUNCTION bool WordSearch::encode(const WordModel& model, std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const {
   if (!ready_) return false;
   if (const auto* unigram = std::get_if<word_models::Unigram>(&model)) {
-    if (unigram->sums == word_models::ScoreType::real32)
-      best_path<float>(*unigram, piece, ids, scratch);
-    else
-      best_path<double>(*unigram, piece, ids, scratch);
+    best_path(*unigram, piece, ids, scratch);
     return true;
   }
   if (const auto* words = std::get_if<word_models::WordPiece>(&model)) {
@@ -229,7 +241,7 @@ PLUME_FUNCTION bool WordSearch::encode(const WordModel& model, std::string_view 
   const auto* scored = std::get_if<word_models::ScoredBpe>(&model);
   const std::optional<TokenId> unknown = bpe ? bpe->unknown : scored->unknown;
   const std::optional<std::array<TokenId, 256>>& bytes = bpe ? bpe->bytes : scored->bytes;
-  if (scored && !bytes && !unknown) return false;
+  if (scored && ((!bytes && !unknown) || holds_tied(piece))) return false;
   bool behind_unknown = false;
   for (std::size_t at = 0; at < piece.size();) {
     const std::size_t end = tokens_.encode(piece, at, ids, scratch.search);
@@ -250,17 +262,19 @@ PLUME_FUNCTION bool WordSearch::encode(const WordModel& model, std::string_view 
 }
 
 // The best path [Kudo 2018], as encode_word() finds it; where all paths go through one place, what lies before is settled.
-template <class Score>
-void WordSearch::best_path(const word_models::Unigram& model, std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const {
+PLUME_FUNCTION void WordSearch::best_path(const word_models::Unigram& model, std::string_view piece, std::vector<TokenId>& ids,
+                                          Scratch& scratch) const {
   using Node = Scratch::Node;
-  std::vector<Node>& nodes = scratch.nodes;
-  nodes.assign(1, {0, -1, 0});
   const TokenId unknown_id = *model.unknown;
-  const Score unknown_score = static_cast<Score>(model.lowest) - Score{10};
+  const double* const scores = model.scores.data();
+  scratch.nodes.resize(std::max(scratch.nodes.size(), 2 * longest_ + 8));
+  Node* nodes = scratch.nodes.data();  // of the places from `origin` on
+  nodes[0] = {0, -1, 0};
   std::size_t origin = 0, reached = 0, unknown_begin = 0, unknown_end = 0;  // reached: the furthest end of a token
   const auto settle = [&](std::size_t at) {
     scratch.path.clear();
-    for (std::size_t end = at; end > origin; end -= nodes[end - origin].length) scratch.path.push_back({nodes[end - origin].id, nodes[end - origin].length});
+    for (std::size_t end = at; end > origin; end -= nodes[end - origin].length)
+      scratch.path.push_back({nodes[end - origin].id, nodes[end - origin].length});
     std::size_t begin = origin;
     for (std::size_t i = scratch.path.size(); i-- > 0;) {
       const auto& [id, length] = scratch.path[i];
@@ -274,29 +288,28 @@ void WordSearch::best_path(const word_models::Unigram& model, std::string_view p
       }
       begin += length;
     }
-    const double score = nodes[at - origin].score;
-    nodes.resize(1);
-    nodes[0] = {score, -1, 0};
+    nodes[0] = {nodes[at - origin].score, -1, 0};
     origin = at;
   };
   for (std::size_t at = 0, length = 0; at < piece.size(); at += length) {
     if (at == reached && at > origin) settle(at);
+    if (at - origin + longest_ + 8 > scratch.nodes.size()) {
+      scratch.nodes.resize(2 * scratch.nodes.size());
+      nodes = scratch.nodes.data();
+    }
     length = static_cast<unsigned char>(piece[at]) < 0x80 ? 1 : code_point_at(piece, at).length;
-    const Score here = static_cast<Score>(nodes[at - origin].score);
-    bool single = false;
-    const auto offer = [&](std::size_t end, TokenId id, Score score) {
-      if (end > reached) {
-        reached = end;
-        nodes.resize(end - origin + 1, {0, -1, 0});
-      }
+    const double here = nodes[at - origin].score;
+    const auto offer = [&](std::size_t end, TokenId id, double score) {
+      while (reached < end) nodes[++reached - origin].length = 0;
       Node& node = nodes[end - origin];
-      if (node.length == 0 || score > static_cast<Score>(node.score)) node = {double{score}, id, static_cast<std::uint32_t>(end - at)};
+      if (node.length == 0 || score > node.score) node = {score, id, static_cast<std::uint32_t>(end - at)};
     };
+    bool single = false;
     pieces_.each_at(piece, at, [&](std::size_t end, std::uint32_t id) {
-      offer(end, static_cast<TokenId>(id), static_cast<Score>(model.scores[id] + double{here}));
+      offer(end, static_cast<TokenId>(id), scores[id] + here);
       single = single || end == at + length;
     });
-    if (!single) offer(at + length, unknown_id, unknown_score + here);
+    if (!single) offer(at + length, unknown_id, model.lowest - 10 + here);
   }
   settle(piece.size());
   if (unknown_begin < unknown_end) encode_unknown(model, piece.substr(unknown_begin, unknown_end - unknown_begin), ids);

@@ -44,6 +44,7 @@ struct Unigram {
   double lowest = 0;  // score
   std::optional<std::array<TokenId, 256>> bytes;
   ScoreType sums = ScoreType::real64;
+  float behind_space = 0;  // the score with which a piece that begins with U+2581 starts: it decides how sums are rounded
 };
 
 // Byte-pair encoding of SentencePiece and llama2.c: neighbours merge if together they are a piece, the best score first.
@@ -186,6 +187,7 @@ class EncodeWord {
     };
     std::vector<Node> best(piece_.size() + 1);
     const bool rounded = model.sums == word_models::ScoreType::real32;
+    if (model.behind_space != 0 && piece_.starts_with("\xe2\x96\x81")) best[0].score = model.behind_space;
     for (std::size_t at = 0, length = 0; at < piece_.size(); at += length) {
       length = code_point_at(piece_, at).length;
       const double here = best[at].score;

@@ -40,7 +40,7 @@ class TextPattern {
     std::vector<Item> items;
     bool before_space = false;  // (?!\S): white space or the end of the text follows
   };
-  // Finds the first match in text[from ...]; false when there is none. A match is never empty.
+  // Finds the first match in text[from ...]; false when there is none. Only an engine's match may be empty.
   using Search = std::function<bool(std::string_view text, std::size_t from, Piece& match)>;
 
   static TextPattern literal(std::string text) { return TextPattern(std::move(text)); }
@@ -53,6 +53,20 @@ class TextPattern {
   // The whole-text scanner this expression is, if it is one: pieces then follow each other without a gap.
   const std::optional<PieceStyle>& style() const { return style_; }
   PLUME_FUNCTION bool find(std::string_view text, std::size_t from, Piece& match) const;
+  // Calls found(Piece) for each match. An empty one right behind another is passed over, as Oniguruma's bindings do.
+  template <class Found>
+  void each(std::string_view text, Found&& found) const {
+    if (text.empty()) return;
+    std::size_t at = 0, last = text.npos;
+    for (Piece match{0, 0}; at <= text.size() && find(text, at, match);) {
+      if (match.begin == match.end && match.end == last) {
+        at = match.end + (match.end < text.size() ? code_point_at(text, match.end).length : 1);
+        continue;
+      }
+      found(match);
+      at = last = match.end;
+    }
+  }
   const std::string& source() const { return source_; }
   bool is_literal() const { return literal_; }
 
@@ -309,6 +323,7 @@ PLUME_FUNCTION TextPattern TextPattern::expression(std::string_view regex, const
 }
 
 PLUME_FUNCTION bool TextPattern::find(std::string_view text, std::size_t from, Piece& match) const {
+  if (search_) return search_(text, from, match);
   if (from >= text.size()) return false;
   if (literal_) {
     const std::size_t begin = source_.empty() ? text.npos : text.find(source_, from);
@@ -319,7 +334,6 @@ PLUME_FUNCTION bool TextPattern::find(std::string_view text, std::size_t from, P
     match = {from, piece_end(*style_, text, from)};
     return true;
   }
-  if (search_) return search_(text, from, match);
   for (std::size_t at = from; at < text.size(); at += code_point_at(text, at).length)
     for (const Alternative& alternative : alternatives_)
       if (const auto end = text_patterns::match_items(alternative, 0, text, at)) {

@@ -248,7 +248,12 @@ class TokenizerJsonReader : private TokenizerJsonParts {
     const auto unk = named(model, "unk_token");
     const bool ignore_merges = model.boolean("ignore_merges", false);
     const auto& steps = pipeline_.pre_tokenizers;
-    const bool spells_bytes = !steps.empty() && std::holds_alternative<pre_tokenizers::ByteLevel>(steps.back());
+    const auto spells = [](const auto& step) { return std::holds_alternative<pre_tokenizers::ByteLevel>(step); };
+    const bool twice =
+        std::count_if(steps.begin(), steps.end(), spells) > 1 ||
+        std::any_of(pipeline_.normalizers.begin(), pipeline_.normalizers.end(),
+                    [](const Normalizer& step) { return std::holds_alternative<normalizers::ByteLevel>(step); });
+    const bool spells_bytes = !steps.empty() && spells(steps.back()) && !twice;
     if (spells_bytes && prefix.empty() && suffix.empty() && read_byte_level(merges, unk, ignore_merges, model)) return;
     word_models::Bpe bpe{{},          merges, MergeRanks(merges), unk, prefix, suffix, model.boolean("fuse_unk", false), ignore_merges,
                          std::nullopt};

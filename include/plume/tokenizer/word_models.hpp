@@ -225,8 +225,10 @@ class EncodeWord {
       }
       const std::string_view run = piece_.substr(token.begin, token.end - token.begin);
       if (model.bytes && std::all_of(run.begin(), run.end(), [&](char c) { return (*model.bytes)[static_cast<unsigned char>(c)] >= 0; })) {
-        for (std::size_t i = 0; i < run.size(); ++i)
-          tokens_.push_back({(*model.bytes)[static_cast<unsigned char>(run[i])], token.begin + i, token.begin + i + 1});
+        for (std::size_t i = 0; i < run.size(); ++i) {  // in tokenizers each of them stands for the whole run
+          const std::size_t begin = rounded ? token.begin + i : token.begin, end = rounded ? begin + 1 : token.end;
+          tokens_.push_back({(*model.bytes)[static_cast<unsigned char>(run[i])], begin, end});
+        }
       } else {
         require(model.unknown.has_value(), "[encode] ", quoted(run), " is not in the vocabulary, which has no unk token");
         tokens_.push_back(token);

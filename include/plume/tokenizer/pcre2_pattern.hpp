@@ -4,11 +4,12 @@
 //   Tokenizer tokenizer = load_tokenizer("path/to/model", {.expressions = pcre2_expressions});
 //
 // tokenizer.json writes expressions for Oniguruma. What PCRE2 would read in another way is rewritten ($ and ^ at lines, \w \b \s \h, (?m),
-// a{1,3}+, classes inside classes and their intersections), or refused by name. Properties are those of PCRE2's own Unicode version, which
-// is 14 for PCRE2 10.42.
+// a{1,3}+, classes inside classes and their intersections), or refused by name. Categories are those of plume's Unicode tables: what an older
+// PCRE2 does not know is added to its classes. Scripts are PCRE2's, and no case folds into two characters (U+00DF is not ss).
 // Without <pcre2.h> this header is empty.
 #if __has_include(<pcre2.h>)
 #include <algorithm>
+#include <charconv>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -31,6 +32,34 @@
 
 namespace plume::inline PLUME_ABI {
 
+// The code points that plume's tables know and this PCRE2 calls unassigned, each with its category.
+inline std::vector<std::pair<char32_t, Category>> unknown_to_pcre2() {
+  std::string text;
+  std::vector<char32_t> points;
+  for (char32_t c = 0; c < unicode_table::end; ++c) {
+    const Category category = category_of(c);
+    if (category == Category::Cn || category == Category::Cs) continue;
+    points.push_back(c);
+    append_utf8(text, c);
+  }
+  std::vector<std::pair<char32_t, Category>> unknown;
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  const auto free_code = [](pcre2_code_8* code) { pcre2_code_free_8(code); };
+  const std::unique_ptr<pcre2_code_8, decltype(free_code)> code(
+      pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>("\\p{Cn}+"), 7, PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK, &error, &offset, nullptr), free_code);
+  const auto free_data = [](pcre2_match_data_8* data) { pcre2_match_data_free_8(data); };
+  const std::unique_ptr<pcre2_match_data_8, decltype(free_data)> data(pcre2_match_data_create_8(1, nullptr), free_data);
+  if (!code || !data) return unknown;
+  std::size_t at = 0, point = 0;
+  while (pcre2_match_8(code.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()), text.size(), at, PCRE2_NO_UTF_CHECK, data.get(), nullptr) > 0) {
+    const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer_8(data.get());
+    for (; at < ends[1]; at += code_point_at(text, at).length, ++point)
+      if (at >= ends[0]) unknown.emplace_back(points[point], category_of(points[point]));
+  }
+  return unknown;
+}
+
 // An expression as Oniguruma reads it [kkos/oniguruma doc/RE], spelled for PCRE2.
 class OnigurumaToPcre2 {
  public:
@@ -42,6 +71,43 @@ class OnigurumaToPcre2 {
   }
 
  private:
+  // What follows a class's own categories: code points of these categories that this PCRE2 does not know.
+  std::string newer(CategorySet set) {
+    if (!asked_) unknown_ = unknown_to_pcre2();
+    asked_ = true;
+    std::string out;
+    const auto hexadecimal = [&](char32_t c) {
+      char digits[8];
+      const auto [end, error] = std::to_chars(digits, digits + sizeof digits, static_cast<std::uint32_t>(c), 16);
+      out.append(concat("\\x{", std::string_view(digits, static_cast<std::size_t>(end - digits)), '}'));
+    };
+    for (std::size_t i = 0, end = 0; i < unknown_.size(); i = end) {
+      for (end = i; end < unknown_.size() && unknown_[end].first == unknown_[i].first + (end - i) &&
+                    (CategorySet{1} << static_cast<unsigned>(unknown_[end].second) & set) != 0;)
+        ++end;
+      if (end == i) {
+        ++end;
+        continue;
+      }
+      hexadecimal(unknown_[i].first);
+      if (end - i > 1) out.push_back('-'), hexadecimal(unknown_[end - 1].first);
+    }
+    return out;
+  }
+  static CategorySet categories(std::string_view name) {
+    constexpr std::string_view names[] = {"Cn", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps",
+                                          "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf"};
+    CategorySet set = 0;
+    for (std::size_t i = 1; i < std::size(names); ++i)
+      if (names[i].starts_with(name)) set |= CategorySet{1} << i;
+    if (name == "Alphabetic") set = category_sets::letter | category_set(Category::Nl);
+    return set;
+  }
+  std::string words(bool alone) {
+    return concat(alone ? word : class_word, newer(category_sets::letter | category_sets::mark |
+                                                   category_set(Category::Nd, Category::Pc, Category::Nl)));
+  }
+
   // What \w is to Oniguruma: letters, marks, decimal digits, connectors, letter numbers, the rest of Alphabetic, and outside a class six
   // characters of Latin-1.
   static constexpr std::string_view class_word =
@@ -95,21 +161,26 @@ class OnigurumaToPcre2 {
     return concat(caret, "sc:", name);
   }
   // \p{...} or \P{...} at at_.
-  std::string read_property() {
+  std::string read_property(bool alone) {
     const std::size_t begin = at_, open = at_ + 2, close = text_.find('}', at_);
     if (open >= text_.size() || text_[open] != '{' || close == text_.npos) {
       at_ += 2;
       return std::string(text_.substr(begin, 2));  // \pL, or an error of PCRE2's
     }
     at_ = close + 1;
-    return concat(text_.substr(begin, 3), property(begin, text_.substr(open + 1, close - open - 1)), '}');
+    const std::string name = property(begin, text_.substr(open + 1, close - open - 1));
+    const std::string known = concat(text_.substr(begin, 3), name, '}');
+    if (text_[begin + 1] == 'P' && alone) return concat("[^\\p{", name, '}', newer(categories(name)), ']');
+    if (text_[begin + 1] == 'P' || name.starts_with('^')) return known;
+    const std::string more = newer(categories(name));
+    return alone && !more.empty() ? concat('[', known, more, ']') : concat(known, more);
   }
   void escape() {
     switch (at_ + 1 < text_.size() ? text_[at_ + 1] : '\0') {
       case 'w':
-        return replace(2, concat('[', word, ']'));
+        return replace(2, concat('[', words(true), ']'));
       case 'W':
-        return replace(2, concat("[^", word, ']'));
+        return replace(2, concat("[^", words(true), ']'));
       case 's':
         return replace(2, concat('[', space, ']'));
       case 'S':
@@ -123,19 +194,24 @@ class OnigurumaToPcre2 {
       case 'O':
         return replace(2, "(?s:.)");
       case 'b':
-        return replace(2, concat("(?:(?<=[", word, "])(?![", word, "])|(?<![", word, "])(?=[", word, "]))"));
+        return replace(2, boundary("!", "="));
       case 'B':
-        return replace(2, concat("(?:(?<=[", word, "])(?=[", word, "])|(?<![", word, "])(?![", word, "]))"));
+        return replace(2, boundary("=", "!"));
       case 'y':
       case 'Y':
         refuse(at_, "a text segment boundary");
       case 'p':
       case 'P':
-        out_.append(read_property());
+        out_.append(read_property(true));
         return;
       default:
         copy(2);
     }
+  }
+  // Between two characters of which, behind a word's, the second is none of a word's (!) or one (=), and the other way round.
+  std::string boundary(std::string_view after_word, std::string_view after_other) {
+    const std::string all = words(true);
+    return concat("(?:(?<=[", all, "])(?", after_word, '[', all, "])|(?<![", all, "])(?", after_other, '[', all, "]))");
   }
   void interval() {  // {,n} is {0,n}; {1,3}+ repeats, as {2}? does
     const std::size_t begin = at_;
@@ -223,7 +299,7 @@ class OnigurumaToPcre2 {
                                                                            {"upper", "\\p{Uppercase}"},  {"lower", "\\p{Lowercase}"}};
         const auto found = std::find_if(std::begin(names), std::end(names), [&](const auto& entry) { return entry.first == name; });
         if (found == std::end(names)) refuse(at_, concat("[:", name, ":]"));
-        side.append(found->second);
+        side.append(name == "word" ? words(false) : concat(found->second, name == "alpha" || name == "alnum" ? newer(categories("Alphabetic")) : ""));
         at_ = end + 2;
         continue;
       }
@@ -231,10 +307,10 @@ class OnigurumaToPcre2 {
         const char kind = text_[at_ + 1];
         if (kind == 'W' || kind == 'S' || kind == 'H') refuse(at_, concat('\\', kind, " in a class"));
         if (kind == 'p' || kind == 'P') {
-          side.append(read_property());
+          side.append(read_property(false));
           continue;
         }
-        side.append(kind == 'w'   ? std::string(class_word)
+        side.append(kind == 'w'   ? words(false)
                     : kind == 's' ? std::string(space)
                     : kind == 'h' ? std::string("0-9a-fA-F")
                     : kind == 'v' ? std::string("\\x0b")
@@ -261,6 +337,8 @@ class OnigurumaToPcre2 {
   std::size_t at_ = 0, atom_ = 0;    // atom_: where in out_ the last thing begins that a quantifier repeats
   std::vector<std::size_t> groups_;  // where in out_ the open ones begin
   std::string out_;
+  bool asked_ = false;
+  std::vector<std::pair<char32_t, Category>> unknown_;
 };
 
 // The search for an expression, compiled once and shared by all threads. ConfigError: the expression is invalid, with its position, or

@@ -45,6 +45,7 @@ struct Pipeline {
   SentencePieceDecoding sentencepiece = {};
   bool adds_leading_space = false;  // decoding drops the space that encoding put before a text; only for Decoding::bytes
   bool starts_after_added = false;  // text behind an added token stands at the start once more
+  enum class Trim : std::uint8_t { no, yes, keep_first } trim = Trim::no;  // spans lose the spaces of their tokens, or all but the first
   std::vector<TokenizerFile> files;
 };
 
@@ -68,16 +69,22 @@ class PipelineModel final : public TokenizerModel {
     out.ids.swap(ids);
   }
   void encode_with_spans(std::string_view text, TextPart part, EncodedText& out) const override {
-    encode(text, part, MatchSpecial::no, Spans::keep, out);
+    encode_special(text, part, MatchSpecial::no, Spans::keep, out);
   }
   void encode_special(std::string_view text, TextPart part, Spans spans, EncodedText& out) const override {
-    encode(text, part, MatchSpecial::yes, spans, out);
+    encode_special(text, part, MatchSpecial::yes, spans, out);
   }
   PLUME_FUNCTION std::unique_ptr<TokenDecoder> decoder(const DecodeOptions& options) const override;
   std::vector<TokenizerFile> files() const override { return pipeline_.files; }
 
  private:
   struct Call;
+  void encode_special(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const {
+    const std::size_t first = out.spans.size();
+    encode(text, part, special, spans, out);
+    if (pipeline_.trim != Pipeline::Trim::no && spans == Spans::keep) trim_spans(text, first, out);
+  }
+  PLUME_FUNCTION void trim_spans(std::string_view text, std::size_t first, EncodedText& out) const;
   PLUME_FUNCTION void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const;
   PLUME_FUNCTION void encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const;
   PLUME_FUNCTION void encode_aligned(AlignedText text, bool starts, Call& call) const;
@@ -98,6 +105,8 @@ class PipelineModel final : public TokenizerModel {
 #if PLUME_BODIES
 #include <algorithm>
 #include <unordered_map>
+
+#include "plume/tokenizer/byte_characters.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -216,6 +225,32 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
       add_token(*outer.token, {outer.begin, outer.end});
     else
       section(outer.begin, outer.end);
+  }
+}
+
+// What ByteLevel and RobertaProcessing do with trim_offsets [tokenizers/src/pre_tokenizers/byte_level.rs process_offsets].
+PLUME_FUNCTION void PipelineModel::trim_spans(std::string_view text, std::size_t first, EncodedText& out) const {
+  for (std::size_t i = first; i < out.spans.size(); ++i) {
+    TokenSpan& span = out.spans[i];
+    const auto is_added = [&](const AddedToken& token) { return token.id == out.ids[i]; };
+    const std::string_view covered = text.substr(span.begin, span.end - span.begin),  // an added token may have swallowed white space
+        piece = covered.size() > vocabulary.pieces[static_cast<std::size_t>(out.ids[i])].size() &&
+                        std::any_of(pipeline_.added.begin(), pipeline_.added.end(), is_added)
+                    ? covered
+                    : vocabulary.pieces[static_cast<std::size_t>(out.ids[i])];
+    std::vector<bool> spaces;
+    for (std::size_t at = 0, length = 0; at < piece.size(); at += length) {
+      const CodePoint point = code_point_at(piece, at);
+      length = point.length;
+      spaces.push_back(point.value == byte_characters::of_byte[' '] || (category_bit(point.value) & category_sets::space) != 0);
+    }
+    std::size_t leading = 0, trailing = 0;
+    while (leading < spaces.size() && spaces[leading]) ++leading;
+    while (trailing < spaces.size() && spaces[spaces.size() - 1 - trailing]) ++trailing;
+    if ((i == 0 || span.begin == 0) && pipeline_.trim == Pipeline::Trim::keep_first) leading = 0;
+    for (; leading > 0 && span.begin < span.end; --leading) span.begin += code_point_at(text, span.begin).length;
+    for (; trailing > 0 && span.end > span.begin; --trailing)
+      while (--span.end > span.begin && (static_cast<unsigned char>(text[span.end]) & 0xc0) == 0x80) continue;
   }
 }
 

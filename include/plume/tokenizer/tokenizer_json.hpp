@@ -298,6 +298,7 @@ class TokenizerJsonReader : private TokenizerJsonParts {
     if (type == "Sequence") {
       for (const Json& step : part.at("processors").items()) read_post_processor(step);
     } else if (type == "BertProcessing" || type == "RobertaProcessing") {
+      if (type == "RobertaProcessing") read_trim(part);
       surround({token_named(part.at("cls").at(0))}, {token_named(part.at("sep").at(0))});
     } else if (type == "TemplateProcessing") {
       std::vector<TokenId> before, after;
@@ -318,9 +319,15 @@ class TokenizerJsonReader : private TokenizerJsonParts {
       }
       if (!seen) part.at("single").fail("holds no sequence A");
       surround(std::move(before), std::move(after));
-    } else if (type != "ByteLevel") {
+    } else if (type == "ByteLevel") {
+      read_trim(part);
+    } else {
       unknown(part, "post-processor", "Sequence, TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel");
     }
+  }
+  void read_trim(const Json& part) {
+    if (!part.boolean("trim_offsets", true)) return;
+    pipeline_.trim = part.boolean("add_prefix_space", true) ? Pipeline::Trim::keep_first : Pipeline::Trim::yes;
   }
   void surround(std::vector<TokenId> before, std::vector<TokenId> after) {
     before.insert(before.end(), before_.begin(), before_.end());

@@ -178,17 +178,20 @@ class ApplyNormalizer {
   void operator()(const normalizers::Prepend& prepend) {
     if (text_.text.empty()) return;
     AlignedText out = text_.empty_copy();
-    out.append(prepend.text, text_, 0, 0);
+    out.prepend(prepend.text, text_);
     out.copy(text_, 0, text_.text.size());
     text_ = std::move(out);
   }
   void operator()(const normalizers::Replace& replace) {
     AlignedText out = text_.empty_copy();
     std::size_t at = 0;
-    for (Piece match{0, 0}; replace.pattern.find(text_.text, at, match); at = match.end) {
+    replace.pattern.each(text_.text, [&](Piece match) {
       out.copy(text_, at, match.begin);
-      out.append(replace.content, text_, match.begin, match.end);
-    }
+      std::size_t last = match.end;  // the content stands for the last character before its end, as in tokenizers
+      while (last > 0 && (static_cast<unsigned char>(text_.text[--last]) & 0xc0) == 0x80) continue;
+      out.append(replace.content, text_, last, match.end);
+      at = match.end;
+    });
     out.copy(text_, at, text_.text.size());
     text_ = std::move(out);
   }

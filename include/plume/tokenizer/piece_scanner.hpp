@@ -35,6 +35,7 @@ inline constexpr PieceStyle gpt2{.contraction = lower_case}, cl100k{any_case, af
     cl100k_any_digits{any_case, after_any, newlines, PieceStyle::any_digits, true, true},
     llama3{any_case, after_any, newlines, 3, true, false}, qwen2{any_case, after_any, newlines, 1, true, false},
     o200k{word_end, cased, newlines_and_slashes, 3, true, false},
+    o200k_single_digits{word_end, cased, newlines_and_slashes, 1, true, false},
     tekken{PieceStyle::Contraction::none, cased, newlines_and_slashes, 1, true, false};
 }  // namespace piece_styles
 

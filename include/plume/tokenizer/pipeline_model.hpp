@@ -47,6 +47,7 @@ struct Pipeline {
   SentencePieceDecoding sentencepiece = {};
   bool adds_leading_space = false;  // decoding drops the space that encoding put before a text; only for Decoding::bytes
   bool starts_after_added = false;  // text behind an added token stands at the start once more
+  enum class Trim : std::uint8_t { no, yes, keep_first } trim = Trim::no;  // spans lose the spaces of their tokens, or all but the first
   std::vector<TokenizerFile> files;
 };
 
@@ -75,12 +76,10 @@ class PipelineModel final : public TokenizerModel {
     out.ids.swap(ids);
   }
   void encode_with_spans(std::string_view text, TextPart part, EncodedText& out) const override {
-    Memory memory;
-    encode(text, part, MatchSpecial::no, Spans::keep, memory, out);
+    encode_special(text, part, MatchSpecial::no, Spans::keep, out);
   }
   void encode_special(std::string_view text, TextPart part, Spans spans, EncodedText& out) const override {
-    Memory memory;
-    encode(text, part, MatchSpecial::yes, spans, memory, out);
+    encode_special(text, part, MatchSpecial::yes, spans, out);
   }
   PLUME_FUNCTION std::unique_ptr<TokenDecoder> decoder(const DecodeOptions& options) const override;
   std::vector<TokenizerFile> files() const override { return pipeline_.files; }
@@ -91,6 +90,13 @@ class PipelineModel final : public TokenizerModel {
     WordSearch::Scratch words = {};
   };
   struct Call;
+  void encode_special(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const {
+    const std::size_t first = out.spans.size();
+    Memory memory;
+    encode(text, part, special, spans, memory, out);
+    if (pipeline_.trim != Pipeline::Trim::no && spans == Spans::keep) trim_spans(text, first, out);
+  }
+  PLUME_FUNCTION void trim_spans(std::string_view text, std::size_t first, EncodedText& out) const;
   PLUME_FUNCTION void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, Memory& memory,
                              EncodedText& out) const;
   PLUME_FUNCTION void encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const;
@@ -107,7 +113,6 @@ class PipelineModel final : public TokenizerModel {
   std::optional<PieceStyle> style_;  // the only pre-tokeniser
   std::optional<BytePairs> pairs_;
   WordSearch search_;
-  std::size_t cut_limit_ = std::size_t{0} - 1;  // bytes up to which that is so
   std::string_view cut_space_;  // no merge joins another character and this space behind it: the text may be cut there
 };
 
@@ -115,8 +120,9 @@ class PipelineModel final : public TokenizerModel {
 
 #if PLUME_BODIES
 #include <algorithm>
-#include <cmath>
 #include <unordered_map>
+
+#include "plume/tokenizer/byte_characters.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -139,15 +145,6 @@ inline bool words_stand_alone(const WordModel& model, const std::vector<std::str
     return bpe->prefix.empty() && bpe->suffix.empty() && !bpe->ignore_merges && bpe->ids.contains(std::string(space)) &&
            std::none_of(bpe->merges.begin(), bpe->merges.end(),
                         [&](const Merge& merge) { return space_inside(pieces[static_cast<std::size_t>(merge.result)], space); });
-  }
-  if (const auto* unigram = std::get_if<word_models::Unigram>(&model)) {
-    bool knows_space = false;
-    for (const auto& [text, id] : unigram->pieces.entries()) {
-      const double score = std::ldexp(unigram->scores[id], 24);  // sums of such scores are exact, so what came before changes no choice
-      if (space_inside(text, space) || score != std::floor(score)) return false;
-      knows_space = knows_space || text == space;
-    }
-    return knows_space && unigram->unknown.has_value();
   }
   const auto* scored = std::get_if<word_models::ScoredBpe>(&model);
   if (scored == nullptr || space.empty()) return false;
@@ -190,8 +187,6 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
   decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
   if (pipeline_.words && pipeline_details::words_stand_alone(*pipeline_.words, vocabulary.pieces))
     cut_space_ = pipeline_details::space_of(*pipeline_.words);
-  if (const auto* unigram = pipeline_.words ? std::get_if<word_models::Unigram>(&*pipeline_.words) : nullptr)
-    cut_limit_ = static_cast<std::size_t>(std::ldexp(1.0, 29) / (10 + std::abs(unigram->lowest)));  // sums of more may round
   if (pipeline_.words) search_ = WordSearch(*pipeline_.words, vocabulary.pieces);
   if (!pipeline_.byte_level) return;
   ByteLevelModel& model = *pipeline_.byte_level;
@@ -251,6 +246,32 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
   }
 }
 
+// What ByteLevel and RobertaProcessing do with trim_offsets [tokenizers/src/pre_tokenizers/byte_level.rs process_offsets].
+PLUME_FUNCTION void PipelineModel::trim_spans(std::string_view text, std::size_t first, EncodedText& out) const {
+  for (std::size_t i = first; i < out.spans.size(); ++i) {
+    TokenSpan& span = out.spans[i];
+    const auto is_added = [&](const AddedToken& token) { return token.id == out.ids[i]; };
+    const std::string_view covered = text.substr(span.begin, span.end - span.begin),  // an added token may have swallowed white space
+        piece = covered.size() > vocabulary.pieces[static_cast<std::size_t>(out.ids[i])].size() &&
+                        std::any_of(pipeline_.added.begin(), pipeline_.added.end(), is_added)
+                    ? covered
+                    : vocabulary.pieces[static_cast<std::size_t>(out.ids[i])];
+    std::vector<bool> spaces;
+    for (std::size_t at = 0, length = 0; at < piece.size(); at += length) {
+      const CodePoint point = code_point_at(piece, at);
+      length = point.length;
+      spaces.push_back(point.value == byte_characters::of_byte[' '] || (category_bit(point.value) & category_sets::space) != 0);
+    }
+    std::size_t leading = 0, trailing = 0;
+    while (leading < spaces.size() && spaces[leading]) ++leading;
+    while (trailing < spaces.size() && spaces[spaces.size() - 1 - trailing]) ++trailing;
+    if ((i == 0 || span.begin == 0) && pipeline_.trim == Pipeline::Trim::keep_first) leading = 0;
+    for (; leading > 0 && span.begin < span.end; --leading) span.begin += code_point_at(text, span.begin).length;
+    for (; trailing > 0 && span.end > span.begin; --trailing)
+      while (--span.end > span.begin && (static_cast<unsigned char>(text[span.end]) & 0xc0) == 0x80) continue;
+  }
+}
+
 PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const {
   if (text.empty()) return;
   if (!style_) return encode_aligned(AlignedText::of(text, offset, needs_origin_ ? Spans::keep : call.spans), starts, call);
@@ -288,7 +309,7 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
     std::vector<Piece> parts;
     for (const Piece& piece : cut.pieces) {
       std::size_t begin = piece.begin;
-      const std::string_view before = piece.end - begin <= cut_limit_ ? all.substr(0, piece.end) : std::string_view();
+      const std::string_view before = all.substr(0, piece.end);
       for (std::size_t at = before.find(cut_space_, begin + 1); at != before.npos; at = before.find(cut_space_, at + 1)) {
         if (all.substr(0, at).ends_with(cut_space_)) continue;
         parts.push_back({begin, at});
@@ -344,7 +365,7 @@ PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std
   };
   for (const Piece& piece : pieces) {
     std::size_t begin = piece.begin;
-    if (!cut_space_.empty() && piece.end - begin <= cut_limit_) {  // shorter words, the same ids
+    if (!cut_space_.empty()) {  // shorter words, the same ids
       const std::string_view before = text.substr(0, piece.end);
       for (std::size_t at = before.find(cut_space_, begin + 1); at != before.npos; at = before.find(cut_space_, at + 1)) {
         if (text.substr(begin, at - begin).ends_with(cut_space_)) continue;

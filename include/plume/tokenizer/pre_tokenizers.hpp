@@ -154,8 +154,7 @@ class ApplyPreTokenizer {
   void operator()(const pre_tokenizers::Split& step) {
     cut(
         [&](std::string_view piece, auto&& match) {
-          std::size_t at = 0;
-          for (Piece found{0, 0}; step.pattern.find(piece, at, found); at = found.end) match(found.begin, found.end);
+          step.pattern.each(piece, [&](Piece found) { match(found.begin, found.end); });
         },
         step.behavior, step.inverted);
   }
@@ -165,10 +164,10 @@ class ApplyPreTokenizer {
   void operator()(const pre_tokenizers::Metaspace& step) {
     map_pieces([&](const AlignedText& piece) {
       AlignedText out = piece.empty_copy();
-      const bool at_start = text_.starts && piece_begin_ == 0;
+      const bool at_start = text_.starts && (piece.aligned && !piece.from.empty() ? piece.from[0].begin == 0 : piece_begin_ == 0);
       const std::string_view text = piece.text;
       const bool wanted = step.prepend == PrependScheme::always || (step.prepend == PrependScheme::first && at_start);
-      if (wanted && !text.empty() && !text.starts_with(step.replacement) && text[0] != ' ') out.append(step.replacement, piece, 0, 0);
+      if (wanted && !text.empty() && !text.starts_with(step.replacement) && text[0] != ' ') out.prepend(step.replacement, piece);
       for (std::size_t at = 0; at < text.size(); ++at) {
         if (text[at] == ' ')
           out.append(step.replacement, piece, at, at + 1);
@@ -264,7 +263,7 @@ class ApplyPreTokenizer {
       };
       matches(view, [&](std::size_t begin, std::size_t end) {
         gap(begin);
-        if (begin < end) parts.push_back({begin, end, !inverted});
+        parts.push_back({begin, end, !inverted});  // an empty match cuts as well
         at = end;
       });
       gap(view.size());
@@ -344,7 +343,7 @@ class ApplyPreTokenizer {
   void prepend_to_pieces(std::string_view prefix, Wanted wanted) {
     map_pieces([&](const AlignedText& piece) {
       AlignedText out = piece.empty_copy();
-      if (!piece.text.empty() && !std::string_view(piece.text).starts_with(prefix) && wanted(Piece{})) out.append(prefix, piece, 0, 0);
+      if (!piece.text.empty() && !std::string_view(piece.text).starts_with(prefix) && wanted(Piece{})) out.prepend(prefix, piece);
       out.copy(piece, 0, piece.text.size());
       return out;
     });

@@ -32,6 +32,9 @@ struct EncodeOptions {
   End end = End::as_configured;
 };
 
+// The same spans counted in characters (code points; each malformed byte is one): every character that a span touches.
+PLUME_FUNCTION std::vector<TokenSpan> character_spans(std::string_view text, std::span<const TokenSpan> spans);
+
 class Tokenizer {
  public:
   Tokenizer() = default;  // none: false in a condition, and every use is an ArgumentError
@@ -84,6 +87,8 @@ class Tokenizer {
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include "plume/base/utf8.hpp"
+
 namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const EncodeOptions& options, Spans spans, EncodeMemory* memory) const
@@ -134,6 +139,26 @@ PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const
   return text;
 } catch (...) {
   rethrow_memory_failure("text and its tokens");
+}
+
+PLUME_FUNCTION std::vector<TokenSpan> character_spans(std::string_view text, std::span<const TokenSpan> spans) try {
+  std::vector<std::uint32_t> character(text.size() + 1);  // of each byte
+  std::uint32_t count = 0;
+  for (std::size_t at = 0, length = 0; at < text.size(); at += length, ++count) {
+    length = std::max<std::size_t>(utf8_length(text, at), 1);
+    for (std::size_t i = 0; i < length; ++i) character[at + i] = count;
+  }
+  character[text.size()] = count;
+  std::vector<TokenSpan> result;
+  for (const TokenSpan& span : spans) {
+    require(span.begin <= span.end && span.end <= text.size(), "[character_spans] the span ", span.begin, " to ", span.end,
+            " lies outside a text of ", text.size(), " bytes");
+    const std::size_t begin = character[span.begin];
+    result.push_back({begin, span.begin == span.end ? begin : character[span.end - 1] + std::size_t{1}});
+  }
+  return result;
+} catch (...) {
+  rethrow_memory_failure("the spans of tokens");
 }
 
 PLUME_FUNCTION TokenId Tokenizer::checked(TokenId id, std::string_view function) const {

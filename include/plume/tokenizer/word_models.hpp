@@ -35,12 +35,16 @@ struct Bpe {
   std::optional<std::array<TokenId, 256>> bytes;  // byte_fallback: <0x00> to <0xFF>; -1 where there is none
 };
 
+enum class ScoreType : std::uint8_t { real64, real32 };  // real32: sums are rounded as SentencePiece's are
+
 struct Unigram {
   TextMatcher pieces;          // values are ids
   std::vector<double> scores;  // by id
   std::optional<TokenId> unknown;
   double lowest = 0;  // score
   std::optional<std::array<TokenId, 256>> bytes;
+  ScoreType sums = ScoreType::real64;
+  float behind_space = 0;  // the score with which a piece that begins with U+2581 starts: it decides how sums are rounded
 };
 
 // Byte-pair encoding of SentencePiece and llama2.c: neighbours merge if together they are a piece, the best score first.
@@ -182,11 +186,14 @@ class EncodeWord {
       std::size_t begin = npos;
     };
     std::vector<Node> best(piece_.size() + 1);
+    const bool rounded = model.sums == word_models::ScoreType::real32;
+    if (model.behind_space != 0 && piece_.starts_with("\xe2\x96\x81")) best[0].score = model.behind_space;
     for (std::size_t at = 0, length = 0; at < piece_.size(); at += length) {
       length = code_point_at(piece_, at).length;
       const double here = best[at].score;
       bool single = false;
-      const auto offer = [&](std::size_t end, TokenId id, double score) {
+      const auto offer = [&](std::size_t end, TokenId id, double exact) {
+        const double score = rounded ? double{static_cast<float>(exact)} : exact;
         Node& node = best[end];
         if (node.begin == npos || score > node.score) node = {score, id, at};
       };
@@ -197,7 +204,9 @@ class EncodeWord {
       if (single) continue;
       require(model.unknown.has_value() || model.bytes.has_value(), "[encode] ", quoted(piece_.substr(at, length)),
               " is not in the vocabulary, which has no unk token");
-      offer(at + length, model.unknown.value_or(-1), model.lowest - 10 + here);
+      const double unknown =
+          rounded ? double{static_cast<float>(model.lowest) - 10.0f + static_cast<float>(here)} : model.lowest - 10 + here;
+      offer(at + length, model.unknown.value_or(-1), unknown);
     }
     std::vector<WordToken> path;  // from the end
     for (std::size_t end = piece_.size(); end > 0; end = best[end].begin) {
@@ -216,8 +225,10 @@ class EncodeWord {
       }
       const std::string_view run = piece_.substr(token.begin, token.end - token.begin);
       if (model.bytes && std::all_of(run.begin(), run.end(), [&](char c) { return (*model.bytes)[static_cast<unsigned char>(c)] >= 0; })) {
-        for (std::size_t i = 0; i < run.size(); ++i)
-          tokens_.push_back({(*model.bytes)[static_cast<unsigned char>(run[i])], token.begin + i, token.begin + i + 1});
+        for (std::size_t i = 0; i < run.size(); ++i) {  // in tokenizers each of them stands for the whole run
+          const std::size_t begin = rounded ? token.begin + i : token.begin, end = rounded ? begin + 1 : token.end;
+          tokens_.push_back({(*model.bytes)[static_cast<unsigned char>(run[i])], begin, end});
+        }
       } else {
         require(model.unknown.has_value(), "[encode] ", quoted(run), " is not in the vocabulary, which has no unk token");
         tokens_.push_back(token);

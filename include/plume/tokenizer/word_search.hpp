@@ -266,10 +266,12 @@ PLUME_FUNCTION void WordSearch::best_path(const word_models::Unigram& model, std
                                           Scratch& scratch) const {
   using Node = Scratch::Node;
   const TokenId unknown_id = *model.unknown;
+  const bool rounded = model.sums == word_models::ScoreType::real32;
   const double* const scores = model.scores.data();
   scratch.nodes.resize(std::max(scratch.nodes.size(), 2 * longest_ + 8));
   Node* nodes = scratch.nodes.data();  // of the places from `origin` on
-  nodes[0] = {0, -1, 0};
+  const bool starts_later = model.behind_space != 0 && piece.starts_with("\xe2\x96\x81");
+  nodes[0] = {starts_later ? double{model.behind_space} : 0, -1, 0};
   std::size_t origin = 0, reached = 0, unknown_begin = 0, unknown_end = 0;  // reached: the furthest end of a token
   const auto settle = [&](std::size_t at) {
     scratch.path.clear();
@@ -299,7 +301,8 @@ PLUME_FUNCTION void WordSearch::best_path(const word_models::Unigram& model, std
     }
     length = static_cast<unsigned char>(piece[at]) < 0x80 ? 1 : code_point_at(piece, at).length;
     const double here = nodes[at - origin].score;
-    const auto offer = [&](std::size_t end, TokenId id, double score) {
+    const auto offer = [&](std::size_t end, TokenId id, double exact) {
+      const double score = rounded ? double{static_cast<float>(exact)} : exact;
       while (reached < end) nodes[++reached - origin].length = 0;
       Node& node = nodes[end - origin];
       if (node.length == 0 || score > node.score) node = {score, id, static_cast<std::uint32_t>(end - at)};
@@ -309,7 +312,10 @@ PLUME_FUNCTION void WordSearch::best_path(const word_models::Unigram& model, std
       offer(end, static_cast<TokenId>(id), scores[id] + here);
       single = single || end == at + length;
     });
-    if (!single) offer(at + length, unknown_id, model.lowest - 10 + here);
+    if (!single) {
+      const float sum = static_cast<float>(model.lowest) - 10.0f + static_cast<float>(here);
+      offer(at + length, unknown_id, rounded ? double{sum} : model.lowest - 10 + here);
+    }
   }
   settle(piece.size());
   if (unknown_begin < unknown_end) encode_unknown(model, piece.substr(unknown_begin, unknown_end - unknown_begin), ids);

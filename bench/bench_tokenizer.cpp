@@ -2,8 +2,8 @@
 //
 //   bench_tokenizer TOKENIZER WAY THREADS TEXT ...
 //
-// TOKENIZER: what load_tokenizer() takes. WAY: "whole" encodes a text in one call; "documents" cuts it at line ends into parts of about 4 KB
-// for encode_batch(). Prints per text: seconds of the first time, the least seconds of further times (as many as fit into two seconds),
+// TOKENIZER: what load_tokenizer() takes. WAY: "whole" encodes a text in one call; "documents" cuts it at line ends into parts of about 4
+// KB for encode_batch(). Prints per text: seconds of the first time, the least seconds of further times (as many as fit into two seconds),
 // the number of ids and their CRC-32. On one thread seconds are the processor's, on several the clock's. What encode() may remember
 // (EncodeMemory) is kept between the times of "whole"; encode_batch() begins each time anew.
 #include <algorithm>

@@ -31,9 +31,7 @@ class CharacterWindow {
     }
     return (bits<set>() >> (at - begin_) & 1) != 0;
   }
-  std::size_t length(std::size_t at) const {
-    return static_cast<unsigned char>(text_[at]) < 0x80 ? 1 : code_point_at(text_, at).length;
-  }
+  std::size_t length(std::size_t at) const { return static_cast<unsigned char>(text_[at]) < 0x80 ? 1 : code_point_at(text_, at).length; }
   // The first place at or behind `at` where no character of the set begins.
   template <CategorySet set>
   std::size_t skip(std::size_t at) {
@@ -114,9 +112,7 @@ class CharacterWindow {
       return _mm_and_si128(_mm_cmpgt_epi8(value, _mm_set1_epi8(static_cast<char>(first - 1))),
                            _mm_cmplt_epi8(value, _mm_set1_epi8(static_cast<char>(last + 1))));
     };
-    const auto bits = [](__m128i value, int at) {
-      return std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(value))} << at;
-    };
+    const auto bits = [](__m128i value, int at) { return std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(value))} << at; };
     for (int at = 0; at < 64; at += 16) {
       const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + at));
       high |= bits(block, at);

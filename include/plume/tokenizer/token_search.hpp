@@ -43,8 +43,8 @@ class TokenSearch {
   };
   PLUME_FUNCTION bool stay_apart(std::uint32_t left, std::uint32_t right) const;
 
-  // From two tokens to the one they merge to. Most do not merge, which a small table of bits mostly tells; else linear probing, at most half
-  // full: left, right and the result in one word, 0 where there is none.
+  // From two tokens to the one they merge to. Most do not merge, which a small table of bits mostly tells; else linear probing, at most
+  // half full: left, right and the result in one word, 0 where there is none.
   std::uint32_t merged(std::uint32_t left, std::uint32_t right) const {
     const std::uint64_t key = std::uint64_t{left} << bits | right, hash = hash_of(key);
     if ((may_merge_[bits_word(hash)] >> (hash >> 58) & 1) == 0) return none;

@@ -168,8 +168,8 @@ PLUME_FUNCTION void WordSearch::prepare(const word_models::ScoredBpe& model) {
   if (tied.size() > word_search::most_tied) return;
   tied_ = ByteTrie(std::move(tied));
   const auto find = [&](std::string_view text) {
-    const std::uint32_t id =
-        model.table.find(piece_key(text, text.size()), text, [&](std::uint32_t value) -> const std::string& { return model.pieces[value]; });
+    const std::uint32_t id = model.table.find(piece_key(text, text.size()), text,
+                                              [&](std::uint32_t value) -> const std::string& { return model.pieces[value]; });
     return id == PieceTable::absent ? TokenId{-1} : static_cast<TokenId>(id);
   };
   std::vector<MadeToken> made;
@@ -249,8 +249,8 @@ PLUME_FUNCTION bool WordSearch::encode(const WordModel& model, std::string_view 
     if (end == piece.size()) break;
     at = end + code_point_at(piece, end).length;
     const std::string_view character = piece.substr(end, at - end);
-    if (bytes && (scored || std::all_of(character.begin(), character.end(),
-                                        [&](char c) { return (*bytes)[static_cast<unsigned char>(c)] >= 0; }))) {
+    if (bytes &&
+        (scored || std::all_of(character.begin(), character.end(), [&](char c) { return (*bytes)[static_cast<unsigned char>(c)] >= 0; }))) {
       for (const char c : character) ids.push_back((*bytes)[static_cast<unsigned char>(c)]);
       behind_unknown = false;
     } else if (unknown) {

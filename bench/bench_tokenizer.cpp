@@ -1,10 +1,17 @@
-// How fast texts become ids, beside Hugging Face tokenizers and tiktoken on the same files: bench/peers/tokenizers_encode.py prints theirs.
+// How fast texts become ids; bench/compare_tokenizers.sh puts it beside other libraries (peers/tokenizers_encode.py) on the same files.
 //
-//   bench_tokenizer TOKENIZER TEXT ...     TOKENIZER: what load_tokenizer() takes; each TEXT is read whole
+//   bench_tokenizer TOKENIZER WAY THREADS TEXT ...
 //
-// Prints, per text: megabytes a second on one thread, on all threads, the best of five runs, and a checksum of the ids.
+// TOKENIZER: what load_tokenizer() takes. WAY: "whole" encodes a text in one call; "documents" cuts it at line ends into parts of about 4
+// KB for encode_batch(). Prints per text: seconds of the first time, the least seconds of further times (as many as fit into two seconds),
+// the number of ids and their CRC-32. On one thread seconds are the processor's, on several the clock's. What encode() may remember
+// (EncodeMemory) is kept between the times of "whole"; encode_batch() begins each time anew.
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -14,27 +21,71 @@
 #include "plume/tokenizer/encode_batch.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 
+namespace {
+
+std::uint32_t crc32(std::uint32_t crc, const void* data, std::size_t size) {  // zlib's
+  static const std::array<std::uint32_t, 256> table = [] {
+    std::array<std::uint32_t, 256> rows{};
+    for (std::uint32_t i = 0; i < 256; ++i) {
+      rows[i] = i;
+      for (int bit = 0; bit < 8; ++bit) rows[i] = rows[i] >> 1 ^ (rows[i] & 1 ? 0xedb88320u : 0);
+    }
+    return rows;
+  }();
+  const auto* bytes = static_cast<const unsigned char*>(data);
+  for (crc = ~crc; size > 0; --size) crc = crc >> 8 ^ table[(crc ^ *bytes++) & 0xff];
+  return ~crc;
+}
+
+std::vector<std::string_view> documents(std::string_view text) {
+  std::vector<std::string_view> parts;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t line = text.find('\n', at + 4096), end = line == text.npos ? text.size() : line + 1;
+    parts.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  return parts;
+}
+
+}  // namespace
+
 int main(int count, char** arguments) try {
-  if (count < 3) return std::fprintf(stderr, "usage: bench_tokenizer TOKENIZER TEXT ...\n"), 2;
+  if (count < 5) return std::fprintf(stderr, "usage: bench_tokenizer TOKENIZER WAY THREADS TEXT ...\n"), 2;
   const plume::Tokenizer tokenizer = plume::load_tokenizer(arguments[1]);
-  for (int i = 2; i < count; ++i) {
+  const bool whole = std::string_view(arguments[2]) == "whole";
+  const int threads = std::atoi(arguments[3]);
+  plume::Context context({.threads = threads});
+  const plume::ContextScope scope(context);
+  const plume::EncodeOptions options{.begin = plume::Begin::nothing, .end = plume::End::nothing};
+  const auto now = [&] {
+    if (threads == 1) return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  };
+  for (int i = 4; i < count; ++i) {
     std::ifstream file(arguments[i], std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
-    double best[2] = {1e9, 1e9};
-    std::vector<plume::TokenId> ids;
-    for (int run = 0; run < 5; ++run)
-      for (const int way : {0, 1}) {
-        plume::Context context({.threads = way == 0 ? 1 : 0});
-        const plume::ContextScope scope(context);
-        const auto start = std::chrono::steady_clock::now();
-        ids = way == 0 ? tokenizer.encode(text) : plume::encode_parallel(tokenizer, text);
-        best[way] = std::min(best[way], std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-      }
-    std::uint64_t sum = 14695981039346656037u;
-    for (const plume::TokenId id : ids) sum = (sum ^ static_cast<std::uint32_t>(id)) * 1099511628211u;
-    const double megabytes = static_cast<double>(text.size()) / 1e6;
-    std::printf("%s: %.1f MB, %zu ids (%016llx): %.1f MB/s on one thread, %.1f on %d\n", arguments[i], megabytes, ids.size(),
-                static_cast<unsigned long long>(sum), megabytes / best[0], megabytes / best[1], plume::available_threads());
+    const std::vector<std::string_view> parts = documents(text);
+    std::vector<std::vector<plume::TokenId>> ids;
+    std::vector<double> seconds;
+    plume::EncodeMemory memory;
+    for (double sum = 0; seconds.size() < 2 || (sum < 2 && seconds.size() < 40); sum += seconds.back()) {
+      const double start = now();
+      if (!whole)
+        ids = plume::encode_batch(tokenizer, parts, options);
+      else if (ids.resize(1); threads == 1)
+        ids[0] = tokenizer.encode(text, options, memory);
+      else
+        ids[0] = plume::encode_parallel(tokenizer, text, options);
+      seconds.push_back(now() - start);
+    }
+    std::size_t total = 0;
+    std::uint32_t crc = 0;
+    for (const std::vector<plume::TokenId>& part : ids) {
+      total += part.size();
+      crc = crc32(crc, part.data(), part.size() * sizeof(plume::TokenId));
+    }
+    std::printf("%s %.6f %.6f %zu %08x\n", arguments[i], seconds[0], *std::min_element(seconds.begin() + 1, seconds.end()), total, crc);
+    std::fflush(stdout);
   }
 } catch (const std::exception& error) {
   return std::fprintf(stderr, "%s\n", error.what()), 1;

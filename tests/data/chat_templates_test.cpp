@@ -157,6 +157,7 @@ TEST_CASE("text of people and of answers never becomes a special token") {
         return std::count_if(ids.begin(), ids.end(), [&](TokenId id) { return tokenizer.is_special(id); });
       };
       CHECK(special(typed) == special("x"));
+      if (!encoder.adds_turns()) continue;
       const Ids more = encoder.next_prompt(encoder.end().empty() ? Ids{5} : encoder.end(), {Role::user, typed});
       const Ids plain = encoder.next_prompt(encoder.end().empty() ? Ids{5} : encoder.end(), {Role::user, "x"});
       const auto is_special = [&](TokenId id) { return tokenizer.is_special(id); };
@@ -178,6 +179,26 @@ TEST_CASE("how the templates look") {
         "^<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n");
   CHECK(render({{{Role::user, "q"}}}, chat_template("plain")) ==
         std::vector<ChatSegment>{{Kind::begin}, {Kind::literal, "User: "}, {Kind::text, "q"}, {Kind::literal, "\n"}});
+}
+
+TEST_CASE("templates whose earlier turns are part of the prompt train the last answer alone") {
+  const Message q{Role::user, "q {}"}, a{Role::assistant, "a"}, r{Role::user, "r", "in"}, b{Role::assistant, "b"};
+  CHECK(render({{q, a}}, chat_template("chatglm")) ==
+        std::vector<ChatSegment>{
+            {Kind::text, "q {}"}, {Kind::literal, "[gMASK]"}, {Kind::trained_literal, "<sop>"}, {Kind::answer, "a"}, {Kind::end}});
+  CHECK(written(render({{q, a, r, b}}, chat_template("chatglm"))) ==
+        "[Round 0]\n\u95ee\uff1aq {}\n\u7b54\uff1aa\n[Round 1]\n\u95ee\uff1ar\nin\n\u7b54\uff1a[gMASK]<sop>{b}$");
+  CHECK(written(render({{q, a, r, b}}, chat_template("chatglm2"))) ==
+        "[gMASK]sop[Round 1]\n\n\u95ee\uff1aq {}\n\n\u7b54\uff1aa\n\n[Round 2]\n\n\u95ee\uff1ar\nin\n\n\u7b54\uff1a{b}$");
+  const ChatEncoder encoder(tokenizers().at("small"), chat_template("guanaco"));
+  CHECK(!encoder.adds_turns());
+  CHECK_THROWS_AS(encoder.next_prompt(Ids{1}, r), ArgumentError);
+  const EncodedChat encoded = encoder.encode(Chat{{q, a, r, b}});
+  Ids trained;
+  std::copy_if(encoded.labels.begin(), encoded.labels.end(), std::back_inserter(trained), [](TokenId id) { return id >= 0; });
+  CHECK(encoder.tokenizer().decode(trained) == "b");
+  CHECK(trained.back() == encoder.tokenizer().eos());
+  CHECK(encoded.labels.back() == trained.back());
 }
 
 TEST_CASE("the end of an answer: a special token, or text where the vocabulary has none") {

@@ -58,6 +58,9 @@ TEST_CASE("the recipes' formats, byte by byte") {
        "medical questions do you have?\n\nPatient: q\n\nChatDoctor: a</s>\n\nPatient: r\n\nChatDoctor: "},
       {"medalpaca",
        paired + "### Instruction:\nq\n\n### Input:\n\n\n### Response:\na</s>\n\n### Instruction:\nr\n\n### Input:\n\n\n### Response:\n"},
+      {"chatglm", "[Round 0]\n\u95ee\uff1aq\n\u7b54\uff1aa\n[Round 1]\n\u95ee\uff1ar\n\u7b54\uff1a[gMASK]<sop>"},
+      {"chatglm2", "[gMASK]sop[Round 1]\n\n\u95ee\uff1aq\n\n\u7b54\uff1aa\n\n[Round 2]\n\n\u95ee\uff1ar\n\n\u7b54\uff1a"},
+      {"guanaco", paired + "### Instruction:\nUser: q\nAssistant: a\n### Input:\nUser: r\n### Response:\n"},
       {"alpaca", below + "### Instruction:\nq\n\n### Response:a</s>\n\n### Instruction:\nr\n\n### Response:"},
   };
   for (const ChatTemplate& entry : chat_templates) {
@@ -71,6 +74,11 @@ TEST_CASE("the recipes' formats, byte by byte") {
   CHECK(prompt_of("dolly", input) == below + "### Instruction:\nq\n\nInput:\nin\n\n### Response:\n");
   CHECK(prompt_of("medalpaca", input) == paired + "### Instruction:\nq\n\n### Input:\nin\n\n### Response:\n");
   CHECK(prompt_of("koala", input) == "BEGINNING OF CONVERSATION: USER: q\nin GPT:");
+  CHECK(prompt_of("chatglm", {{q}}) == "q[gMASK]<sop>");
+  CHECK(text_of("chatglm", {{q, a}}) == "q[gMASK]<sop>a<eop>");
+  CHECK(prompt_of("chatglm2", {{q}}) == "[gMASK]sop[Round 1]\n\n\u95ee\uff1aq\n\n\u7b54\uff1a");
+  CHECK(text_of("guanaco", {{s, q, a, r, a}}) ==
+        paired + "### Instruction:\nUser: q\nAssistant: a\n### Input:\nSystem: S\nUser: r\n### Response:\na</s>");
   const Chat system{{s, q}};
   CHECK(prompt_of("firefly", system) == "System: S\n\nUser: q\nAssistant: ");
   CHECK(prompt_of("mistral", system) == " [INST] S\n\nq [/INST]");

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/gguf/: a small GGUF vocabulary of the kind "t5", and hashes of what other libraries make of 50,000 strings with it and the samples.
 
-    python3 -m venv venv && venv/bin/pip install gguf==0.19.0 protobuf==7.36.2 sentencepiece==0.2.3 tokenizers==0.19.1 cffi
+    python3 -m venv venv && venv/bin/pip install gguf==0.19.0 protobuf==7.36.2 sentencepiece==0.2.3 tokenizers==0.23.3 cffi
     venv/bin/pip install --no-deps llama-cpp-cffi==0.4.42
     venv/bin/python tests/golden/make_gguf_hashes.py $PLUME_TEST_DATA tests/golden/gguf [NAME ...]
 
@@ -56,7 +56,7 @@ def write_t5(source, path):
 
 def original(name, fields, parse):
     """Falcon's, BERT's or GPT-NeoX's tokenizer.json, from what the GGUF file was made of it."""
-    assert tokenizers.__version__ == "0.19.1", tokenizers.__version__
+    assert tokenizers.__version__ == "0.23.3", tokenizers.__version__
     tokens, types = fields["tokenizer.ggml.tokens"].contents(), fields["tokenizer.ggml.token_type"].contents()
     if name == "bert-bge":
         spelled = [t if t[0] + t[-1] == "[]" else t[1:] if t[0] == "\u2581" and len(t) > 1 else "##" + t for t in tokens]

@@ -76,6 +76,20 @@ O200K = CASED.replace("END", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?") + r"\p{N}{1,3}| ?[
 TEKKEN = CASED.replace("END", "") + r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 DEEPSEEK3 = (r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"""
              r"""|\s*[\r\n]+|\s+(?!\S)|\s+""")
+WITHOUT_HAN = CASED.replace(r"\p{M}]", r"\p{M}&&[^\p{Han}]]").replace("END", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?")
+KIMI = r"[\p{Han}]+|" + WITHOUT_HAN + r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+EXAONE_MOE = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?"
+              r"|\s*[\r\n]|\s+(?!\S)|\s+")
+JAIS2 = ("'[sS\u017f]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|" + LLAMA3.split("|", 7)[7].replace(r"\s+(?!\S)|\s+", "")
+         + "".join(rf"\s{{{n}}}(?!\S)|" for n in [512, 256, 128, 64, 32, 16, 8, 4, "1,2"]) + r"\s{1}")
+# the letters with case of DeepSeek LLM's file: first and last of each range
+DEEPSEEK_LETTERS = ("41 5a 61 7a b5 b5 c0 d6 d8 f6 f8 1ba 1bc 1bf 1c4 293 295 2af 370 373 376 377 37b 37d 37f 37f 386 386 388 38a 38c 38c 38e 3a1 3a3 3f5 3f7 481 48a "
+                    "52f 531 556 10a0 10c5 13a0 13f5 13f8 13fd 1c90 1cba 1cbd 1cbf 1d00 1d2b 1d6b 1d77 1d79 1d9a 1e00 1f15 1f18 1f1d 1f20 1f45 1f48 1f4d 1f50 1f57 "
+                    "1f59 1f59 1f5b 1f5b 1f5d 1f5d 1f5f 1f7d 1f80 1fb4 1fb6 1fbc 1fbe 1fbe 1fc2 1fc4 1fc6 1fcc 1fd0 1fd3 1fd6 1fdb 1fe0 1fec 1ff2 1ff4 1ff6 1ffc "
+                    "2102 2102 2107 2107 210a 2113 2115 2115 2119 211d 2124 2124 2126 2126 2128 2128 212a 212d 212f 2134 2139 2139 213c 213f 2145 2149 214e 214e "
+                    "2183 2184 2c00 2c7b 2c7e 2ce4 2ceb 2cee 2cf2 2cf3 a640 a66d a680 a69b a722 a76f a771 a787 a78b a78e ab70 abbf fb00 fb06 fb13 fb17 ff21 ff3a "
+                    "ff41 ff5a 10400 1044f 104b0 104d3 104d8 104fb 10c80 10cb2 10cc0 10cf2 118a0 118df 1e900 1e943").split()
+DEEPSEEK_CASED = r"\s?[" + "".join(chr(int(a, 16)) + "-" + chr(int(b, 16)) for a, b in zip(DEEPSEEK_LETTERS[::2], DEEPSEEK_LETTERS[1::2])) + "]+"
 CLIP = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 BLOOM = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"
 
@@ -183,6 +197,15 @@ def build(corpus, folder):
         "deepseek_v3": sequence(split(r"\p{N}{1,3}"), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"), split(DEEPSEEK3), spelled()),
         "deepseek_coder": sequence(split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"), split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"),
                                    pre_tokenizers.Digits(individual_digits=True), spelled()),
+        "kimi": sequence(split(KIMI), spelled()), "exaone_moe": sequence(split(EXAONE_MOE), spelled()), "jais2": sequence(split(JAIS2), spelled()),
+        "o200k_single": sequence(split(O200K.replace("{1,3}", "")), spelled()),
+        "deepseek_llm": sequence(split("[\r\n]"), split(DEEPSEEK_CASED), split("\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"), split(r"\s+$"),
+                                 split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"), pre_tokenizers.Digits(individual_digits=True), spelled()),
+        "spark": sequence(split(r"\p{N}{1,3}"), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
+                          split(DEEPSEEK3.replace(r"+[\r\n]*|\s*[\r\n]+", r"+|[\r\n]")), split(r"\p{N}"), spelled()),
+        "tiny_aya": sequence(split(r"\d{1,3}(?=(?:\d{3})*\b)"), split(O200K), spelled()),
+        "superbpe": sequence(split(r"\p{N}+"), split(r"(?=(\d{3})+(?!\d))"), spelled()),
+        "number_groups": sequence(split(r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))"), split(DEEPSEEK3), spelled()),
         "scripts": sequence(pre_tokenizers.UnicodeScripts(), spelled()),
         "fixed": sequence(pre_tokenizers.FixedLength(3), spelled()),
         "delimiter": sequence(pre_tokenizers.CharDelimiterSplit("a"), spelled()),
@@ -203,6 +226,8 @@ def build(corpus, folder):
     variations["unigram/always"] = ("unigram", {"pre_tokenizer": part(pre_tokenizers.Metaspace()), "decoder": part(decoders.Metaspace())})
     variations["suffix_bpe/clip"] = ("suffix_bpe", {"pre_tokenizer": part(pre_tokenizers.Sequence([split(CLIP, "removed", True), spelled()]))})
     variations["llama/metaspace"] = ("llama", {"normalizer": None, "pre_tokenizer": part(pre_tokenizers.Metaspace(prepend_scheme="first", split=False))})
+    variations["llama/gemma"] = ("llama", {"normalizer": part(normalizers.Replace(" ", "\u2581")), "post_processor": None,
+                                           "decoder": part(decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]))})
     variations["char_bpe/ctc"] = ("char_bpe", {"decoder": part(decoders.CTC("<s>", "\u2581", True))})
     variations["char_bpe/none"] = ("char_bpe", {"decoder": None, "normalizer": None})
     return variations

@@ -45,7 +45,14 @@ inline const std::vector<std::pair<std::string, std::string>>& same_cuts() {
                                                                         {"bloom", "bloom"},
                                                                         {"command-r", "starcoder"},
                                                                         {"deepseek-v3", "deepseek_v3"},
-                                                                        {"deepseek-coder", "deepseek_coder"}};
+                                                                        {"deepseek-coder", "deepseek_coder"},
+                                                                        {"deepseek-llm", "deepseek_llm"},
+                                                                        {"jais-2", "jais2"},
+                                                                        {"spark2_5", "spark"},
+                                                                        {"exaone-moe", "exaone_moe"},
+                                                                        {"kimi-k2", "kimi"},
+                                                                        {"cohere2moe", "tiny_aya"},
+                                                                        {"superbpe", "superbpe"}};
   return list;
 }
 

@@ -139,6 +139,40 @@ TEST_CASE("generated templates give what jinja2 gives, and fail where it fails")
   CHECK(failed > 500);
 }
 
+TEST_CASE("Spread arguments, recursive loops, and texts filled by % and format, as jinja2 has them") {
+  const Json all = file("calls.json");
+  RenderOptions options{.variables = all.at("data")};
+  std::size_t failed = 0;
+  for (const Json& one : all.at("cases").items()) {
+    const std::string& text = one.at(std::size_t{0}).as_text();
+    INFO(text);
+    if (one.at(1).is_null()) {
+      CHECK_THROWS_AS(JinjaTemplate(text).render(Json::array(), options), InputError);
+      ++failed;
+    } else {
+      CHECK(JinjaTemplate(text).render(Json::array(), options).text == one.at(1).as_text());
+    }
+  }
+  CHECK(all.at("cases").size() == 64);
+  CHECK(failed == 29);
+}
+
+TEST_CASE("What a user typed stays typed through % and format") {
+  const Json messages = Json::parse(R"([{"role": "user", "content": "<|im_end|>"}])");
+  for (const char* text : {"{{ '<%s>' % messages[0].content }}", "{{ '<{}>'.format(messages[0].content) }}", "{{ '<{0:>10}>'.format(messages[0].content) }}",
+                           "{{ '<%(content)s>' % messages[0] }}", "{{ '<{m.content}>'.format(m=messages[0]) }}", "{{ '<{!r}>'.format(messages[0].content) }}",
+                           "{{ messages[0].content.format() ~ '<' }}", "{% macro f(a) %}<{{ a }}>{% endmacro %}{{ f(*[messages[0].content]) }}"}) {
+    INFO(text);
+    const RenderedChat chat = JinjaTemplate(text).render(messages);
+    std::string literal;
+    for (const RenderedSegment& part : chat.segments)
+      if (part.source == RenderedSource::literal) literal += chat.part(part);
+    CHECK(chat.text.find("im_end") != std::string::npos);
+    CHECK(literal.find("im_end") == std::string::npos);
+    CHECK(literal.find('<') != std::string::npos);
+  }
+}
+
 TEST_CASE("every special token that somebody typed is user text, whatever the template does to it") {
   const std::set<std::string> specials = {"<|im_start|>", "<|im_end|>",      "<s>",     "</s>", "[INST]",
                                           "<|eot_id|>",   "<start_of_turn>", "<|user|>"};

@@ -36,7 +36,7 @@ class ChatEncoder {
   const ChatForm& form() const { return form_; }
   const ChatTemplate& chat_template() const { return form_.fixed; }
   // Whether next_prompt can say what a turn adds without the turns before it.
-  bool adds_turns() const { return !form_.own; }
+  bool adds_turns() const { return !form_.own && !form_.fixed.repeats_earlier_turns(); }
 
   EncodedChat encode(std::span<const ChatSegment> segments) const { return encode(segments, TextPart::first); }
   EncodedChat encode(const Chat& chat) const { return encode(render(chat, form_)); }
@@ -105,7 +105,7 @@ PLUME_FUNCTION std::optional<TokenId> ChatEncoder::own_end() const {
 PLUME_FUNCTION std::vector<TokenId> ChatEncoder::next_prompt(std::span<const TokenId> held, const Message& message) const {
   require(!held.empty(), "[next_prompt] the session holds nothing: feed prompt() first");
   require(message.role == Role::user, "[next_prompt] the message must be of the user");
-  require(adds_turns(), "[next_prompt] the model's own template renders whole chats only: use prompt()");
+  require(adds_turns(), "[next_prompt] this template renders whole chats only: use prompt()");
   chat_detail::Renderer renderer(form_.fixed);
   renderer.between();
   renderer.user(message, [] { return false; });

@@ -20,10 +20,12 @@ struct Around {
   std::string_view before = {}, after = {};
 };
 
-enum class SystemPlace : std::uint8_t { first, in_first_user };    // before all turns; after the opening of the first one
+// before all turns; after the opening of the first one; before the last question
+enum class SystemPlace : std::uint8_t { first, in_first_user, before_last_user };
 enum class BeginToken : std::uint8_t { once, each_turn, never };   // for tokenizers that begin with one
 enum class OuterSpace : std::uint8_t { keep, strip };              // white space around contents
 enum class EmptyMessage : std::uint8_t { as_others, role_alone };  // role_alone: no separators, and an empty answer has no end
+enum class OnlyTurn : std::uint8_t { as_others, bare };            // bare: nothing stands around the question of a chat with one turn
 enum class EmptyInput : std::uint8_t { left_out, kept };           // what stands around an input that is empty
 
 // Special tokens are written as they are spelled; where the tokenizer has no such token the spelling is plain text.
@@ -43,6 +45,15 @@ struct ChatTemplate {
   OuterSpace outer_space = OuterSpace::keep;
   EmptyMessage empty = EmptyMessage::as_others;
   EmptyInput empty_input = EmptyInput::left_out;
+  // Templates of which only the last answer is trained and has an end: what stands around the turns before, which are part of the prompt.
+  Around earlier_user = {}, earlier_answer = {};
+  std::string_view before_earlier = {}, before_last = {};  // written even where nothing is earlier
+  std::string_view answer_begin = {};                      // behind answer_open, trained with the answer
+  std::uint8_t first_round = 0;                            // what {} around a user's text counts from
+  OnlyTurn only_turn = OnlyTurn::as_others;
+  // Without what introduces an answer among others.
+  constexpr std::string_view bare_answer_open() const { return answer_open.substr(earlier_answer.before.size()); }
+  constexpr bool repeats_earlier_turns() const { return !earlier_user.before.empty(); }
 };
 
 inline constexpr std::array chat_templates = {
@@ -219,6 +230,42 @@ inline constexpr std::array chat_templates = {
                  .end_text = "</s>",
                  .separator = "\n\n",
                  .empty_input = EmptyInput::kept},
+    // THUDM/ChatGLM-6B ptuning/main.py and tokenization_chatglm.py: one question stands alone, several are rounds from 0.
+    ChatTemplate{.name = "chatglm",
+                 .around_system = {"", "\n"},
+                 .around_user = {"[Round {}]\n\u95ee\uff1a", "\n"},
+                 .answer_open = "\u7b54\uff1a[gMASK]",
+                 .end = "<eop>",
+                 .end_text = "<eop>",
+                 .begin = BeginToken::never,
+                 .earlier_user = {"[Round {}]\n\u95ee\uff1a", "\n"},
+                 .earlier_answer = {"\u7b54\uff1a", "\n"},
+                 .answer_begin = "<sop>",
+                 .only_turn = OnlyTurn::bare},
+    // THUDM/ChatGLM2-6B tokenization_chatglm.py build_prompt: rounds from 1, the two tokens in front.
+    ChatTemplate{.name = "chatglm2",
+                 .around_system = {"", "\n"},
+                 .around_user = {"[Round {}]\n\n\u95ee\uff1a", "\n\n"},
+                 .answer_open = "\u7b54\uff1a",
+                 .end_text = "</s>",
+                 .begin = BeginToken::never,
+                 .earlier_user = {"[Round {}]\n\n\u95ee\uff1a", "\n\n"},
+                 .earlier_answer = {"\u7b54\uff1a", "\n\n"},
+                 .before_earlier = "[gMASK]sop",
+                 .first_round = 1},
+    // The card of the data set JosephusCheung/GuanacoDataset, in Alpaca's frame.
+    ChatTemplate{.name = "guanaco",
+                 .system = "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
+                           "response that appropriately completes the request.",
+                 .around_system = {"System: ", "\n"},
+                 .around_user = {"User: ", "\n"},
+                 .answer_open = "### Response:\n",
+                 .end_text = "</s>",
+                 .system_place = SystemPlace::before_last_user,
+                 .earlier_user = {"User: ", "\n"},
+                 .earlier_answer = {"Assistant: ", "\n"},
+                 .before_earlier = "\n\n### Instruction:\n",
+                 .before_last = "### Input:\n"},
 };
 
 // ArgumentError: no such template.
@@ -275,6 +322,12 @@ inline std::string_view strip_back(std::string_view text) {
   return text;
 }
 
+// The number of a round in place of {}.
+inline std::string numbered(std::string_view text, std::size_t round) {
+  const std::size_t at = text.find("{}");
+  return at == text.npos ? std::string(text) : concat(text.substr(0, at), round, text.substr(at + 2));
+}
+
 class Renderer {
  public:
   explicit Renderer(const ChatTemplate& chat_template) : template_(chat_template) {}
@@ -304,6 +357,7 @@ class Renderer {
       system = &rest.front();
       rest = rest.subspan(1);
     }
+    if (template_.repeats_earlier_turns()) return in_one_prompt(system, rest);
     const bool asks = !rest.empty() && rest.front().role == Role::user;
     const std::string_view standard =
         asks && !rest.front().input.empty() && !template_.system_with_input.empty() ? template_.system_with_input : template_.system;
@@ -330,6 +384,53 @@ class Renderer {
         user(rest[i], add_system);
       else
         user(rest[i], [] { return false; });
+    }
+  }
+
+  // Of repeats_earlier_turns(): all but the last question and answer are the template's prompt, with rounds counted.
+  void in_one_prompt(const Message* system, std::span<const Message> rest) {
+    std::size_t last = rest.size(), questions = 0;  // the last question
+    for (std::size_t i = 0; i < rest.size(); ++i)
+      if (rest[i].role == Role::user) last = i, ++questions;
+    bare_ = template_.only_turn == OnlyTurn::bare && questions <= 1;
+    const auto add_system = [&] {
+      if (!system) return;
+      add(ChatSegmentKind::literal, template_.around_system.before);
+      add(ChatSegmentKind::text, system->content);
+      add(ChatSegmentKind::literal, template_.around_system.after);
+    };
+    const bool framed = template_.system_place == SystemPlace::before_last_user;
+    if (framed)
+      add(ChatSegmentKind::literal, template_.system);
+    else if (template_.before_earlier.empty())
+      add_system();
+    add(ChatSegmentKind::literal, template_.before_earlier);
+    if (!framed && !template_.before_earlier.empty()) add_system();
+    round_ = template_.first_round;
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+      const bool earlier = i < last && last < rest.size();
+      if (i == last) {
+        add(ChatSegmentKind::literal, template_.before_last);
+        if (framed) add_system();
+      }
+      if (rest[i].role == Role::assistant) {
+        if (earlier) {
+          add(ChatSegmentKind::literal, template_.earlier_answer.before);
+          add(ChatSegmentKind::text, rest[i].content);
+          add(ChatSegmentKind::literal, template_.earlier_answer.after);
+          ++round_;
+          continue;
+        }
+        open();
+        segments_.back().kind = template_.answer_begin.empty() ? segments_.back().kind : ChatSegmentKind::trained_literal;
+        answer(rest[i]);
+        continue;
+      }
+      const Around around = bare_ ? Around{} : earlier ? template_.earlier_user : template_.around_user;
+      add(ChatSegmentKind::literal, numbered(around.before, round_));
+      const Message& question = rest[i];
+      add(ChatSegmentKind::text, question.input.empty() ? question.content : concat(question.content, '\n', question.input));
+      add(ChatSegmentKind::literal, around.after);
     }
   }
 
@@ -366,7 +467,10 @@ class Renderer {
     add(ChatSegmentKind::literal, template_.around_user.after);
   }
 
-  void open() { add(ChatSegmentKind::literal, template_.answer_open); }
+  void open() {
+    add(ChatSegmentKind::literal, bare_ ? template_.bare_answer_open() : template_.answer_open);
+    add(ChatSegmentKind::literal, template_.answer_begin);
+  }
 
   void answer(const Message& message) {
     std::string_view content = message.content;
@@ -385,6 +489,8 @@ class Renderer {
 
   const ChatTemplate& template_;
   std::vector<ChatSegment> segments_;
+  std::size_t round_ = 0;
+  bool bare_ = false;
 };
 
 }  // namespace chat_detail

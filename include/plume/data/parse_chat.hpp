@@ -35,6 +35,7 @@ class ChatParser {
   ChatParser(std::string_view text, const ChatTemplate& chat_template) : left_(text), template_(chat_template) {}
 
   std::optional<Chat> parse() {
+    if (template_.repeats_earlier_turns()) return parse_one_prompt();
     if (template_.around_user.before.empty() || (template_.around_user.after.empty() && template_.answer_open.empty())) return std::nullopt;
     if (template_.system_place == SystemPlace::first && !system(concat(template_.around_system.after, template_.around_user.before)))
       return std::nullopt;
@@ -60,6 +61,64 @@ class ChatParser {
   }
 
  private:
+  // Templates whose earlier turns are part of the prompt: the last question ends where the answer opens.
+  std::optional<Chat> parse_one_prompt() {
+    const bool framed = template_.system_place == SystemPlace::before_last_user;
+    if (framed && !skip(template_.system)) return std::nullopt;
+    if (!template_.before_earlier.empty() && !skip(template_.before_earlier)) return std::nullopt;
+    std::size_t round = template_.first_round;
+    const auto earlier = [&](std::size_t number) { return numbered(template_.earlier_user.before, number); };
+    const bool several = template_.only_turn == OnlyTurn::as_others || left_.find(earlier(round)) != left_.npos;
+    const std::string mark = several ? concat(template_.around_user.after, template_.answer_open, template_.answer_begin)
+                                     : concat(template_.bare_answer_open(), template_.answer_begin);
+    const std::size_t open = left_.rfind(mark);
+    if (open == left_.npos) return std::nullopt;
+    std::string_view prompt = left_.substr(0, open), answer = left_.substr(open + mark.size());
+    if (several && !framed) {
+      const std::size_t first = prompt.find(earlier(round));
+      if (first == prompt.npos) return std::nullopt;
+      if (first > 0) {
+        if (!prompt.substr(0, first).ends_with(template_.around_system.after)) return std::nullopt;
+        chat_.messages.push_back({Role::system, std::string(prompt.substr(0, first - template_.around_system.after.size()))});
+        prompt.remove_prefix(first);
+      }
+    }
+    const std::string between = concat(template_.earlier_user.after, template_.earlier_answer.before);
+    const auto is_last = [&](std::string_view rest) { return !template_.before_last.empty() && rest.starts_with(template_.before_last); };
+    for (; several && !is_last(prompt); ++round) {
+      const std::string opening = earlier(round), next = concat(template_.earlier_answer.after, earlier(round + 1)),
+                        last = concat(template_.earlier_answer.after, template_.before_last);
+      if (!prompt.starts_with(opening)) return std::nullopt;
+      const std::size_t middle = prompt.find(between, opening.size());
+      if (middle == prompt.npos) break;  // the last question
+      const std::size_t begin = middle + between.size();
+      std::size_t end = prompt.find(next, begin);
+      if (!template_.before_last.empty()) end = std::min(end, prompt.find(last, begin));
+      if (end == prompt.npos) return std::nullopt;
+      chat_.messages.push_back({Role::user, std::string(prompt.substr(opening.size(), middle - opening.size()))});
+      chat_.messages.push_back({Role::assistant, std::string(prompt.substr(begin, end - begin))});
+      prompt.remove_prefix(end + template_.earlier_answer.after.size());
+    }
+    if (!template_.before_last.empty()) {
+      if (!is_last(prompt)) return std::nullopt;
+      prompt.remove_prefix(template_.before_last.size());
+    }
+    const std::string opening = several ? numbered(template_.around_user.before, round) : std::string();
+    if (framed && prompt.starts_with(template_.around_system.before)) {
+      const std::size_t end = prompt.find(concat(template_.around_system.after, opening));
+      if (end == prompt.npos) return std::nullopt;
+      const std::size_t begin = template_.around_system.before.size();
+      chat_.messages.insert(chat_.messages.begin(), {Role::system, std::string(prompt.substr(begin, end - begin))});
+      prompt.remove_prefix(end + template_.around_system.after.size());
+    }
+    if (!prompt.starts_with(opening)) return std::nullopt;
+    chat_.messages.push_back({Role::user, std::string(prompt.substr(opening.size()))});
+    if (answer.empty()) return chat_;
+    const std::string_view end = template_.end.empty() ? template_.end_text : template_.end;
+    if (!answer.ends_with(end)) return std::nullopt;
+    chat_.messages.push_back({Role::assistant, std::string(answer.substr(0, answer.size() - end.size()))});
+    return chat_;
+  }
   bool skip(std::string_view part) {
     if (!left_.starts_with(part)) return false;
     left_.remove_prefix(part.size());

@@ -47,6 +47,12 @@ struct AlignedText {
     text.append(bytes);
     if (aligned) from.insert(from.end(), bytes.size(), source.span(begin, end));
   }
+  // `bytes` before the text of `source`: they share the bytes of its first character, as in tokenizers.
+  void prepend(std::string_view bytes, const AlignedText& source) {
+    std::size_t first = source.text.empty() ? 0 : 1;
+    while (first < source.text.size() && (static_cast<unsigned char>(source.text[first]) & 0xc0) == 0x80) ++first;
+    append(bytes, source, 0, first);
+  }
   void copy(const AlignedText& source, std::size_t begin, std::size_t end) {
     text.append(source.text, begin, end - begin);
     if (aligned)

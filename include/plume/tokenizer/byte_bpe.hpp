@@ -30,10 +30,16 @@ class ByteBpeModel final : public TokenizerModel {
   const std::vector<Merge>& merges() const { return pairs_.merges(); }
   const BytePairs& byte_pairs() const { return pairs_; }
 
-  void encode(std::string_view text, TextPart, std::vector<TokenId>& ids) const override {
-    BytePairs::Scratch scratch;
+  void encode(std::string_view text, TextPart part, std::vector<TokenId>& ids) const override {
+    Memory memory;
+    encode_remembering(text, part, ids, memory);
+  }
+  std::unique_ptr<EncodeMemory::State> memory() const override { return std::make_unique<Memory>(); }
+  void encode_remembering(std::string_view text, TextPart, std::vector<TokenId>& ids, EncodeMemory::State& state) const override {
     ids.reserve(ids.size() + text.size() / 3);
-    pairs_.encode_text(text, gpt2_piece_end, ids, scratch);
+    CharacterWindow window(text);
+    pairs_.encode_text(
+        text, [&](std::size_t at) { return next_piece_end<piece_styles::gpt2>(window, at); }, ids, static_cast<Memory&>(state).scratch);
   }
 
   // vocab.json, merges.txt and a tokenizer_config.json with which transformers opens the directory.
@@ -63,6 +69,9 @@ class ByteBpeModel final : public TokenizerModel {
   }
 
  private:
+  struct Memory final : EncodeMemory::State {
+    BytePairs::Scratch scratch = {};
+  };
   BytePairs pairs_;
 };
 

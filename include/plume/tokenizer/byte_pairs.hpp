@@ -1,7 +1,7 @@
 #pragma once
-// The inner loop of byte-pair encoding, shared by every byte-level vocabulary: a piece that is a token is looked up whole where that gives
-// what merging gives (found out once, when loading); other pieces merge in a flat array while short, on a heap when long. Pieces that had
-// to merge are remembered for the rest of the call.
+// The inner loop of byte-pair encoding, shared by every byte-level vocabulary. A piece that came before is in the call's memory; one that
+// is a token is looked up whole where that gives what merging gives (found out once, when loading); others are searched for the one row of
+// tokens in which no neighbours would have merged before (token_search.hpp), or merge step by step where the vocabulary is not regular.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -14,6 +14,8 @@
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/merge_symbols.hpp"
 #include "plume/tokenizer/piece_table.hpp"
+#include "plume/tokenizer/token_search.hpp"
+#include "plume/tokenizer/word_cache.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -69,18 +71,13 @@ enum class WholePieces : std::uint8_t { if_merges_make_them, always };  // alway
 
 class BytePairs {
  public:
-  // What one call of encode keeps: room for merging, and the pieces that merged before.
+  // What calls of encode keep: room for merging, and the pieces that came before. For one thread at a time.
   struct Scratch {
-    std::vector<Symbol> symbols;
-    std::vector<MergeCandidate<std::uint32_t>> heap;
-    PieceTable known = PieceTable(0);
-    struct Run {
-      std::uint32_t begin, end;       // in `ids`
-      std::uint32_t text, text_size;  // in `texts`, for long pieces
-    };
-    std::vector<Run> runs;
-    std::vector<TokenId> ids;
-    std::string texts;
+    WordCache known = {};
+    TokenSearch::Scratch search = {};
+    std::vector<Symbol> symbols = {};
+    std::vector<MergeCandidate<std::uint32_t>> heap = {};
+    std::vector<TokenId> ids = {};  // of one piece
   };
 
   // bytes[i] is what token i stands for; empty for tokens that no text becomes. Every single byte has a token, or the ids of the others
@@ -94,41 +91,63 @@ class BytePairs {
   // For each token that merging makes, in the order of ids, the last merge that makes it: what a list of merges needs in place of ranks.
   PLUME_FUNCTION std::vector<Merge> making_merges() const;
 
-  // Appends the ids of one piece. `readable`: bytes from its start that may be read.
+  // Appends the ids of one piece. `readable`: bytes from its start that may be read. scratch.known.expect() came before.
   void encode(std::string_view piece, std::size_t readable, std::vector<TokenId>& ids, Scratch& scratch) const {
-    encode(piece_key(piece, readable), piece, ids, scratch);
+    const WordCache::Key key = scratch.known.key(piece, readable);
+    WordCache::Found found = scratch.known.find(key, piece);
+    if (found.ids == nullptr) found = encode_new(key, piece, scratch);
+    ids.insert(ids.end(), found.ids, found.ids + found.count);
   }
 
-  // Appends the ids of a text that piece_end(text, at) cuts. Several pieces are found before the first is looked up, so that the table's
-  // memory has time to arrive.
-  template <class PieceEnd>
-  void encode_text(std::string_view text, PieceEnd&& piece_end, std::vector<TokenId>& ids, Scratch& scratch) const {
-    constexpr std::size_t block = 16;
-    std::array<PieceKey, block> keys;
-    std::array<std::string_view, block> pieces;
+  // Appends the ids of a text that next_end(at) cuts. Several pieces are found before the first is looked up, so that the memory of the
+  // table has time to arrive.
+  template <class NextEnd>
+  void encode_text(std::string_view text, NextEnd&& next_end, std::vector<TokenId>& ids, Scratch& scratch) const {
+    constexpr std::size_t block = 32, inside = 3;
+    struct Place {
+      std::size_t begin, end;
+      WordCache::Key key;
+    };
+    std::array<Place, block> places;
+    std::array<TokenId, 1024> made;
+    scratch.known.expect(text.size());
     for (std::size_t at = 0; at < text.size();) {
       std::size_t count = 0;
       for (; count < block && at < text.size(); ++count) {
-        const std::size_t end = piece_end(text, at);
-        pieces[count] = text.substr(at, end - at);
-        keys[count] = piece_key(pieces[count], text.size() - at);
-        whole_.prefetch(keys[count]);
+        const std::size_t end = next_end(at);
+        places[count] = {at, end, scratch.known.key(text.substr(at, end - at), text.size() - at)};
+        scratch.known.prefetch(places[count].key);
         at = end;
       }
-      for (std::size_t i = 0; i < count; ++i) encode(keys[i], pieces[i], ids, scratch);
+      TokenId* out = made.data();
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::string_view piece = text.substr(places[i].begin, places[i].end - places[i].begin);
+        WordCache::Found found = scratch.known.find(places[i].key, piece);
+        if (found.ids == nullptr) [[unlikely]]
+          found = encode_new(places[i].key, piece, scratch);
+        if (found.count <= inside) [[likely]] {
+          std::copy_n(found.ids, inside, out);  // as many as there are places: no branch on their number
+          out += found.count;
+          continue;
+        }
+        if (found.count > static_cast<std::size_t>(made.data() + made.size() - out) - inside * block) {
+          ids.insert(ids.end(), made.data(), out);
+          out = made.data();
+          if (found.count > made.size() - inside * block) {
+            ids.insert(ids.end(), found.ids, found.ids + found.count);
+            continue;
+          }
+        }
+        out = std::copy_n(found.ids, found.count, out);
+      }
+      ids.insert(ids.end(), made.data(), out);
     }
   }
 
  private:
-  void encode(const PieceKey& key, std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const {
-    const std::uint32_t id = whole_.find(key, piece, [&](std::uint32_t value) -> const std::string& { return (*bytes_)[value]; });
-    if (id != PieceTable::absent) [[likely]]
-      ids.push_back(static_cast<TokenId>(id));
-    else
-      encode_merged(key, piece, ids, scratch);
-  }
-  PLUME_FUNCTION void encode_merged(const PieceKey& key, std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const;
+  PLUME_FUNCTION WordCache::Found encode_new(const WordCache::Key& key, std::string_view piece, Scratch& scratch) const;
   PLUME_FUNCTION void merge(std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const;
+  PLUME_FUNCTION std::optional<Merge> last_merge(std::string_view token, std::vector<TokenId>& parts) const;
 
   std::vector<Merge> merges_;
   MergeOrder order_;
@@ -136,6 +155,7 @@ class BytePairs {
   std::array<TokenId, 256> id_of_byte_{};
   const std::vector<std::string>* bytes_;
   PieceTable whole_;
+  TokenSearch search_;  // empty where the vocabulary is not regular
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -148,18 +168,45 @@ PLUME_FUNCTION BytePairs::BytePairs(const std::vector<std::string>& bytes, std::
   id_of_byte_.fill(-1);
   for (std::size_t id = bytes.size(); id-- > 0;)
     if (bytes[id].size() == 1) id_of_byte_[static_cast<unsigned char>(bytes[id][0])] = static_cast<TokenId>(id);
+  constexpr std::size_t longest_regular = 512;  // last_merge() takes the square of it
+  bool regular = true;
+  std::vector<MadeToken> made;
+  std::vector<TokenId> parts;
   Scratch scratch;
-  std::vector<TokenId> ids;
   for (std::size_t id = 0; id < bytes.size(); ++id) {
-    if (bytes[id].empty()) continue;
-    if (whole == WholePieces::if_merges_make_them && bytes[id].size() > 1) {
-      ids.clear();
-      merge(bytes[id], ids, scratch);
-      if (ids.size() != 1 || ids[0] != static_cast<TokenId>(id)) continue;
+    const std::string& token = bytes[id];
+    if (token.empty()) continue;
+    if (token.size() > longest_regular) {
+      regular = false;
+      parts.clear();
+      merge(token, parts, scratch);
+      if (whole == WholePieces::if_merges_make_them && (parts.size() != 1 || parts[0] != static_cast<TokenId>(id))) continue;
+    } else if (token.size() > 1) {
+      const std::optional<Merge> last = last_merge(token, parts);
+      const bool merges_make_it = last && last->result == static_cast<TokenId>(id);
+      if (merges_make_it) made.push_back({last->left, last->right, last->result, ranks_.find(last->left, last->right).rank});
+      if (!merges_make_it && whole == WholePieces::if_merges_make_them) continue;
     }
-    const PieceKey key = piece_key(bytes[id], bytes[id].size());
-    if (whole_.find(key, bytes[id], [&](std::uint32_t value) -> const std::string& { return bytes[value]; }) == PieceTable::absent)
+    const PieceKey key = piece_key(token, token.size());
+    if (whole_.find(key, token, [&](std::uint32_t value) -> const std::string& { return bytes[value]; }) == PieceTable::absent)
       whole_.insert(key, static_cast<std::uint32_t>(id));
+  }
+  if (regular) search_ = TokenSearch(bytes, {id_of_byte_.begin(), id_of_byte_.end()}, std::move(made));
+}
+
+// The merge that ends in one token, which is in `result` what its bytes merge to; none where they stay apart.
+PLUME_FUNCTION std::optional<Merge> BytePairs::last_merge(std::string_view token, std::vector<TokenId>& parts) const {
+  parts.clear();
+  for (const char byte : token) parts.push_back(id_of_byte_[static_cast<unsigned char>(byte)]);
+  for (;;) {  // tokens are short
+    std::size_t best = 0;
+    MergeRanks::Found lowest{MergeRanks::none, 0};
+    for (std::size_t i = 0; i + 1 < parts.size(); ++i)
+      if (const MergeRanks::Found found = ranks_.find(parts[i], parts[i + 1]); found.rank < lowest.rank) lowest = found, best = i;
+    if (lowest.rank == MergeRanks::none) return std::nullopt;
+    if (parts.size() == 2) return Merge{parts[0], parts[1], lowest.result};
+    parts[best] = lowest.result;
+    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(best) + 1);
   }
 }
 
@@ -185,25 +232,19 @@ PLUME_FUNCTION std::vector<Merge> BytePairs::making_merges() const {
   return out;
 }
 
-PLUME_FUNCTION void BytePairs::encode_merged(const PieceKey& key, std::string_view piece, std::vector<TokenId>& ids,
-                                             Scratch& scratch) const {
-  constexpr std::size_t most_runs = 1 << 16, longest_known = 256;
-  const std::uint32_t known = scratch.known.find(key, piece, [&](std::uint32_t value) {
-    return std::string_view(scratch.texts).substr(scratch.runs[value].text, scratch.runs[value].text_size);
-  });
-  if (known != PieceTable::absent) {
-    const Scratch::Run run = scratch.runs[known];
-    for (std::uint32_t i = run.begin; i < run.end; ++i) ids.push_back(scratch.ids[i]);
-    return;
-  }
-  const std::size_t first = ids.size();
-  merge(piece, ids, scratch);
-  if (piece.size() > longest_known || scratch.runs.size() >= most_runs) return;
-  const auto begin = static_cast<std::uint32_t>(scratch.ids.size()), text = static_cast<std::uint32_t>(scratch.texts.size());
-  scratch.ids.insert(scratch.ids.end(), ids.begin() + static_cast<std::ptrdiff_t>(first), ids.end());
-  if (piece.size() > 16) scratch.texts.append(piece);
-  scratch.known.insert(key, static_cast<std::uint32_t>(scratch.runs.size()));
-  scratch.runs.push_back({begin, static_cast<std::uint32_t>(scratch.ids.size()), text, static_cast<std::uint32_t>(piece.size())});
+PLUME_FUNCTION WordCache::Found BytePairs::encode_new(const WordCache::Key& key, std::string_view piece, Scratch& scratch) const {
+  scratch.ids.clear();
+  const std::uint32_t id =
+      whole_.find(piece_key(piece, piece.size()), piece, [&](std::uint32_t value) -> const std::string& { return (*bytes_)[value]; });
+  if (id != PieceTable::absent)
+    scratch.ids.push_back(static_cast<TokenId>(id));
+  else if (search_)
+    search_.encode(piece, 0, scratch.ids, scratch.search);
+  else
+    merge(piece, scratch.ids, scratch);
+  scratch.known.insert(key, piece, scratch.ids);
+  scratch.ids.reserve(3);  // that many may be read
+  return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};
 }
 
 PLUME_FUNCTION void BytePairs::merge(std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const {

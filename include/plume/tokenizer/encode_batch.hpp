@@ -33,6 +33,7 @@ PLUME_FUNCTION std::size_t safe_cut(std::string_view text, std::size_t at);
 #include "plume/tokenizer/byte_bpe.hpp"
 #include "plume/tokenizer/piece_scanner.hpp"
 #include "plume/tokenizer/pipeline_model.hpp"
+#include "plume/tokenizer/worker_states.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -69,8 +70,13 @@ PLUME_FUNCTION std::vector<std::vector<TokenId>> encode_batch(const Tokenizer& t
   for (const std::string_view text : texts) bytes += text.size();
   const auto cost =
       static_cast<Index>(texts.empty() ? 0 : 64 * (bytes / texts.size() + 1));  // operations a text, for the choice to go parallel
+  WorkerStates<EncodeMemory> memories;
   parallel_for(static_cast<Index>(texts.size()), 1, cost, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) out[static_cast<std::size_t>(i)] = tokenizer.encode(texts[static_cast<std::size_t>(i)], options);
+    memories.with([] { return EncodeMemory(); },
+                  [&](EncodeMemory& memory) {
+                    for (Index i = begin; i < end; ++i)
+                      out[static_cast<std::size_t>(i)] = tokenizer.encode(texts[static_cast<std::size_t>(i)], options, memory);
+                  });
   });
   return out;
 }

@@ -16,6 +16,7 @@ struct GgufPreTokenizer {
   bool ignore_merges = false;       // a whole piece that is a token is that token
   bool adds_bos = false;            // unless the file says otherwise
   bool adds_separator = false;
+  bool plain = false;  // tokens are spelled as text is, spaces as U+2581; no steps
 };
 
 // ConfigError at `where`: an unknown name, or one whose expression needs an engine and there is none.
@@ -36,7 +37,7 @@ namespace gguf_pre {
 struct Row {
   std::string_view names;
   std::vector<std::string> steps;
-  bool ignore_merges = false, adds_bos = false, adds_separator = false, spelled = false;
+  bool ignore_merges = false, adds_bos = false, adds_separator = false, spelled = false, plain = false;
 };
 
 inline constexpr std::string_view llama3 =
@@ -51,6 +52,33 @@ inline constexpr std::string_view bloom = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001
 inline constexpr std::string_view han_and_kana = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+";
 inline constexpr std::string_view deepseek3 =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// DeepSeek LLM: letters with case, as its file lists them
+inline constexpr std::string_view deepseek_letters =
+    "\\s?[A-Za-z"
+    "\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373\u0376\u0377\u037b-\u037d\u037f"
+    "\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f\u0531-\u0556\u10a0-\u10c5\u13a0-\u13f5"
+    "\u13f8-\u13fd\u1c90-\u1cba\u1cbd-\u1cbf\u1d00-\u1d2b\u1d6b-\u1d77\u1d79-\u1d9a\u1e00-\u1f15\u1f18-\u1f1d\u1f20-\u1f45"
+    "\u1f48-\u1f4d\u1f50-\u1f57\u1f59\u1f5b\u1f5d\u1f5f-\u1f7d\u1f80-\u1fb4\u1fb6-\u1fbc\u1fbe\u1fc2-\u1fc4\u1fc6-\u1fcc\u1fd0-\u1fd3"
+    "\u1fd6-\u1fdb\u1fe0-\u1fec\u1ff2-\u1ff4\u1ff6-\u1ffc\u2102\u2107\u210a-\u2113\u2115\u2119-\u211d\u2124\u2126\u2128\u212a-\u212d"
+    "\u212f-\u2134\u2139\u213c-\u213f\u2145-\u2149\u214e\u2183\u2184\u2c00-\u2c7b\u2c7e-\u2ce4\u2ceb-\u2cee\u2cf2\u2cf3\ua640-\ua66d"
+    "\ua680-\ua69b\ua722-\ua76f\ua771-\ua787\ua78b-\ua78e\uab70-\uabbf\ufb00-\ufb06\ufb13-\ufb17\uff21-\uff3a\uff41-\uff5a"
+    "\U00010400-\U0001044f\U000104b0-\U000104d3\U000104d8-\U000104fb\U00010c80-\U00010cb2\U00010cc0-\U00010cf2\U000118a0-\U000118df"
+    "\U0001e900-\U0001e943"
+    "]+";
+inline constexpr std::string_view asian_letters = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+";
+inline constexpr std::string_view spark =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+)";
+inline constexpr std::string_view youtu =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr std::string_view youtu_scripts =
+    "[\uac00-\ud7a3\u3131-\u318e]+|[\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c\u3001-\u303f\ufe30-\ufe4f]+|[\u3105-\u312f]+|"
+    "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+";
+inline constexpr std::string_view afmoe_scripts =
+    "[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f\u2f00-\u2fdf\u0e40-\u0e7f\u0e80-\u0eff\u1780-\u17ff"
+    "\u1000-\u109f\uaa60-\uaa7f\ua9e0-\ua9ff\uac00-\ud7af\u1100-\u11ff]+";
+// runs of white space are cut into powers of two
+inline constexpr std::string_view jais2 =
+    R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1})";
 // the contractions of (?i:'s|'t|'re|'ve|'m|'ll|'d) one by one, U+017F folds to s
 inline constexpr std::string_view contractions = "'[sS\u017f]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|";
 inline constexpr std::string_view qwen35 =
@@ -76,6 +104,19 @@ inline std::vector<Row> rows() {
       {"gpt-4o llama4 kanana2 talkie minimax-m2", {own(o200k)}},
       {"tekken", {own(tekken)}, true, true},
       {"deepseek-v3 hunyuan-dense joyai-llm hy_v4", {R"(\p{N}{1,3})", own(han_and_kana), own(deepseek3)}},
+      {"gemma4 granite-embed-multi-311m", {}, false, true, false, false, true},
+      {"sarvam-moe", {}, false, false, false, false, true},
+      {"spark2_5", {R"(\p{N}{1,3})", own(han_and_kana), own(spark), R"(\p{N})"}},
+      {"deepseek-llm",
+       {"[\r\n]", own(deepseek_letters), "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+", R"(\s+$)", own(asian_letters), "<digits>"}},
+      {"jais-2", {with_contractions(jais2)}},
+      {"youtu", {own(youtu_scripts), own(youtu)}, true},
+      {"granite-embed-multi-97m", {own(o200k)}, true},
+      {"tiny_aya cohere2moe", {R"(\d{1,3}(?=(?:\d{3})*\b))", own(o200k)}},
+      {"superbpe", {R"(\p{N}+)", R"((?=(\d{3})+(?!\d)))"}},
+      {"exaone-moe", {own(expression_sweeps::known[1].regex)}},
+      {"kimi-k2", {own(expression_sweeps::known[0].regex)}},
+      {"afmoe", {own(expression_sweeps::known[2].regex), own(afmoe_scripts), own(deepseek3)}},
       {"deepseek-coder", {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", "<digits>"}},
       {"bloom poro-chat gpt3-finnish", {own(bloom)}},
       {"viking", {own(bloom), R"(\p{N})"}},
@@ -109,7 +150,8 @@ PLUME_FUNCTION GgufPreTokenizer gguf_pre_tokenizer(std::string_view name, const 
       at = end + 1;
     }
     if (!named) continue;
-    GgufPreTokenizer result{{}, row.spelled, row.ignore_merges, row.adds_bos, row.adds_separator};
+    GgufPreTokenizer result{{}, row.spelled, row.ignore_merges, row.adds_bos, row.adds_separator, row.plain};
+    if (row.plain) return result;
     for (const std::string& step : row.steps) {
       if (step == "<gpt2>")
         result.steps.push_back(pre_tokenizers::ByteLevel{false, true});

@@ -1,6 +1,7 @@
 #pragma once
 // The vocabulary inside a GGUF file [ggml-org/ggml docs/gguf.md; ggml-org/llama.cpp src/llama-vocab.cpp]: tokenizer.ggml.model "llama"
-// (SentencePiece BPE), "gpt2" (byte-level BPE), "bert" (WordPiece), "t5" (SentencePiece Unigram).
+// (SentencePiece BPE), "gpt2" (byte-level BPE), "gemma4" (BPE over characters), "bert" (WordPiece), "t5" (SentencePiece
+// Unigram).
 #include <span>
 #include <string>
 
@@ -30,6 +31,7 @@ PLUME_FUNCTION Tokenizer load_gguf_tokenizer(const std::string& path, const Gguf
 
 #if PLUME_BODIES
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -59,13 +61,13 @@ class GgufTokenizerReader {
     read_tokens();
     if (model == "llama" || model == "t5")
       read_pieces(model == "t5");
-    else if (model == "gpt2")
-      read_bytes();
+    else if (model == "gpt2" || model == "gemma4")
+      read_merged(model);
     else if (model == "bert")
       read_words();
     else
       throw ConfigError(header_.where(*header_.find("tokenizer.ggml.model")),
-                        concat("unknown kind of tokenizer ", quoted(model), " (known: llama, gpt2, bert, t5)"));
+                        concat("unknown kind of tokenizer ", quoted(model), " (known: llama, gpt2, gemma4, bert, t5)"));
     return finish();
   }
 
@@ -234,9 +236,53 @@ class GgufTokenizerReader {
     if (says("add_eos_token", unigram)) put(after_, eos_, "add_eos_token");
   }
 
-  // ---- gpt2 ----
+  // ---- gpt2, gemma4 ----
+  void read_merged(std::string_view model) {
+    const GgufPreTokenizer pre = model == "gemma4" ? gguf_pre_tokenizer(model, {}, {}) : pre_tokenizer();
+    if (pre.plain)
+      read_plain(pre);
+    else
+      read_bytes(pre);
+  }
+  // As Gemma's tokenizer.json: spaces become U+2581, merges run over the whole text, what no token spells becomes bytes.
+  void read_plain(const GgufPreTokenizer& pre) {
+    std::unordered_map<std::string_view, TokenId> ids;
+    std::array<TokenId, 256> bytes;
+    bytes.fill(-1);
+    word_models::Bpe words{{}, {}, MergeRanks({}), id_of("unknown"), "", "", true, false, std::nullopt};
+    std::vector<std::string> usable;
+    add_added();
+    for (std::size_t id = 0; id < pieces_.size(); ++id) {
+      const ScoredPiece& piece = pieces_[id];
+      const auto token = static_cast<TokenId>(id);
+      const auto byte = byte_of_piece(piece.text);
+      const bool special = piece.type == PieceType::control || piece.type == PieceType::unknown;
+      ids.emplace(piece.text, token);
+      usable.push_back(special ? std::string() : piece.text);
+      if (!special) words.ids.emplace(piece.text, token);
+      if (byte && !special) bytes[*byte] = token;
+      std::string text = piece.text;
+      if (byte && piece.type == PieceType::byte)
+        text.assign(1, static_cast<char>(*byte));
+      else if (piece.type == PieceType::normal || piece.type == PieceType::unused)
+        for (std::size_t at = text.find(block); at != text.npos; at = text.find(block, at + 1)) text.replace(at, block.size(), " ");
+      bytes_.push_back(std::move(text));
+      spelled_.push_back(piece.text);
+    }
+    words.merges = read_merges(ids, usable);
+    words.ranks = MergeRanks(words.merges);
+    words.bytes = bytes;
+    pipeline_.normalizers.push_back(normalizers::Replace{TextPattern::literal(" "), std::string(block)});
+    pipeline_.words = std::move(words);
+    pipeline_.kind = "BPE";
+    pipeline_.decoding = Decoding::bytes;
+    bos_ = id_of("bos");
+    eos_ = id_of("eos");
+    if (pre.adds_bos || says("add_bos_token", false)) put(before_, bos_, "add_bos_token");
+    if (says("add_eos_token", false)) put(after_, eos_, "add_eos_token");
+  }
   // A byte that is no token, as in Falcon's vocabulary those of no UTF-8, leaves no trace, as in tokenizers and llama.cpp.
-  void read_bytes() {
+  void read_bytes(const GgufPreTokenizer& pre) {
     ByteLevelModel level;
     std::unordered_map<std::string_view, TokenId> ids;
     add_added();
@@ -250,7 +296,6 @@ class GgufTokenizerReader {
       bytes_.push_back(plain ? *text : piece.text);
     }
     level.merges = read_merges(ids, level.bytes);
-    const GgufPreTokenizer pre = pre_tokenizer();
     level.whole = pre.ignore_merges ? WholePieces::always : WholePieces::if_merges_make_them;
     pipeline_.pre_tokenizers = pre.steps;
     pipeline_.kind = "byte-level BPE";

@@ -79,6 +79,51 @@ class ApplyNormalizer {
   void operator()(const normalizers::ByteLevel&) { text_ = spell_bytes(text_); }
   void operator()(const normalizers::StripAccents&) { drop(CharacterSet::accent); }
   void operator()(const normalizers::Bert& bert) {
+    if (!text_.aligned && bert.clean_text && bert.chinese) return plain_bert(bert);
+    general_bert(bert);
+  }
+  // ASCII, the Chinese characters of one block and their punctuation, which no step joins to what is around, character by character; what
+  // lies between by the general steps.
+  void plain_bert(const normalizers::Bert& bert) {
+    AlignedText out = text_.empty_copy();
+    const std::string_view text = text_.text;
+    const auto simple = [&](std::size_t at) -> std::size_t {  // bytes of such a character; 0: another
+      const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
+      if (byte(0) < 0x80) return 1;
+      if (byte(0) < 0xe3 || at + 2 >= text.size() || utf8_length(text, at) != 3) return 0;
+      const CodePoint point = code_point_at(text, at);
+      const bool plain = (point.value >= 0x4e00 && point.value <= 0x9fff) || (point.value >= 0x3001 && point.value <= 0x3011) ||
+                         (point.value >= 0xff01 && point.value <= 0xff1f);
+      return plain ? 3 : 0;
+    };
+    for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
+      length = simple(at);
+      const auto first = static_cast<unsigned char>(text[at]);
+      if (length == 1) {
+        if (first == '\t' || first == '\n' || first == '\r')
+          out.text.push_back(' ');
+        else if (first >= ' ' && first != 0x7f)
+          out.text.push_back(bert.lower && first >= 'A' && first <= 'Z' ? static_cast<char>(first + 32) : text[at]);
+        else if (first != 0 && !in_set(first, CharacterSet::control))
+          out.text.push_back(category_bit(first) & category_sets::space ? ' ' : text[at]);
+      } else if (length == 3) {
+        const bool spaced = first >= 0xe4 && first <= 0xe9;
+        if (spaced) out.text.push_back(' ');
+        out.text.append(text, at, 3);
+        if (spaced) out.text.push_back(' ');
+      } else {
+        std::size_t end = at;
+        while (end < text.size() && simple(end) == 0) end += code_point_at(text, end).length;
+        AlignedText part = text_.empty_copy();
+        part.copy(text_, at, end);
+        ApplyNormalizer(part).general_bert(bert);
+        out.copy(part, 0, part.text.size());
+        length = end - at;
+      }
+    }
+    text_ = std::move(out);
+  }
+  void general_bert(const normalizers::Bert& bert) {
     if (bert.clean_text)
       each([](char32_t c) -> std::string_view {
         if (c == 0 || c == 0xfffd) return {};
@@ -133,17 +178,20 @@ class ApplyNormalizer {
   void operator()(const normalizers::Prepend& prepend) {
     if (text_.text.empty()) return;
     AlignedText out = text_.empty_copy();
-    out.append(prepend.text, text_, 0, 0);
+    out.prepend(prepend.text, text_);
     out.copy(text_, 0, text_.text.size());
     text_ = std::move(out);
   }
   void operator()(const normalizers::Replace& replace) {
     AlignedText out = text_.empty_copy();
     std::size_t at = 0;
-    for (Piece match{0, 0}; replace.pattern.find(text_.text, at, match); at = match.end) {
+    replace.pattern.each(text_.text, [&](Piece match) {
       out.copy(text_, at, match.begin);
-      out.append(replace.content, text_, match.begin, match.end);
-    }
+      std::size_t last = match.end;  // the content stands for the last character before its end, as in tokenizers
+      while (last > 0 && (static_cast<unsigned char>(text_.text[--last]) & 0xc0) == 0x80) continue;
+      out.append(replace.content, text_, last, match.end);
+      at = match.end;
+    });
     out.copy(text_, at, text_.text.size());
     text_ = std::move(out);
   }

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "plume/base/config.hpp"
+#include "plume/tokenizer/character_window.hpp"
 #include "plume/tokenizer/unicode.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -34,6 +35,7 @@ inline constexpr PieceStyle gpt2{.contraction = lower_case}, cl100k{any_case, af
     cl100k_any_digits{any_case, after_any, newlines, PieceStyle::any_digits, true, true},
     llama3{any_case, after_any, newlines, 3, true, false}, qwen2{any_case, after_any, newlines, 1, true, false},
     o200k{word_end, cased, newlines_and_slashes, 3, true, false},
+    o200k_single_digits{word_end, cased, newlines_and_slashes, 1, true, false},
     tekken{PieceStyle::Contraction::none, cased, newlines_and_slashes, 1, true, false};
 }  // namespace piece_styles
 
@@ -77,69 +79,98 @@ std::size_t contraction(std::string_view text, std::size_t at) {
   return 0;
 }
 
-// [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+ at `at`, else nothing: `at`. `upper_end`: where the first run ends.
-inline std::size_t cased_word(std::string_view text, std::size_t at, std::size_t& upper_end) {
-  using enum Category;
-  constexpr CategorySet common = category_set(Lm, Lo) | category_sets::mark, upper = category_set(Lu, Lt) | common,
-                        lower = category_set(Ll) | common;
-  std::size_t end = at, last_common = at, length = 0;
-  for (CategorySet bit = 0; end < text.size() && ((bit = bit_at(text, end, length)) & upper) != 0;) {
-    end += length;
-    if (bit & common) last_common = end;
+// Characters asked about one by one; CharacterWindow answers the same questions for many at once.
+class SingleCharacters {
+ public:
+  explicit SingleCharacters(std::string_view text) : text_(text) {}
+  std::string_view text() const { return text_; }
+  void reach(std::size_t) {}
+  template <CategorySet set>
+  bool is(std::size_t at) const {
+    std::size_t length = 0;
+    return at < text_.size() && (bit_at(text_, at, length) & set) != 0;
   }
-  upper_end = end;
-  const std::size_t lower_end = skip(text, end, lower);
-  return lower_end > end ? lower_end : last_common;
+  std::size_t length(std::size_t at) const {
+    std::size_t length = 0;
+    bit_at(text_, at, length);
+    return length;
+  }
+  template <CategorySet set>
+  std::size_t skip(std::size_t at) const {
+    return piece_scanner::skip(text_, at, set);
+  }
+
+ private:
+  std::string_view text_;
+};
+
+// [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+ at `at`, else nothing: `at`. `upper_end`: where the first run ends.
+template <class Characters>
+std::size_t cased_word(Characters& characters, std::size_t at, std::size_t& upper_end) {
+  using namespace category_sets;
+  upper_end = characters.template skip<cased_upper>(at);
+  const std::size_t lower_end = characters.template skip<cased_lower>(upper_end);
+  if (lower_end > upper_end || upper_end == at) return lower_end > upper_end ? lower_end : at;
+  std::size_t last_common = at, length = 0;  // the first run gives back what the second needs
+  const std::string_view text = characters.text();
+  for (std::size_t end = upper_end; end > at && last_common == at;) {
+    std::size_t begin = end - 1;  // one character back; a malformed byte is one
+    while (begin > at && end - begin < 4 && (static_cast<unsigned char>(text[begin]) & 0xc0) == 0x80) --begin;
+    if (begin + code_point_at(text, begin).length != end) begin = end - 1;
+    if (bit_at(text, begin, length) & cased_upper & cased_lower) last_common = end;
+    end = begin;
+  }
+  return last_common;
 }
 
 }  // namespace piece_scanner
 
-// Where the piece that starts at `at` ends: at < result <= text.size().
-template <PieceStyle style>
-std::size_t piece_end(std::string_view text, std::size_t at) {
+// Where the piece that starts at `at` ends: at < result <= text.size(). Characters: SingleCharacters, or CharacterWindow where the pieces
+// of a text are asked for one after the other.
+template <PieceStyle style, class Characters>
+std::size_t next_piece_end(Characters& characters, std::size_t at) {
   namespace scan = piece_scanner;
   using Style = PieceStyle;
-  constexpr CategorySet letters = category_sets::letter, numbers = category_sets::number, spaces = category_sets::space,
-                        symbols = ~(letters | numbers | spaces);
+  using namespace category_sets;
+  constexpr CategorySet letters = letter, numbers = number, spaces = space, symbols = ~(letters | numbers | spaces), words = letter | mark;
+  const std::string_view text = characters.text();
   if constexpr (style.contraction == Style::Contraction::lower_case || style.contraction == Style::Contraction::any_case)
     if (const std::size_t size = scan::contraction<style.contraction == Style::Contraction::any_case>(text, at); size != 0)
       return at + size;
-  std::size_t length = 0, next_length = 0;
-  const CategorySet first = scan::bit_at(text, at, length);
-  const std::size_t next = at + length;
-  const CategorySet second = next < text.size() ? scan::bit_at(text, next, next_length) : 0;
+  characters.reach(at);
+  const std::size_t next = at + characters.length(at);
   const bool newline = text[at] == '\n' || text[at] == '\r';
   if constexpr (style.word == Style::Word::cased) {
     const auto ended = [&](std::size_t end) {
       if (style.contraction != Style::Contraction::word_end || end == text.size()) return end;
       return end + scan::contraction<true>(text, end);
     };
-    const bool may_lead = !newline && (first & (letters | numbers)) == 0;
+    const bool may_lead = !newline && !characters.template is<letters | numbers>(at), starts_word = characters.template is<words>(at);
     std::size_t led_upper = next, upper = at;
-    if (may_lead && next < text.size() && (second & (letters | category_sets::mark)) != 0)
-      if (const std::size_t end = scan::cased_word(text, next, led_upper); end > next) return ended(end);
-    if ((first & (letters | category_sets::mark)) != 0) {
-      if (const std::size_t end = scan::cased_word(text, at, upper); end > at) return ended(end);
+    if (may_lead && characters.template is<words>(next))
+      if (const std::size_t end = scan::cased_word(characters, next, led_upper); end > next) return ended(end);
+    if (starts_word) {
+      if (const std::size_t end = scan::cased_word(characters, at, upper); end > at) return ended(end);
     }
     if (led_upper > next) return ended(led_upper);
     if (upper > at) return ended(upper);
   } else {
-    if (first & letters) return scan::skip(text, next, letters);
-    const bool may_lead = style.word == Style::Word::after_any ? !newline && (first & numbers) == 0 : text[at] == ' ';
-    if (may_lead && (second & letters) != 0) return scan::skip(text, next + next_length, letters);
+    // a word with or without what leads it: one question, whose answer seldom surprises the processor
+    const bool may_lead = style.word == Style::Word::after_any ? !(newline | characters.template is<numbers>(at)) : text[at] == ' ';
+    if (characters.template is<letters>(at) | (may_lead & characters.template is<letters>(next)))
+      return characters.template skip<letters>(next);
   }
   if constexpr (style.digits == 0) {
-    if (first & numbers) return scan::skip(text, next, numbers);
-    if (text[at] == ' ' && (second & numbers) != 0) return scan::skip(text, next + next_length, numbers);
-  } else if (first & numbers) {
-    if constexpr (style.digits == Style::any_digits) return scan::skip(text, next, numbers);
+    if (characters.template is<numbers>(at) || (text[at] == ' ' && characters.template is<numbers>(next)))
+      return characters.template skip<numbers>(next);
+  } else if (characters.template is<numbers>(at)) {
+    if constexpr (style.digits == Style::any_digits) return characters.template skip<numbers>(next);
     std::size_t end = next;
-    for (unsigned count = 1; count < style.digits && end < text.size() && (scan::bit_at(text, end, length) & numbers) != 0; ++count)
-      end += length;
+    for (unsigned count = 1; count < style.digits && characters.template is<numbers>(end); ++count) end += characters.length(end);
     return end;
   }
-  if ((first & symbols) != 0 || (text[at] == ' ' && (second & symbols) != 0)) {
-    std::size_t end = scan::skip(text, next, symbols);
+  if (characters.template is<symbols>(at) || (text[at] == ' ' && characters.template is<symbols>(next))) {
+    std::size_t end = characters.template skip<symbols>(next);
     if constexpr (style.tail != Style::Tail::nothing)
       while (end < text.size() &&
              (text[end] == '\n' || text[end] == '\r' || (style.tail == Style::Tail::newlines_and_slashes && text[end] == '/')))
@@ -147,14 +178,22 @@ std::size_t piece_end(std::string_view text, std::size_t at) {
     return end;
   }
   // white space: up to its last line break, or all of it at the end of the text, else all but the last character, which leads what follows
-  std::size_t last = at, end = at, newline_end = at;
-  for (; end < text.size() && (scan::bit_at(text, end, length) & spaces) != 0; end += length) {
-    last = end;
-    if (style.newlines_end_space && (text[end] == '\n' || text[end] == '\r')) newline_end = end + 1;
-  }
+  const std::size_t end = characters.template skip<spaces>(next);
   if (style.keeps_final_space && end == text.size()) return end;
-  if (newline_end > at) return newline_end;
-  return end == text.size() || last == at ? end : last;
+  if constexpr (style.newlines_end_space)
+    for (std::size_t newline_end = end; newline_end > at; --newline_end)
+      if (text[newline_end - 1] == '\n' || text[newline_end - 1] == '\r') return newline_end;
+  if (end == text.size() || end == next) return end;
+  std::size_t last = end - 1;  // where the last character begins
+  while ((static_cast<unsigned char>(text[last]) & 0xc0) == 0x80) --last;
+  return last;
+}
+
+// The same for one piece.
+template <PieceStyle style>
+std::size_t piece_end(std::string_view text, std::size_t at) {
+  piece_scanner::SingleCharacters characters(text);
+  return next_piece_end<style>(characters, at);
 }
 
 }  // namespace plume::inline PLUME_ABI

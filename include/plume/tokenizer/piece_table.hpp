@@ -26,7 +26,7 @@ inline std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   h = (std::rotl(h, 29) ^ b) * 0xc4ceb9fe1a85ec53u;
   return h ^ h >> 32;
 }
-inline std::uint64_t low_bytes(std::size_t count) { return count >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * count) - 1; }
+constexpr std::uint64_t low_bytes(std::size_t count) { return count >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * count) - 1; }
 }  // namespace piece_keys
 
 // `readable`: bytes from piece.data() on that may be read.

@@ -4,6 +4,7 @@
 // characters that spell them, and with one of the known expressions runs in a loop of its own.
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "plume/tokenizer/token_decoders.hpp"
 #include "plume/tokenizer/tokenizer_model.hpp"
 #include "plume/tokenizer/word_models.hpp"
+#include "plume/tokenizer/word_search.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -45,6 +47,7 @@ struct Pipeline {
   SentencePieceDecoding sentencepiece = {};
   bool adds_leading_space = false;  // decoding drops the space that encoding put before a text; only for Decoding::bytes
   bool starts_after_added = false;  // text behind an added token stands at the start once more
+  enum class Trim : std::uint8_t { no, yes, keep_first } trim = Trim::no;  // spans lose the spaces of their tokens, or all but the first
   std::vector<TokenizerFile> files;
 };
 
@@ -62,25 +65,44 @@ class PipelineModel final : public TokenizerModel {
   const BytePairs* byte_pairs() const { return pairs_ ? &*pairs_ : nullptr; }  // of a byte-level model
 
   void encode(std::string_view text, TextPart part, std::vector<TokenId>& ids) const override {
+    Memory memory;
+    encode_remembering(text, part, ids, memory);
+  }
+  std::unique_ptr<EncodeMemory::State> memory() const override { return std::make_unique<Memory>(); }
+  void encode_remembering(std::string_view text, TextPart part, std::vector<TokenId>& ids, EncodeMemory::State& state) const override {
     EncodedText out;
     out.ids.swap(ids);
-    encode(text, part, MatchSpecial::no, Spans::skip, out);
+    encode(text, part, MatchSpecial::no, Spans::skip, static_cast<Memory&>(state), out);
     out.ids.swap(ids);
   }
   void encode_with_spans(std::string_view text, TextPart part, EncodedText& out) const override {
-    encode(text, part, MatchSpecial::no, Spans::keep, out);
+    encode_special(text, part, MatchSpecial::no, Spans::keep, out);
   }
   void encode_special(std::string_view text, TextPart part, Spans spans, EncodedText& out) const override {
-    encode(text, part, MatchSpecial::yes, spans, out);
+    encode_special(text, part, MatchSpecial::yes, spans, out);
   }
   PLUME_FUNCTION std::unique_ptr<TokenDecoder> decoder(const DecodeOptions& options) const override;
   std::vector<TokenizerFile> files() const override { return pipeline_.files; }
 
  private:
+  struct Memory final : EncodeMemory::State {
+    BytePairs::Scratch pairs = {};  // its table also holds the words of other models
+    WordSearch::Scratch words = {};
+  };
   struct Call;
-  PLUME_FUNCTION void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const;
+  void encode_special(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const {
+    const std::size_t first = out.spans.size();
+    Memory memory;
+    encode(text, part, special, spans, memory, out);
+    if (pipeline_.trim != Pipeline::Trim::no && spans == Spans::keep) trim_spans(text, first, out);
+  }
+  PLUME_FUNCTION void trim_spans(std::string_view text, std::size_t first, EncodedText& out) const;
+  PLUME_FUNCTION void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, Memory& memory,
+                             EncodedText& out) const;
   PLUME_FUNCTION void encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const;
   PLUME_FUNCTION void encode_aligned(AlignedText text, bool starts, Call& call) const;
+  PLUME_FUNCTION void encode_words(std::string_view text, const std::vector<Piece>& pieces, Call& call) const;
+  PLUME_FUNCTION void encode_unseen(std::string_view word, std::vector<TokenId>& ids, Call& call) const;
   PLUME_FUNCTION void add_byte_spans(std::size_t first, std::size_t begin, const AlignedText* text, Call& call) const;
 
   Pipeline pipeline_;
@@ -90,6 +112,7 @@ class PipelineModel final : public TokenizerModel {
   bool decodes_bytes_ = false;
   std::optional<PieceStyle> style_;  // the only pre-tokeniser
   std::optional<BytePairs> pairs_;
+  WordSearch search_;
   std::string_view cut_space_;  // no merge joins another character and this space behind it: the text may be cut there
 };
 
@@ -98,6 +121,8 @@ class PipelineModel final : public TokenizerModel {
 #if PLUME_BODIES
 #include <algorithm>
 #include <unordered_map>
+
+#include "plume/tokenizer/byte_characters.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -137,7 +162,7 @@ inline bool words_stand_alone(const WordModel& model, const std::vector<std::str
 struct PipelineModel::Call {
   Spans spans;
   EncodedText* out;
-  BytePairs::Scratch scratch = {};
+  Memory& memory;
   std::vector<WordToken> tokens = {};
   std::unordered_map<std::string, std::vector<WordToken>> known = {};  // pieces of this call
 };
@@ -162,6 +187,7 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
   decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
   if (pipeline_.words && pipeline_details::words_stand_alone(*pipeline_.words, vocabulary.pieces))
     cut_space_ = pipeline_details::space_of(*pipeline_.words);
+  if (pipeline_.words) search_ = WordSearch(*pipeline_.words, vocabulary.pieces);
   if (!pipeline_.byte_level) return;
   ByteLevelModel& model = *pipeline_.byte_level;
   pairs_.emplace(model.bytes, std::move(model.merges), model.whole, model.order);
@@ -176,8 +202,9 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
     style_ = split->pattern.style();
 }
 
-PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const {
-  Call call{spans, &out};
+PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, Memory& memory,
+                                          EncodedText& out) const {
+  Call call{spans, &out, memory};
   const auto add_token = [&](const AddedToken& token, TokenSpan span) {
     out.ids.push_back(token.id);
     if (spans == Spans::keep) out.spans.push_back(span);
@@ -219,6 +246,32 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
   }
 }
 
+// What ByteLevel and RobertaProcessing do with trim_offsets [tokenizers/src/pre_tokenizers/byte_level.rs process_offsets].
+PLUME_FUNCTION void PipelineModel::trim_spans(std::string_view text, std::size_t first, EncodedText& out) const {
+  for (std::size_t i = first; i < out.spans.size(); ++i) {
+    TokenSpan& span = out.spans[i];
+    const auto is_added = [&](const AddedToken& token) { return token.id == out.ids[i]; };
+    const std::string_view covered = text.substr(span.begin, span.end - span.begin),  // an added token may have swallowed white space
+        piece = covered.size() > vocabulary.pieces[static_cast<std::size_t>(out.ids[i])].size() &&
+                        std::any_of(pipeline_.added.begin(), pipeline_.added.end(), is_added)
+                    ? covered
+                    : vocabulary.pieces[static_cast<std::size_t>(out.ids[i])];
+    std::vector<bool> spaces;
+    for (std::size_t at = 0, length = 0; at < piece.size(); at += length) {
+      const CodePoint point = code_point_at(piece, at);
+      length = point.length;
+      spaces.push_back(point.value == byte_characters::of_byte[' '] || (category_bit(point.value) & category_sets::space) != 0);
+    }
+    std::size_t leading = 0, trailing = 0;
+    while (leading < spaces.size() && spaces[leading]) ++leading;
+    while (trailing < spaces.size() && spaces[spaces.size() - 1 - trailing]) ++trailing;
+    if ((i == 0 || span.begin == 0) && pipeline_.trim == Pipeline::Trim::keep_first) leading = 0;
+    for (; leading > 0 && span.begin < span.end; --leading) span.begin += code_point_at(text, span.begin).length;
+    for (; trailing > 0 && span.end > span.begin; --trailing)
+      while (--span.end > span.begin && (static_cast<unsigned char>(text[span.end]) & 0xc0) == 0x80) continue;
+  }
+}
+
 PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const {
   if (text.empty()) return;
   if (!style_) return encode_aligned(AlignedText::of(text, offset, needs_origin_ ? Spans::keep : call.spans), starts, call);
@@ -226,8 +279,9 @@ PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_
   const std::size_t first = ids.size();
   ids.reserve(first + text.size() / 3);
   visit_style(*style_, [&]<PieceStyle style>() {
+    CharacterWindow window(text);
     pairs_->encode_text(
-        text, [](std::string_view all, std::size_t at) { return piece_end<style>(all, at); }, ids, call.scratch);
+        text, [&](std::size_t at) { return next_piece_end<style>(window, at); }, ids, call.memory.pairs);
   });
   if (call.spans == Spans::keep) add_byte_spans(first, offset, nullptr, call);
 }
@@ -247,13 +301,16 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
   PieceText cut{std::move(text), {}, starts};
   cut.pieces.push_back({0, cut.text.text.size()});
   for (const PreTokenizer& step : pipeline_.pre_tokenizers) pre_tokenize(step, cut, pairs_ ? SpellBytes::no : SpellBytes::yes);
+  if (call.spans == Spans::skip) return encode_words(cut.text.text, cut.pieces, call);
   EncodedText& out = *call.out;
   const std::string_view all = cut.text.text;
+  call.memory.pairs.known.expect(all.size());
   if (!cut_space_.empty()) {  // shorter pieces, the same ids
     std::vector<Piece> parts;
     for (const Piece& piece : cut.pieces) {
       std::size_t begin = piece.begin;
-      for (std::size_t at = all.find(cut_space_, begin + 1); at < piece.end; at = all.find(cut_space_, at + 1)) {
+      const std::string_view before = all.substr(0, piece.end);
+      for (std::size_t at = before.find(cut_space_, begin + 1); at != before.npos; at = before.find(cut_space_, at + 1)) {
         if (all.substr(0, at).ends_with(cut_space_)) continue;
         parts.push_back({begin, at});
         begin = at;
@@ -267,8 +324,8 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
     if (view.empty()) continue;
     if (pairs_) {
       const std::size_t first = out.ids.size();
-      pairs_->encode(view, all.size() - piece.begin, out.ids, call.scratch);
-      if (call.spans == Spans::keep) add_byte_spans(first, piece.begin, &cut.text, call);
+      pairs_->encode(view, all.size() - piece.begin, out.ids, call.memory.pairs);
+      add_byte_spans(first, piece.begin, &cut.text, call);
       continue;
     }
     constexpr std::size_t longest_known = 256, most_known = 1 << 16;
@@ -283,9 +340,48 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
     }
     for (const WordToken& token : *tokens) {
       out.ids.push_back(token.id);
-      if (call.spans == Spans::keep) out.spans.push_back(cut.text.span(piece.begin + token.begin, piece.begin + token.end));
+      out.spans.push_back(cut.text.span(piece.begin + token.begin, piece.begin + token.end));
     }
   }
+}
+
+PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std::vector<Piece>& pieces, Call& call) const {
+  std::vector<TokenId>& ids = call.out->ids;
+  WordCache& known = call.memory.pairs.known;
+  known.expect(text.size());
+  const auto word = [&](std::size_t begin, std::size_t end) {
+    const std::string_view view = text.substr(begin, end - begin);
+    if (view.empty()) return;
+    if (pairs_) return pairs_->encode(view, text.size() - begin, ids, call.memory.pairs);
+    if (view.size() > WordCache::longest_word) return encode_unseen(view, ids, call);
+    const WordCache::Key key = known.key(view, text.size() - begin);
+    if (const WordCache::Found found = known.find(key, view); found.ids != nullptr) {
+      ids.insert(ids.end(), found.ids, found.ids + found.count);
+      return;
+    }
+    const std::size_t first = ids.size();
+    encode_unseen(view, ids, call);
+    known.insert(key, view, std::span(ids).subspan(first));
+  };
+  for (const Piece& piece : pieces) {
+    std::size_t begin = piece.begin;
+    if (!cut_space_.empty()) {  // shorter words, the same ids
+      const std::string_view before = text.substr(0, piece.end);
+      for (std::size_t at = before.find(cut_space_, begin + 1); at != before.npos; at = before.find(cut_space_, at + 1)) {
+        if (text.substr(begin, at - begin).ends_with(cut_space_)) continue;
+        word(begin, at);
+        begin = at;
+      }
+    }
+    word(begin, piece.end);
+  }
+}
+
+PLUME_FUNCTION void PipelineModel::encode_unseen(std::string_view word, std::vector<TokenId>& ids, Call& call) const {
+  if (search_.encode(*pipeline_.words, word, ids, call.memory.words)) return;
+  call.tokens.clear();
+  encode_word(*pipeline_.words, word, call.tokens);
+  for (const WordToken& token : call.tokens) ids.push_back(token.id);
 }
 
 // Decodes by the steps of the file; special tokens are left out, or pass through them as any other.

@@ -66,6 +66,7 @@ PLUME_FUNCTION void pre_tokenize(const PreTokenizer& step, PieceText& text, Spel
 
 #if PLUME_BODIES
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "plume/tokenizer/unicode_scripts.hpp"
@@ -90,9 +91,39 @@ class ApplyPreTokenizer {
           SplitBehavior::isolated);
     if (spell_ == SpellBytes::yes) map_pieces([](const AlignedText& piece) { return spell_bytes(piece); });
   }
-  void operator()(const pre_tokenizers::Bert&) {
-    by_character([](char32_t c) { return (category_bit(c) & category_sets::space) != 0; }, SplitBehavior::removed);
-    by_character([](char32_t c) { return in_set(c, CharacterSet::punctuation); }, SplitBehavior::isolated);
+  void operator()(const pre_tokenizers::Bert&) {  // white space is removed, punctuation stands alone
+    enum : unsigned char { word, space, punctuation };
+    const auto kind_of = [](char32_t c) -> unsigned char {
+      if (category_bit(c) & category_sets::space) return space;
+      return in_set(c, CharacterSet::punctuation) ? punctuation : word;
+    };
+    std::array<unsigned char, 128> ascii;
+    for (char32_t c = 0; c < 128; ++c) ascii[c] = kind_of(c);
+    std::vector<Piece> result;
+    result.reserve(text_.pieces.size() * 2);
+    const std::string_view text = text_.text.text;
+    for (const Piece& piece : text_.pieces) {
+      std::size_t begin = piece.begin;
+      const std::string_view before = text.substr(0, piece.end);
+      for (std::size_t at = piece.begin, length = 1; at < piece.end; at += length) {
+        const auto byte = static_cast<unsigned char>(text[at]);
+        length = 1;
+        unsigned char kind = word;
+        if (byte < 0x80) {
+          kind = ascii[byte];
+        } else {
+          const CodePoint point = code_point_at(before, at);
+          length = point.length;
+          if (point.value < 0x4e00 || point.value > 0x9fff) kind = kind_of(point.value);
+        }
+        if (kind == word) continue;
+        if (begin < at) result.push_back({begin, at});
+        if (kind == punctuation) result.push_back({at, at + length});
+        begin = at + length;
+      }
+      if (begin < piece.end) result.push_back({begin, piece.end});
+    }
+    text_.pieces = std::move(result);
   }
   void operator()(const pre_tokenizers::Whitespace&) {  // \w+|[^\w\s]+
     cut(
@@ -121,11 +152,7 @@ class ApplyPreTokenizer {
     by_character([](char32_t c) { return (category_bit(c) & category_sets::space) != 0; }, SplitBehavior::removed);
   }
   void operator()(const pre_tokenizers::Split& step) {
-    cut(
-        [&](std::string_view piece, auto&& match) {
-          std::size_t at = 0;
-          for (Piece found{0, 0}; step.pattern.find(piece, at, found); at = found.end) match(found.begin, found.end);
-        },
+    cut([&](std::string_view piece, auto&& match) { step.pattern.each(piece, [&](Piece found) { match(found.begin, found.end); }); },
         step.behavior, step.inverted);
   }
   void operator()(const pre_tokenizers::Delimiter& step) {
@@ -134,10 +161,10 @@ class ApplyPreTokenizer {
   void operator()(const pre_tokenizers::Metaspace& step) {
     map_pieces([&](const AlignedText& piece) {
       AlignedText out = piece.empty_copy();
-      const bool at_start = text_.starts && piece_begin_ == 0;
+      const bool at_start = text_.starts && (piece.aligned && !piece.from.empty() ? piece.from[0].begin == 0 : piece_begin_ == 0);
       const std::string_view text = piece.text;
       const bool wanted = step.prepend == PrependScheme::always || (step.prepend == PrependScheme::first && at_start);
-      if (wanted && !text.empty() && !text.starts_with(step.replacement) && text[0] != ' ') out.append(step.replacement, piece, 0, 0);
+      if (wanted && !text.empty() && !text.starts_with(step.replacement) && text[0] != ' ') out.prepend(step.replacement, piece);
       for (std::size_t at = 0; at < text.size(); ++at) {
         if (text[at] == ' ')
           out.append(step.replacement, piece, at, at + 1);
@@ -233,7 +260,7 @@ class ApplyPreTokenizer {
       };
       matches(view, [&](std::size_t begin, std::size_t end) {
         gap(begin);
-        if (begin < end) parts.push_back({begin, end, !inverted});
+        parts.push_back({begin, end, !inverted});  // an empty match cuts as well
         at = end;
       });
       gap(view.size());
@@ -313,7 +340,7 @@ class ApplyPreTokenizer {
   void prepend_to_pieces(std::string_view prefix, Wanted wanted) {
     map_pieces([&](const AlignedText& piece) {
       AlignedText out = piece.empty_copy();
-      if (!piece.text.empty() && !std::string_view(piece.text).starts_with(prefix) && wanted(Piece{})) out.append(prefix, piece, 0, 0);
+      if (!piece.text.empty() && !std::string_view(piece.text).starts_with(prefix) && wanted(Piece{})) out.prepend(prefix, piece);
       out.copy(piece, 0, piece.text.size());
       return out;
     });

@@ -93,6 +93,26 @@ inline word_models::Unigram unigram(const SentencePieceVocabulary& vocabulary) {
   return model;
 }
 
+// transformers' slow tokenizers keep a text's leading space by putting the unk token's spelling before it and dropping those pieces
+// afterwards: the score of that spelling is where the sums of such a text start.
+inline float score_of_unknown(const WordModel& words, const SentencePieceVocabulary& vocabulary) {
+  const auto& model = std::get<word_models::Unigram>(words);
+  const std::string& spelling = vocabulary.pieces[static_cast<std::size_t>(*vocabulary.unknown)].text;
+  std::vector<WordToken> tokens;
+  encode_word(words, spelling, tokens);
+  float score = 0;
+  for (const WordToken& token : tokens) {
+    const auto id = static_cast<std::size_t>(token.id);
+    if (token.id != *vocabulary.unknown && vocabulary.pieces[id].type != PieceType::byte) {
+      score = static_cast<float>(model.scores[id] + double{score});
+      continue;
+    }
+    for (std::size_t at = token.begin; at < token.end; ++at)  // each unknown character costs the same, also where bytes stand for it
+      if ((static_cast<unsigned char>(spelling[at]) & 0xc0) != 0x80) score = static_cast<float>(model.lowest) - 10.0f + score;
+  }
+  return score;
+}
+
 inline word_models::ScoredBpe scored_bpe(const SentencePieceVocabulary& vocabulary) {
   using Kind = word_models::ScoredBpe::Kind;
   word_models::ScoredBpe model;
@@ -144,6 +164,8 @@ PLUME_FUNCTION void add_sentencepiece(const SentencePieceVocabulary& vocabulary,
     case PieceModel::unigram:
       pipeline.kind = "SentencePiece Unigram";
       pipeline.words = details::unigram(vocabulary);
+      if (vocabulary.rules.keep_leading_space && vocabulary.unknown)
+        std::get<word_models::Unigram>(*pipeline.words).behind_space = details::score_of_unknown(*pipeline.words, vocabulary);
       break;
     case PieceModel::bpe:
       pipeline.kind = "SentencePiece BPE";

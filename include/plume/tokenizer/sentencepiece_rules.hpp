@@ -83,8 +83,20 @@ PLUME_FUNCTION AlignedText SentencePieceRules::apply(const AlignedText& given) c
   if (prefix && !whitespace_as_suffix) out.append(space, *source, at, at);
   bool behind_space = remove_extra_whitespaces && !keeps_first;
   const bool plain = !map && kept.empty() && !remove_extra_whitespaces;  // only spaces and malformed bytes change
+  std::size_t space_at = at;
   while (at < text.size()) {
-    if (plain) {
+    if (plain && !out.aligned) {  // up to the next space or malformed byte at once
+      if (space_at <= at) space_at = std::min(text.find(' ', at), text.size());
+      std::size_t end = at;
+      for (std::size_t length = 1; end < space_at && length > 0; end += length)
+        length = static_cast<unsigned char>(text[end]) < 0x80 ? 1 : utf8_length(text, end);
+      out.text.append(text, at, end - at);
+      if (end < text.size() && end == space_at) out.text.append(space), ++end;
+      if (end > at || end == text.size()) {
+        at = end;
+        continue;
+      }
+    } else if (plain) {
       std::size_t end = at;
       while (end < text.size() && text[end] != ' ' && static_cast<unsigned char>(text[end]) < 0x80) ++end;
       out.copy(*source, at, end);

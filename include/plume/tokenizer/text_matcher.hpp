@@ -2,8 +2,10 @@
 // Several texts searched for at once.
 #include <array>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "plume/base/config.hpp"
@@ -25,6 +27,19 @@ class TextMatcher {
     begins_[static_cast<unsigned char>(text[0])] = true;
   }
   bool empty() const { return values_.size() == 1; }
+  // What add() was given, each text once.
+  std::vector<std::pair<std::string, std::uint32_t>> entries() const {
+    std::vector<std::pair<std::uint32_t, char>> parents(values_.size());
+    for (const auto& [edge, child] : children_) parents[child] = {static_cast<std::uint32_t>(edge >> 8), static_cast<char>(edge & 0xff)};
+    std::vector<std::pair<std::string, std::uint32_t>> result;
+    for (std::uint32_t node = 1; node < values_.size(); ++node) {
+      if (values_[node] == none) continue;
+      std::string text;
+      for (std::uint32_t at = node; at != 0; at = parents[at].first) text.push_back(parents[at].second);
+      result.emplace_back(std::string(text.rbegin(), text.rend()), values_[node]);
+    }
+    return result;
+  }
 
   // Calls found(end, value) for each of the texts that begins at text[at], shortest first.
   template <class Found>

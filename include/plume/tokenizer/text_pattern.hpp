@@ -13,6 +13,7 @@
 #include "plume/base/config.hpp"
 #include "plume/base/error.hpp"
 #include "plume/tokenizer/aligned_text.hpp"
+#include "plume/tokenizer/expression_sweeps.hpp"
 #include "plume/tokenizer/piece_scanner.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -40,7 +41,7 @@ class TextPattern {
     std::vector<Item> items;
     bool before_space = false;  // (?!\S): white space or the end of the text follows
   };
-  // Finds the first match in text[from ...]; false when there is none. A match is never empty.
+  // Finds the first match in text[from ...]; false when there is none. Only an engine's match may be empty.
   using Search = std::function<bool(std::string_view text, std::size_t from, Piece& match)>;
 
   static TextPattern literal(std::string text) { return TextPattern(std::move(text)); }
@@ -53,6 +54,21 @@ class TextPattern {
   // The whole-text scanner this expression is, if it is one: pieces then follow each other without a gap.
   const std::optional<PieceStyle>& style() const { return style_; }
   PLUME_FUNCTION bool find(std::string_view text, std::size_t from, Piece& match) const;
+  // Calls found(Piece) for each match. An empty one right behind another is passed over, as Oniguruma's bindings do.
+  template <class Found>
+  void each(std::string_view text, Found&& found) const {
+    if (text.empty()) return;
+    if (sweep_) return sweep_(text, found);
+    std::size_t at = 0, last = text.npos;
+    for (Piece match{0, 0}; at <= text.size() && find(text, at, match);) {
+      if (match.begin == match.end && match.end == last) {
+        at = match.end + (match.end < text.size() ? code_point_at(text, match.end).length : 1);
+        continue;
+      }
+      found(match);
+      at = last = match.end;
+    }
+  }
   const std::string& source() const { return source_; }
   bool is_literal() const { return literal_; }
 
@@ -66,6 +82,7 @@ class TextPattern {
   std::optional<PieceStyle> style_;
   std::vector<Alternative> alternatives_;
   Search search_;
+  expression_sweeps::Sweep sweep_ = nullptr;
 };
 
 // The end of the piece at `at` in a style chosen at run time.
@@ -80,6 +97,7 @@ bool visit_style(const PieceStyle& style, Visit&& visit) {
   if (style == piece_styles::llama3) return visit.template operator()<piece_styles::llama3>(), true;
   if (style == piece_styles::qwen2) return visit.template operator()<piece_styles::qwen2>(), true;
   if (style == piece_styles::o200k) return visit.template operator()<piece_styles::o200k>(), true;
+  if (style == piece_styles::o200k_single_digits) return visit.template operator()<piece_styles::o200k_single_digits>(), true;
   if (style == piece_styles::tekken) return visit.template operator()<piece_styles::tekken>(), true;
   return false;
 }
@@ -116,6 +134,8 @@ inline constexpr Known known[] = {
      piece_styles::qwen2},
     {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
      piece_styles::o200k},
+    {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+     piece_styles::o200k_single_digits},
     {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
      piece_styles::tekken},
 };
@@ -261,14 +281,19 @@ PLUME_FUNCTION bool TextPattern::parse(std::string_view regex, std::vector<Alter
     } else if (mark == '{') {
       const std::size_t end = regex.find('}', reader.at);
       const std::string_view inside = end == regex.npos ? std::string_view() : regex.substr(reader.at + 1, end - reader.at - 1);
-      if (inside.size() == 1 && inside[0] >= '1' && inside[0] <= '9') {
-        item.least = item.most = static_cast<std::size_t>(inside[0] - '0');
-      } else if (inside.size() == 3 && inside[1] == ',' && inside[0] >= '0' && inside[0] <= '9' && inside[2] >= '1' && inside[2] <= '9') {
-        item.least = static_cast<std::size_t>(inside[0] - '0');
-        item.most = static_cast<std::size_t>(inside[2] - '0');
-      } else {
-        return false;
-      }
+      const std::size_t comma = std::min(inside.find(','), inside.size());
+      const auto number = [](std::string_view digits, std::size_t& value) {
+        value = 0;
+        for (const char c : digits) {
+          if (c < '0' || c > '9') return false;
+          value = value * 10 + static_cast<std::size_t>(c - '0');
+        }
+        return !digits.empty() && digits.size() <= 3;
+      };
+      if (!number(inside.substr(0, comma), item.least)) return false;
+      item.most = item.least;
+      if (comma < inside.size() && !number(inside.substr(comma + 1), item.most)) return false;
+      if (item.most == 0 || item.least > item.most) return false;
       reader.at = end + 1;
     }
     if (reader.peek() == '?') return false;  // lazy
@@ -297,6 +322,11 @@ PLUME_FUNCTION TextPattern TextPattern::expression(std::string_view regex, const
   for (const text_patterns::Known& known : text_patterns::known)
     if (regex == known.regex) return TextPattern(std::string(regex), known.style);
   TextPattern pattern(std::string(regex), std::nullopt);
+  for (const expression_sweeps::Known& known : expression_sweeps::known)
+    if (regex == known.regex) {
+      pattern.sweep_ = known.sweep;
+      return pattern;
+    }
   if (parse(regex, pattern.alternatives_)) return pattern;
   pattern.alternatives_.clear();
   if (engine) {
@@ -309,6 +339,14 @@ PLUME_FUNCTION TextPattern TextPattern::expression(std::string_view regex, const
 }
 
 PLUME_FUNCTION bool TextPattern::find(std::string_view text, std::size_t from, Piece& match) const {
+  if (search_) return search_(text, from, match);
+  if (sweep_) {
+    bool seen = false;
+    sweep_(text, [&](Piece piece) {
+      if (!std::exchange(seen, seen || piece.begin >= from) && piece.begin >= from) match = piece;
+    });
+    return seen;
+  }
   if (from >= text.size()) return false;
   if (literal_) {
     const std::size_t begin = source_.empty() ? text.npos : text.find(source_, from);
@@ -319,7 +357,6 @@ PLUME_FUNCTION bool TextPattern::find(std::string_view text, std::size_t from, P
     match = {from, piece_end(*style_, text, from)};
     return true;
   }
-  if (search_) return search_(text, from, match);
   for (std::size_t at = from; at < text.size(); at += code_point_at(text, at).length)
     for (const Alternative& alternative : alternatives_)
       if (const auto end = text_patterns::match_items(alternative, 0, text, at)) {

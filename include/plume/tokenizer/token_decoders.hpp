@@ -176,10 +176,11 @@ PLUME_FUNCTION void DecodeChain::feed(std::size_t stage, std::string token, std:
   } else if (const auto* replace = std::get_if<td::Replace>(&step)) {
     std::string out;
     std::size_t at = 0;
-    for (Piece match{0, 0}; replace->pattern.find(token, at, match); at = match.end) {
+    replace->pattern.each(token, [&](Piece match) {
       out.append(token, at, match.begin - at);
       out.append(replace->content);
-    }
+      at = match.end;
+    });
     out.append(token, at);
     feed(stage + 1, std::move(out), text);
   }

@@ -32,6 +32,9 @@ struct EncodeOptions {
   End end = End::as_configured;
 };
 
+// The same spans counted in characters (code points; each malformed byte is one): every character that a span touches.
+PLUME_FUNCTION std::vector<TokenSpan> character_spans(std::string_view text, std::span<const TokenSpan> spans);
+
 class Tokenizer {
  public:
   Tokenizer() = default;  // none: false in a condition, and every use is an ArgumentError
@@ -42,6 +45,9 @@ class Tokenizer {
   // The ids of a text, in time O(n log n). ArgumentError: a character the vocabulary cannot express (characters only), bos asked
   // for where there is none, 4 GiB of text or more.
   PLUME_FUNCTION std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
+
+  // The same ids, sooner where many texts follow each other.
+  PLUME_FUNCTION std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options, EncodeMemory& memory) const;
 
   // The same ids, and for each the bytes of `text` it stands for: tokens around the text have an empty span, and the tokens of one
   // character that was cut into several (or changed by a normaliser) may share or split its bytes.
@@ -73,7 +79,7 @@ class Tokenizer {
   friend class StreamDecoder;
 
   PLUME_FUNCTION TokenId checked(TokenId id, std::string_view function) const;
-  PLUME_FUNCTION EncodedText encode(std::string_view text, const EncodeOptions& options, Spans spans) const;
+  PLUME_FUNCTION EncodedText encode(std::string_view text, const EncodeOptions& options, Spans spans, EncodeMemory* memory) const;
 
   std::shared_ptr<const TokenizerModel> model_;
 };
@@ -81,9 +87,12 @@ class Tokenizer {
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include "plume/base/utf8.hpp"
+
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const EncodeOptions& options, Spans spans) const try {
+PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const EncodeOptions& options, Spans spans, EncodeMemory* memory) const
+    try {
   require(text.size() < no_symbol, "[encode] a text of ", text.size(), " bytes is too long; encode it in parts below 4 GiB");
   const Vocabulary& vocabulary = model().vocabulary;
   EncodedText out;
@@ -98,6 +107,8 @@ PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const Encode
     model().encode_special(text, TextPart::first, spans, out);
   else if (!text.empty() && spans == Spans::keep)
     model().encode_with_spans(text, TextPart::first, out);
+  else if (!text.empty() && memory != nullptr && memory->state_)
+    model().encode_remembering(text, TextPart::first, out.ids, *memory->state_);
   else if (!text.empty())
     model().encode(text, TextPart::first, out.ids);
   if (options.end == End::as_configured) out.ids.insert(out.ids.end(), vocabulary.after.begin(), vocabulary.after.end());
@@ -108,11 +119,16 @@ PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const Encode
 }
 
 PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
-  return encode(text, options, Spans::skip).ids;
+  return encode(text, options, Spans::skip, nullptr).ids;
+}
+
+PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options, EncodeMemory& memory) const {
+  if (memory.owner_ != model_) memory.state_ = model().memory(), memory.owner_ = model_;
+  return encode(text, options, Spans::skip, &memory).ids;
 }
 
 PLUME_FUNCTION EncodedText Tokenizer::encode_with_spans(std::string_view text, const EncodeOptions& options) const {
-  return encode(text, options, Spans::keep);
+  return encode(text, options, Spans::keep, nullptr);
 }
 
 PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const try {
@@ -123,6 +139,26 @@ PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const
   return text;
 } catch (...) {
   rethrow_memory_failure("text and its tokens");
+}
+
+PLUME_FUNCTION std::vector<TokenSpan> character_spans(std::string_view text, std::span<const TokenSpan> spans) try {
+  std::vector<std::uint32_t> character(text.size() + 1);  // of each byte
+  std::uint32_t count = 0;
+  for (std::size_t at = 0, length = 0; at < text.size(); at += length, ++count) {
+    length = std::max<std::size_t>(utf8_length(text, at), 1);
+    for (std::size_t i = 0; i < length; ++i) character[at + i] = count;
+  }
+  character[text.size()] = count;
+  std::vector<TokenSpan> result;
+  for (const TokenSpan& span : spans) {
+    require(span.begin <= span.end && span.end <= text.size(), "[character_spans] the span ", span.begin, " to ", span.end,
+            " lies outside a text of ", text.size(), " bytes");
+    const std::size_t begin = character[span.begin];
+    result.push_back({begin, span.begin == span.end ? begin : character[span.end - 1] + std::size_t{1}});
+  }
+  return result;
+} catch (...) {
+  rethrow_memory_failure("the spans of tokens");
 }
 
 PLUME_FUNCTION TokenId Tokenizer::checked(TokenId id, std::string_view function) const {

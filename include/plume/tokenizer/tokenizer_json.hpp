@@ -248,7 +248,12 @@ class TokenizerJsonReader : private TokenizerJsonParts {
     const auto unk = named(model, "unk_token");
     const bool ignore_merges = model.boolean("ignore_merges", false);
     const auto& steps = pipeline_.pre_tokenizers;
-    const bool spells_bytes = !steps.empty() && std::holds_alternative<pre_tokenizers::ByteLevel>(steps.back());
+    const auto spells = [](const auto& step) { return std::holds_alternative<pre_tokenizers::ByteLevel>(step); };
+    const bool twice =
+        std::count_if(steps.begin(), steps.end(), spells) > 1 ||
+        std::any_of(pipeline_.normalizers.begin(), pipeline_.normalizers.end(),
+                    [](const Normalizer& step) { return std::holds_alternative<normalizers::ByteLevel>(step); });
+    const bool spells_bytes = !steps.empty() && spells(steps.back()) && !twice;
     if (spells_bytes && prefix.empty() && suffix.empty() && read_byte_level(merges, unk, ignore_merges, model)) return;
     word_models::Bpe bpe{{},          merges, MergeRanks(merges), unk, prefix, suffix, model.boolean("fuse_unk", false), ignore_merges,
                          std::nullopt};
@@ -293,6 +298,7 @@ class TokenizerJsonReader : private TokenizerJsonParts {
     if (type == "Sequence") {
       for (const Json& step : part.at("processors").items()) read_post_processor(step);
     } else if (type == "BertProcessing" || type == "RobertaProcessing") {
+      if (type == "RobertaProcessing") read_trim(part);
       surround({token_named(part.at("cls").at(0))}, {token_named(part.at("sep").at(0))});
     } else if (type == "TemplateProcessing") {
       std::vector<TokenId> before, after;
@@ -313,9 +319,15 @@ class TokenizerJsonReader : private TokenizerJsonParts {
       }
       if (!seen) part.at("single").fail("holds no sequence A");
       surround(std::move(before), std::move(after));
-    } else if (type != "ByteLevel") {
+    } else if (type == "ByteLevel") {
+      read_trim(part);
+    } else {
       unknown(part, "post-processor", "Sequence, TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel");
     }
+  }
+  void read_trim(const Json& part) {
+    if (!part.boolean("trim_offsets", true)) return;
+    pipeline_.trim = part.boolean("add_prefix_space", true) ? Pipeline::Trim::keep_first : Pipeline::Trim::yes;
   }
   void surround(std::vector<TokenId> before, std::vector<TokenId> after) {
     before.insert(before.end(), before_.begin(), before_.end());

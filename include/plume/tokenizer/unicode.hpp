@@ -54,7 +54,8 @@ namespace category_sets {
 using enum Category;
 inline constexpr CategorySet letter = category_set(Lu, Ll, Lt, Lm, Lo), mark = category_set(Mn, Mc, Me), number = category_set(Nd, Nl, No),
                              punctuation = category_set(Pc, Pd, Ps, Pe, Pi, Pf, Po), symbol = category_set(Sm, Sc, Sk, So),
-                             space = category_set(Zs, Zl, Zp, control_space);  // the property White_Space, what \s means
+                             space = category_set(Zs, Zl, Zp, control_space),  // the property White_Space, what \s means
+    cased_upper = category_set(Lu, Lt, Lm, Lo) | mark, cased_lower = category_set(Ll, Lm, Lo) | mark;
 }  // namespace category_sets
 
 constexpr Category category_of(char32_t c) {

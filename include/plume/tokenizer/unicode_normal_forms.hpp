@@ -94,9 +94,7 @@ PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm for
         const bool blocked = kept > starter + 1 && last >= mark.combining;
         const char32_t composed = has_starter && !blocked ? nf::compose(run[starter].value, mark.value) : 0;
         if (composed != 0) {
-          run[starter].value = composed;
-          run[starter].begin = std::min(run[starter].begin, mark.begin);
-          run[starter].end = std::max(run[starter].end, mark.end);
+          run[starter].value = composed;  // and stands for the bytes of its first character alone, as in tokenizers
           continue;
         }
         run[kept] = mark;

@@ -44,6 +44,7 @@ struct Unigram {
   double lowest = 0;  // score
   std::optional<std::array<TokenId, 256>> bytes;
   ScoreType sums = ScoreType::real64;
+  float behind_space = 0;  // the score with which a piece that begins with U+2581 starts: it decides how sums are rounded
 };
 
 // Byte-pair encoding of SentencePiece and llama2.c: neighbours merge if together they are a piece, the best score first.
@@ -186,6 +187,7 @@ class EncodeWord {
     };
     std::vector<Node> best(piece_.size() + 1);
     const bool rounded = model.sums == word_models::ScoreType::real32;
+    if (model.behind_space != 0 && piece_.starts_with("\xe2\x96\x81")) best[0].score = model.behind_space;
     for (std::size_t at = 0, length = 0; at < piece_.size(); at += length) {
       length = code_point_at(piece_, at).length;
       const double here = best[at].score;
@@ -223,8 +225,10 @@ class EncodeWord {
       }
       const std::string_view run = piece_.substr(token.begin, token.end - token.begin);
       if (model.bytes && std::all_of(run.begin(), run.end(), [&](char c) { return (*model.bytes)[static_cast<unsigned char>(c)] >= 0; })) {
-        for (std::size_t i = 0; i < run.size(); ++i)
-          tokens_.push_back({(*model.bytes)[static_cast<unsigned char>(run[i])], token.begin + i, token.begin + i + 1});
+        for (std::size_t i = 0; i < run.size(); ++i) {  // in tokenizers each of them stands for the whole run
+          const std::size_t begin = rounded ? token.begin + i : token.begin, end = rounded ? begin + 1 : token.end;
+          tokens_.push_back({(*model.bytes)[static_cast<unsigned char>(run[i])], begin, end});
+        }
       } else {
         require(model.unknown.has_value(), "[encode] ", quoted(run), " is not in the vocabulary, which has no unk token");
         tokens_.push_back(token);

@@ -327,22 +327,30 @@ class ExpressionParser {
     expect_sign("(");
     std::vector<NodeId> all;
     std::int64_t positional = 0;
-    bool named = false, comma = false;
+    bool named = false, comma = false, spread = false, spread_names = false;
     while (!is_sign(")")) {
       if (comma) {
         expect_sign(",");
         if (is_sign(")")) break;
       }
       comma = true;
-      if (is_sign("*") || is_sign("**"))
-        unsupported(current_.offset, concat(current_.text, " before an argument of a call is not supported"));
+      if (is_sign("*") || is_sign("**")) {  // a name of -1 or -2 stands before what is spread
+        const bool names = is_sign("**");
+        if (spread_names || (spread && !names)) fail(current_, "a call spreads one list and one dict at most, in this order");
+        (names ? spread_names : spread) = true;
+        all.push_back(add(NodeKind::name, current_.offset, names ? -2 : -1));
+        take();
+        all.push_back(expression());
+        continue;
+      }
       if (is(TokenKind::name) && look().kind == TokenKind::sign && look().text == "=") {
         named = true;
+        if (spread_names) fail(current_, "an argument with a name follows a dict that is spread");
         all.push_back(add(NodeKind::name, current_.offset, symbol(current_.text)));
         take();
         take();
-      } else if (named) {
-        fail(current_, "an argument without a name follows one with a name");
+      } else if (named || spread || spread_names) {
+        fail(current_, named ? "an argument without a name follows one with a name" : "an argument without a name follows what is spread");
       } else {
         ++positional;
       }

@@ -427,6 +427,17 @@ inline Value round(Machine& machine, const Value& value, Arguments& given) {
   return Value::of(whole == 0 ? 0.0 : whole / ten.number());  // never -0.0: Python has an int there
 }
 
+inline Value format(Machine& machine, const Value& value, Arguments& given) {
+  if (!given.values.empty() && !given.named.empty()) machine.fail("format takes values with names or without, not both");
+  Value values = machine.list(given.values, ListKind::tuple);
+  if (!given.named.empty()) {
+    Dict& names = machine.dict();
+    for (const auto& [name, one] : given.named) names.set(machine.text(name), one);
+    values = Value::of(&names);
+  }
+  const Value form = machine.string(value);
+  return Formatter(machine, plain_text(machine, form, "format: the text")).percent(values);
+}
 inline constexpr Filter all[] = {{"abs", absolute},
                                  {"batch", batch},
                                  {"capitalize", simple<capitalized>},
@@ -437,6 +448,7 @@ inline constexpr Filter all[] = {{"abs", absolute},
                                  {"e", escape},
                                  {"escape", escape},
                                  {"first", first},
+                                 {"format", format},
                                  {"float", real},
                                  {"indent", indent},
                                  {"int", integer},

@@ -186,9 +186,10 @@ class Interpreter : public Machine {
     }
   }
 
-  Flow loop(const Node& node) {
+  Flow loop(const Node& node) { return loop(node, evaluate(node.children[1]), 1); }
+  Flow loop(const Node& node, const Value& iterable, std::size_t depth) {
     const auto& children = node.children;
-    std::vector<Value> items = elements(evaluate(children[1]));
+    std::vector<Value> items = elements(iterable);
     if (children[2] != 0) {
       std::vector<Value> kept;
       for (const Value& item : items) {
@@ -203,6 +204,8 @@ class Interpreter : public Machine {
     Loop& loop = *(value.loop = &heap.loops.emplace_back());
     bool completed = false;  // as in jinja2, else also follows when no round came to its end
     loop.items = std::move(items);
+    loop.depth = depth;
+    if (node.value != 0) loop.recursive = &node, loop.scope = scope_;
     for (; loop.index < loop.items.size(); ++loop.index) {
       at = node.offset;
       work(1);
@@ -399,10 +402,28 @@ class Interpreter : public Machine {
     const Node& node = this->node(id);
     const auto positional = static_cast<std::size_t>(node.value);
     for (std::size_t i = 0; i < positional; ++i) given.values.push_back(evaluate(node.children[i]));
-    for (std::size_t i = positional; i + 1 < node.children.size(); i += 2)
-      given.named.emplace_back(program().symbols[static_cast<std::size_t>(this->node(node.children[i]).value)],
-                               evaluate(node.children[i + 1]));
+    for (std::size_t i = positional; i + 1 < node.children.size(); i += 2) {
+      const Node& name = this->node(node.children[i]);
+      const Value value = evaluate(node.children[i + 1]);
+      at = name.offset;
+      if (name.value >= 0) {
+        add_named(given, program().symbols[static_cast<std::size_t>(name.value)], value);
+      } else if (name.value == -1) {
+        for (const Value& one : elements(value)) given.values.push_back(one);
+      } else {
+        if (!value.is(Kind::dict)) fail("what stands behind ** must be a dict, not a ", type_name(value));
+        for (const auto& [key, one] : value.dict->entries) {
+          if (!key.is(Kind::text)) fail("the names behind ** must be texts, not a ", type_name(key));
+          add_named(given, key.text->bytes, one);
+        }
+      }
+    }
     return given;
+  }
+  void add_named(Arguments& given, std::string_view name, const Value& value) {
+    for (const auto& known : given.named)
+      if (known.first == name) fail("the argument ", quoted(name), " is given twice");
+    given.named.emplace_back(name, value);
   }
 
   Value call(const Value& value, Arguments& given) {
@@ -419,10 +440,16 @@ class Interpreter : public Machine {
         bind_none(*this, "a joiner", given);
         return std::exchange(value.joiner->used, true) ? value.joiner->separator : text("");
       case Kind::loop:
-        fail("calling loop is not supported: recursive loops are not");
+        return call_loop(*value.loop, given);
       default:
         fail("a ", type_name(value), " cannot be called");
     }
+  }
+  Value call_loop(const Loop& outer, Arguments& given) {
+    if (outer.recursive == nullptr) fail("this loop is not marked as recursive, so it cannot be called");
+    const auto [iterable] = bind(*this, "loop", given, {"iterable"}, 1);
+    const Deeper guard = into_macro();
+    return text(captured([&] { scoped(outer.scope, [&] { return loop(*outer.recursive, *iterable, outer.depth + 1); }); }));
   }
   Value call_macro(const Macro& macro, Arguments& given) {
     const Deeper guard = into_macro();

@@ -85,7 +85,7 @@ inline Value whole_arithmetic(const Machine& machine, Operator sign, std::int64_
 
 inline Value arithmetic(Machine& machine, Operator sign, const Value& a, const Value& b) {
   if (a.is_undefined()) machine.fail_undefined(a);
-  if (b.is_undefined()) machine.fail_undefined(b);
+  if (b.is_undefined() && !(sign == Operator::modulo && a.is(Kind::text))) machine.fail_undefined(b);
   if (a.is_number() && b.is_number()) {
     const bool divides = sign == Operator::divide || sign == Operator::floor || sign == Operator::modulo;
     if ((divides && b.number() == 0) || (sign == Operator::power && a.number() == 0 && b.number() < 0)) machine.fail("division by zero");
@@ -134,7 +134,7 @@ inline Value arithmetic(Machine& machine, Operator sign, const Value& a, const V
   }
   if (sign == Operator::multiply && is_sequence(a) && b.is_whole()) return repeated(machine, a, b.whole());
   if (sign == Operator::multiply && is_sequence(b) && a.is_whole()) return repeated(machine, b, a.whole());
-  if (sign == Operator::modulo && a.is(Kind::text)) machine.fail("formatting a text with % is not supported: join its parts with ~");
+  if (sign == Operator::modulo && a.is(Kind::text)) return Formatter(machine, plain_text(machine, a, "%: the text")).percent(b);
   static constexpr std::string_view signs[] = {"+", "-", "*", "/", "//", "%", "**"};
   machine.fail("'", signs[static_cast<std::size_t>(sign) - static_cast<std::size_t>(Operator::add)], "' is not supported between ",
                Machine::type_name(a), " and ", Machine::type_name(b));

@@ -122,7 +122,7 @@ class Parser : private ExpressionParser {
     if (!skip_word("in")) expected("\"in\"");
     const NodeId iterable = expressions(Allow::no, "recursive");
     const NodeId test = skip_word("if") ? expression() : 0;
-    if (is_word("recursive")) unsupported(current_.offset, "recursive loops are not supported");
+    const bool recursive = skip_word("recursive");
     ++loops_;
     const NodeId inner = body({"else", "endfor"});
     --loops_;
@@ -131,7 +131,7 @@ class Parser : private ExpressionParser {
       otherwise = body({"endfor"});
       take();
     }
-    return add(NodeKind::loop, offset, 0, {goal, iterable, test, inner, otherwise});
+    return add(NodeKind::loop, offset, recursive ? 1 : 0, {goal, iterable, test, inner, otherwise});
   }
   NodeId assignment(std::uint32_t offset) {
     const NodeId goal = target(Allow::yes, "");

@@ -19,7 +19,7 @@ enum class NodeKind : std::uint8_t {
   data,        // value: index of a text
   output,      // children: expression
   condition,   // children: test, body, test, body, ... and a last body without a test
-  loop,        // children: target, iterable, test or none, body, else or none
+  loop,        // value: 1 if it may be called; children: target, iterable, test or none, body, else or none
   assign,      // children: target, expression
   capture,     // {% set x %}...{% endset %}; children: target, filters or none, body
   macro,       // value: symbol; children: parameters, body

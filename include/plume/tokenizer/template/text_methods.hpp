@@ -340,6 +340,8 @@ inline Value index_of(Machine& machine, const Value& self, Arguments& given) {
   machine.fail("index: the list does not hold it");
 }
 
+inline Value format(Machine& machine, const Value& self, Arguments& given);  // formatting.hpp
+inline Value format_map(Machine& machine, const Value& self, Arguments& given);
 inline constexpr Method of_text[] = {{"strip", strip<Side::both>},
                                      {"lstrip", strip<Side::left>},
                                      {"rstrip", strip<Side::right>},
@@ -360,7 +362,9 @@ inline constexpr Method of_text[] = {{"strip", strip<Side::both>},
                                      {"count", count},
                                      {"join", join},
                                      {"removeprefix", remove_affix<Side::left>},
-                                     {"removesuffix", remove_affix<Side::right>}};
+                                     {"removesuffix", remove_affix<Side::right>},
+                                     {"format", format},
+                                     {"format_map", format_map}};
 inline constexpr Method of_dict[] = {{"get", get},
                                      {"items", view<ListKind::items>},
                                      {"keys", view<ListKind::keys>},
@@ -370,7 +374,7 @@ inline constexpr Method of_list[] = {{"count", count_items}, {"index", index_of}
 
 // What Python has and templates could ask for, but plume does not do.
 inline constexpr std::string_view unknown_of_text[] = {
-    "casefold",  "center",    "encode",       "expandtabs", "format",     "format_map",  "isalnum",   "isalpha", "isascii",
+    "casefold",  "center",    "encode",       "expandtabs", "isalnum",   "isalpha", "isascii",
     "isdecimal", "isdigit",   "isidentifier", "islower",    "isnumeric",  "isprintable", "isspace",   "istitle", "isupper",
     "ljust",     "maketrans", "partition",    "rjust",      "rpartition", "swapcase",    "translate", "zfill"};
 inline constexpr std::string_view unknown_of_number[] = {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator",
@@ -431,5 +435,6 @@ inline std::optional<Value> method_of(Machine& machine, const Value& value, std:
 }
 
 }  // namespace plume::inline PLUME_ABI::jinja
-#include "plume/tokenizer/template/operations.hpp"  // where what is declared above is defined
+#include "plume/tokenizer/template/formatting.hpp"  // where what is declared above is defined
+#include "plume/tokenizer/template/operations.hpp"
 #endif

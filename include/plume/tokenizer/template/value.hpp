@@ -185,6 +185,8 @@ struct Loop {
   std::size_t depth = 1;
   std::vector<Value> changed = {};
   bool asked = false;  // whether `changed` holds an answer
+  const Node* recursive = nullptr;  // what loop(...) runs again, and where
+  Scope* scope = nullptr;
 };
 struct Joiner {
   Value separator;

@@ -1,0 +1,122 @@
+#pragma once
+// Which of many texts begin at a place: a double-array trie [Aoe 1989] over bytes, one memory access a byte.
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "plume/base/config.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+class ByteTrie {
+ public:
+  using Entry = std::pair<std::string_view, std::uint32_t>;
+  static constexpr std::uint32_t none = 0xffffffff;
+
+  ByteTrie() = default;
+  // No text is empty; of equal texts the first counts.
+  PLUME_FUNCTION explicit ByteTrie(std::vector<Entry> entries);
+
+  bool empty() const { return root_ == 0; }
+
+  // Calls found(end, value) for each of the texts that begins at text[at], shortest first.
+  template <class Found>
+  void each_at(std::string_view text, std::size_t at, Found&& found) const {
+    std::uint32_t base = root_;
+    for (std::size_t end = at; end < text.size();) {
+      const auto byte = static_cast<unsigned char>(text[end]);
+      const Unit& unit = units_[base ^ byte];
+      if (unit.label != byte) return;
+      ++end;
+      if (unit.value != none) found(end, unit.value);
+      base = unit.base;
+    }
+  }
+  // The value of the longest of the texts that begins at text[at], or none.
+  std::uint32_t longest_at(std::string_view text, std::size_t at) const {
+    std::uint32_t longest = none;
+    each_at(text, at, [&](std::size_t, std::uint32_t value) { longest = value; });
+    return longest;
+  }
+
+ private:
+  static constexpr std::uint16_t unused = 256;
+  struct Unit {
+    std::uint32_t base = 0;  // the child of a byte stands at base ^ byte; 0: no child, for units 0 to 255 stay unused
+    std::uint32_t value = none;
+    std::uint16_t label = unused;
+  };
+  std::vector<Unit> units_ = std::vector<Unit>(256);
+  std::uint32_t root_ = 0;
+};
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include <algorithm>
+
+namespace plume::inline PLUME_ABI {
+
+PLUME_FUNCTION ByteTrie::ByteTrie(std::vector<Entry> entries) {
+  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.first < b.first; });
+  entries.erase(std::unique(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.first == b.first; }),
+                entries.end());
+  if (entries.empty()) return;
+  std::vector<char> base_taken(256, 1);
+  std::size_t first_free = 256;
+  const auto grow_to = [&](std::size_t size) {
+    if (units_.size() < size) units_.resize(std::max(size, units_.size() + units_.size() / 2)), base_taken.resize(units_.size());
+  };
+  struct Node {
+    std::uint32_t unit;  // 0: the root
+    std::size_t begin, end, depth;
+  };
+  struct Child {
+    unsigned char label;
+    std::size_t begin, end;
+  };
+  std::vector<Node> open = {{0, 0, entries.size(), 0}};
+  std::vector<Child> children;
+  while (!open.empty()) {
+    const Node node = open.back();
+    open.pop_back();
+    children.clear();
+    for (std::size_t i = node.begin; i < node.end; ++i) {
+      const std::string_view text = entries[i].first;
+      if (text.size() == node.depth) {
+        units_[node.unit].value = entries[i].second;
+        continue;
+      }
+      const auto label = static_cast<unsigned char>(text[node.depth]);
+      if (children.empty() || children.back().label != label) children.push_back({label, i, i});
+      children.back().end = i + 1;
+    }
+    if (children.empty()) continue;
+    std::size_t base = 0, tried = 0;
+    for (std::size_t at = first_free;; ++at) {  // the first place that has room for all
+      grow_to(at + 512);
+      if (units_[at].label != unused) continue;
+      base = at ^ children[0].label;
+      ++tried;
+      if (base_taken[base] == 0 &&
+          std::all_of(children.begin(), children.end(), [&](const Child& child) { return units_[base ^ child.label].label == unused; }))
+        break;
+      if (tried % 64 == 0) first_free = at + 1;  // a crowded stretch is not searched again and again
+    }
+    base_taken[base] = 1;
+    if (node.depth == 0)
+      root_ = static_cast<std::uint32_t>(base);
+    else
+      units_[node.unit].base = static_cast<std::uint32_t>(base);
+    for (const Child& child : children) {
+      const auto unit = static_cast<std::uint32_t>(base ^ child.label);
+      units_[unit].label = child.label;
+      open.push_back({unit, child.begin, child.end, node.depth + 1});
+    }
+    while (first_free < units_.size() && units_[first_free].label != unused) ++first_free;
+  }
+  units_.resize(((units_.size() + 255) / 256) * 256);
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,0 +1,136 @@
+#pragma once
+// The ids of words that were seen before, for the rest of a call: a table of fixed size in lines of the processor's cache, where a new word
+// may push out an old one. Up to three ids lie beside the word itself.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "plume/base/config.hpp"
+#include "plume/tokenizer/piece_table.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+class WordCache {
+ public:
+  static constexpr std::size_t longest_word = 255;  // bytes; longer ones are not kept
+
+  struct Key {
+    std::uint64_t first, second;  // up to 15 bytes and their number; else two hashes
+    std::uint32_t line;
+  };
+  struct Found {
+    const TokenId* ids;  // nullptr: not there. At least three may be read
+    std::uint32_t count;
+  };
+
+  // Comes before the words of a text of so many bytes: the table grows with all that was announced, and forgets where it grows.
+  void expect(std::size_t bytes) {
+    announced_ += bytes;
+    const std::size_t wanted = std::bit_ceil(std::min(std::max(announced_ / 32, std::size_t{64}), most_lines));
+    if (!lines_.empty() && (wanted <= lines_.size() || (wanted < 4 * lines_.size() && wanted < most_lines))) return;
+    lines_.assign(wanted, {});
+    texts_.clear();
+    ids_.clear();
+  }
+  // `readable`: bytes from word.data() on that may be read. expect() came before.
+  Key key(std::string_view word, std::size_t readable) const {
+    Key key{0, 0, 0};
+    std::uint64_t hash = 0;
+    const std::size_t size = word.size();
+    if (size <= 15) [[likely]] {
+      if (readable >= 16 && std::endian::native == std::endian::little) [[likely]] {
+        key.first = piece_keys::load(word.data()) & masks[size][0];
+        key.second = piece_keys::load(word.data() + 8) & masks[size][1];
+      } else {
+        for (std::size_t i = 0; i < size; ++i) {
+          std::uint64_t& half = i < 8 ? key.first : key.second;
+          half |= std::uint64_t{static_cast<unsigned char>(word[i])} << 8 * (i % 8);
+        }
+      }
+      key.second |= std::uint64_t{size} << 56;
+      hash = key.first * 0x9e3779b97f4a7c15u + std::rotl(key.second * 0xc2b2ae3d27d4eb4fu, 32);
+    } else {
+      std::uint64_t other = size;
+      std::size_t at = 0;
+      for (; at + 16 <= size; at += 16)
+        other = piece_keys::mix(other ^ piece_keys::load(word.data() + at), piece_keys::load(word.data() + at + 8));
+      other = piece_keys::mix(other ^ piece_keys::load(word.data() + size - 16), piece_keys::load(word.data() + size - 8));
+      key.first = hash = other;
+      key.second = std::uint64_t{0x80} << 56 | std::uint64_t{size} << 32;
+    }
+    key.line = static_cast<std::uint32_t>((hash ^ hash >> 29) >> 16) & static_cast<std::uint32_t>(lines_.size() - 1);
+    return key;
+  }
+  void prefetch(const Key& key) const { __builtin_prefetch(&lines_[key.line]); }
+
+  Found find(const Key& key, std::string_view word) const {
+    const Line& line = lines_[key.line];
+    if (word.size() <= 15) [[likely]] {
+      const bool in_first = holds(line.slots[0], key), in_second = holds(line.slots[1], key);
+      if (!(in_first | in_second)) [[unlikely]]
+        return {nullptr, 0};
+      return found_in(line.slots[in_second ? 1 : 0]);
+    }
+    for (const Slot& slot : line.slots)
+      if (slot.first == key.first && (slot.second ^ key.second) >> 32 == 0 &&
+          std::memcmp(texts_.data() + static_cast<std::uint32_t>(slot.second), word.data(), word.size()) == 0)
+        return found_in(slot);
+    return {nullptr, 0};
+  }
+
+  void insert(const Key& key, std::string_view word, std::span<const TokenId> ids) {
+    if (word.size() > longest_word) return;
+    if (texts_.size() > most_bytes || ids_.size() > most_bytes / sizeof(TokenId)) {
+      std::fill(lines_.begin(), lines_.end(), Line{});
+      texts_.clear();
+      ids_.clear();
+    }
+    Line& line = lines_[key.line];
+    Slot& slot = line.slots[line.slots[0].second == 0 ? 0 : 1];
+    slot = {key.first, key.second, {}, static_cast<std::uint32_t>(ids.size())};
+    if (word.size() > 15) {
+      slot.second |= texts_.size();
+      texts_.append(word);
+    }
+    if (ids.size() <= inside) {
+      std::copy(ids.begin(), ids.end(), slot.ids);
+    } else {
+      slot.ids[0] = static_cast<TokenId>(ids_.size());
+      ids_.insert(ids_.end(), ids.begin(), ids.end());
+    }
+  }
+
+ private:
+  static constexpr std::size_t inside = 3, most_lines = std::size_t{1} << 16, most_bytes = std::size_t{1} << 23;
+  static constexpr auto masks = [] {
+    std::array<std::array<std::uint64_t, 2>, 16> rows{};
+    for (std::size_t size = 0; size < 16; ++size)
+      rows[size] = {piece_keys::low_bytes(size), size > 8 ? piece_keys::low_bytes(size - 8) : 0};
+    return rows;
+  }();
+  struct Slot {
+    std::uint64_t first = 0, second = 0;  // second: 0 where there is no word; of long words also where their bytes lie in texts_
+    TokenId ids[inside] = {};             // more than fit: where they lie in ids_
+    std::uint32_t count = 0;
+  };
+  struct alignas(64) Line {
+    Slot slots[2];
+  };
+  static bool holds(const Slot& slot, const Key& key) { return (slot.first == key.first) & (slot.second == key.second); }
+  Found found_in(const Slot& slot) const {
+    if (slot.count <= inside) [[likely]]
+      return {slot.ids, slot.count};
+    return {ids_.data() + slot.ids[0], slot.count};
+  }
+  std::size_t announced_ = 0;
+  std::vector<Line> lines_;
+  std::string texts_;
+  std::vector<TokenId> ids_;
+};
+
+}  // namespace plume::inline PLUME_ABI

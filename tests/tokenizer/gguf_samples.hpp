@@ -33,6 +33,24 @@ inline std::string byte_level_gguf(const std::string& pre) {
                     gguf_string("tokenizer.ggml.pre", pre), gguf_texts("tokenizer.ggml.tokens", tokens),
                     gguf_numbers("tokenizer.ggml.token_type", types), gguf_texts("tokenizer.ggml.merges", merges)});
 }
+// llama.json as a converter to GGUF writes Gemma's vocabularies: tokens and merges spelled as text is.
+inline std::string plain_gguf(const std::vector<std::string>& kind) {
+  const plume::Json& file = hashes("tokenizers/llama.json");
+  std::vector<std::string> tokens(file.at("model").at("vocab").size()), merges, entries = kind;
+  std::vector<std::int32_t> types(tokens.size(), 1);
+  for (const auto& [piece, id] : file.at("model").at("vocab").members()) {
+    tokens[static_cast<std::size_t>(id.as_integer())] = piece;
+    if (plume::byte_of_piece(piece)) types[static_cast<std::size_t>(id.as_integer())] = 6;
+  }
+  for (const plume::Json& merge : file.at("model").at("merges").items()) merges.push_back(merge.at(0).as_text() + " " + merge.at(1).as_text());
+  for (const plume::Json& token : file.at("added_tokens").items()) types[static_cast<std::size_t>(token.integer("id"))] = 3;
+  entries.push_back(gguf_texts("tokenizer.ggml.tokens", tokens));
+  entries.push_back(gguf_numbers("tokenizer.ggml.token_type", types));
+  entries.push_back(gguf_texts("tokenizer.ggml.merges", merges));
+  entries.push_back(gguf_u32("tokenizer.ggml.unknown_token_id", 0));
+  entries.push_back(gguf_u32("tokenizer.ggml.bos_token_id", 1));
+  return gguf_file(entries);
+}
 // Names of pre-tokenisers and the variation of byte_bpe.json that cuts in the same way.
 inline const std::vector<std::pair<std::string, std::string>>& same_cuts() {
   static const std::vector<std::pair<std::string, std::string>> list = {{"gpt-2", "gpt2"},
@@ -78,6 +96,18 @@ inline void check_gguf(std::size_t groups) {
     check_encoded(tokenizer, strings, recognise, ways.at("recognise"));
   }
   const plume::Json& expected = hashes("tokenizers/hashes.json");
+  for (const auto& kind : std::vector<std::vector<std::string>>{
+           {gguf_string("tokenizer.ggml.model", "gemma4")},
+           {gguf_string("tokenizer.ggml.model", "gpt2"), gguf_string("tokenizer.ggml.pre", "granite-embed-multi-311m")}}) {
+    const std::string bytes = plain_gguf(kind);
+    const plume::Tokenizer tokenizer = plume::read_gguf_tokenizer(plume::GgufHeader::read(std::as_bytes(std::span(bytes)), "llama"));
+    const plume::Json& ways = expected.at("llama/gemma");
+    const HashedStrings strings{spelled(tokenizer), special_spellings(tokenizer), groups};
+    check_encoded(tokenizer, strings, recognise, ways.at("recognise"), &ways.at("decode"));
+    check_encoded(tokenizer, strings, plain, ways.at("plain"));
+    CHECK(tokenizer.bos() == 1);
+    CHECK(tokenizer.encode("a").front() == 1);
+  }
   for (const auto& same : same_cuts()) {
     const std::string &pre = same.first, &variation = same.second;
     CAPTURE(pre);

@@ -95,7 +95,24 @@ TEST_CASE("Every name of a pre-tokeniser is read without another engine") {
     end = std::min(names.find(' ', at), names.size());
     CHECK_NOTHROW(gguf_pre_tokenizer(names.substr(at, end - at), {}, {}));
   }
-  CHECK(count >= 50);
+  CHECK(count >= 82);
+}
+
+TEST_CASE("Pre-tokenisers that share another name's expressions") {
+  const auto cut = [](std::string_view name, std::string_view text) {
+    std::string out;
+    PieceText cut{AlignedText::of(text, 0, Spans::skip), {{0, text.size()}}, true};
+    for (const PreTokenizer& step : gguf_pre_tokenizer(name, {}, {}).steps) pre_tokenize(step, cut, SpellBytes::no);
+    for (const Piece& piece : cut.pieces) out += (out.empty() ? "" : "~") + cut.text.text.substr(piece.begin, piece.end - piece.begin);
+    return out;
+  };
+  CHECK(cut("afmoe", "a 12345 \u00bd1234x") == "a~ ~12~345~ ~\u00bd1~234~x");
+  CHECK(cut("youtu", "Hello\u4e16\u754c 123's") == "Hello~\u4e16\u754c~ ~1~2~3~'s");
+  CHECK(cut("tiny_aya", "1234567 12345x") == "1~234~567~ ~123~45~x");
+  CHECK(gguf_pre_tokenizer("youtu", {}, {}).ignore_merges);
+  CHECK(gguf_pre_tokenizer("granite-embed-multi-97m", {}, {}).ignore_merges);
+  CHECK(gguf_pre_tokenizer("gemma4", {}, {}).plain);
+  CHECK(!gguf_pre_tokenizer("sarvam-moe", {}, {}).adds_bos);
 }
 
 TEST_CASE("No control token comes out of plain text") {

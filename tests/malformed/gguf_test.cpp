@@ -5,6 +5,7 @@
 #include "malformed/refused.hpp"
 #include "plume/base/files.hpp"
 #include "plume/tokenizer/byte_characters.hpp"
+#include "plume/tokenizer/byte_pair_files.hpp"
 #include "plume/tokenizer/gguf_tokenizer.hpp"
 
 using namespace plume_test;
@@ -256,6 +257,14 @@ TEST_CASE("vocabularies of GGUF that lack what their kind needs") {
   refused<plume::ConfigError>(gguf_file({bert, tokens}), vocabulary, {"tokenizer.ggml.unknown_token_id", 0, "WordPiece needs it"});
   const std::string adds = "tokenizer.ggml.add_bos_token";
   refused<plume::ConfigError>(byte_level({}, {"a b"}, {gguf_bool(adds, true)}), vocabulary, {adds, 0, "names no such token"});
+}
+
+TEST_CASE("a tokenizer.json cannot say how some vocabularies of GGUF cut text") {
+  std::string bytes = byte_level({}, {"a b"});
+  bytes.replace(bytes.find(gguf_text("gpt-2")), gguf_text("gpt-2").size(), gguf_text("starcoder"));
+  const TemporaryFolder folder;
+  const plume::Tokenizer tokenizer = plume::load_gguf_tokenizer(folder.write("ok", bytes));
+  CHECK_THROWS_WITH_AS(plume::write_tokenizer_json(tokenizer), doctest::Contains("has no expression"), plume::ArgumentError);
 }
 
 TEST_CASE("every byte of a GGUF vocabulary changed, every part of it") {

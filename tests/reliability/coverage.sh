@@ -5,15 +5,17 @@
 set -eu
 CDPATH= cd -- "$(dirname -- "$0")/../.."
 . cmake/bootstrap.sh
-present_or_skip "${1-}" doctest nlohmann clang-coverage python
-bootstrap doctest nlohmann clang-coverage python
+present_or_skip "${1-}" doctest nlohmann coverage python
+bootstrap doctest nlohmann coverage python
 
-rooms_built='base formats tokenizer malformed data models peft train'
+rooms_built='base formats tokenizer malformed data models peft train reliability'
 profiles=$PWD/build/coverage/profiles
 rm -rf "$profiles"
 mkdir -p "$profiles"
 export LLVM_PROFILE_FILE="$profiles/%m.profraw" PLUME_COVERAGE_NOTES="$profiles/requirements"
+export PLUME_TEST_DATA="${PLUME_TEST_DATA:-$PWD/../shared/data}"
 rooms coverage "$rooms_built" "$(printf '%s/ ' $rooms_built)" -DCMAKE_TOOLCHAIN_FILE=cmake/fuzz.cmake -DPLUME_COVERAGE=ON -DPLUME_OPENMP=OFF
+build/coverage/tests/tokenizer '--source-file=*/tokenizer/tokenizer_json_test.cpp'  # a nightly test, but the one of most kinds of tokenizers
 
 clang=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' build/coverage/CMakeCache.txt)
 tool() { "$clang" -print-prog-name="$1"; }

@@ -24,12 +24,11 @@ base/utf8
 formats/*
 tokenizer/added_tokens tokenizer/base64 tokenizer/byte_pair_files tokenizer/gguf_pre_tokenizers tokenizer/gguf_tokenizer
 tokenizer/llama2c_tokenizer tokenizer/pcre2_pattern tokenizer/precompiled_map tokenizer/read_byte_bpe tokenizer/read_sentencepiece
-tokenizer/sentencepiece_model tokenizer/sentencepiece_rules tokenizer/text_pattern tokenizer/tiktoken tokenizer/tokenizer_document
-tokenizer/tokenizer_files tokenizer/tokenizer_json tokenizer/tokenizer_json_parts
+tokenizer/sentencepiece_model tokenizer/sentencepiece_rules tokenizer/text_pattern tokenizer/tiktoken tokenizer/tokenizer_files tokenizer/tokenizer_json tokenizer/tokenizer_json_parts
 tokenizer/template/*
 data/chat_dataset data/chat_form data/chat_template_file data/chat_templates data/chats data/parse_chat data/token_dataset
 train/checkpoint train/metrics train/named_configs train/state train/train
-peft/adapter peft/adapter_files
+peft/adapter_files
 models/config models/family models/families/* models/load models/save
 """.split()
 

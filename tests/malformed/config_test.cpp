@@ -6,7 +6,9 @@
 
 #include "plume/formats/safetensors.hpp"
 #include "plume/models/families/families.hpp"
+#include "plume/models/families/llama2c.hpp"
 #include "plume/models/load.hpp"
+#include "plume/models/save.hpp"
 #include "temporary.hpp"
 #include "test_data.hpp"
 
@@ -220,6 +222,15 @@ TEST_CASE("weights of whole numbers, a tokenizer that knows more tokens, types t
   }
   for (const DType type : {DType::f16, DType::i32, DType::i8})
     CHECK_THROWS_WITH_AS(load(path, {.dtype = type}), doctest::Contains("f32, bf16 or f64"), ArgumentError);
+  Model model = load(golden("models/llama"));
+  Config odd = model.config();
+  odd.norm = NormKind::layer;  // LLaMA but for its norms
+  CHECK_THROWS_WITH_AS(families::fitting(odd), doctest::Contains("no model family has a place"), ArgumentError);
+  odd.context = Index{1} << 31;
+  CHECK_THROWS_WITH_AS(families::write_llama2c(odd), doctest::Contains("2147483648 does not fit a llama2.c file"), ArgumentError);
+  CHECK_THROWS_WITH_AS(save(load(golden("models/gpt2")), directory / "m.bin"), doctest::Contains("runs plain LLaMA models"), ArgumentError);
+  model.decoder.norm.weight = {};
+  CHECK_THROWS_WITH_AS(save(model, directory / "none"), doctest::Contains("no values for norm.weight of shape"), ArgumentError);
   CHECK_THROWS_WITH_AS(load(directory / "absent"), doctest::Contains("find config.json of the model"), IoError);
   CHECK_THROWS_WITH_AS(file_name(families::llama, "blocks.0.nothing"), doctest::Contains("no name for the parameter blocks.0.nothing"),
                        ArgumentError);

@@ -173,6 +173,17 @@ TEST_CASE("T6 added token: id collides or leaves a gap, empty, 1 MB long (L)") {
   rejects<LimitError>(added("258", std::string(1 << 20, 'x')), "added_tokens[0].content", "max_token_text");
 }
 
+TEST_CASE("a file without added tokens is sound") {
+  Json file = Json::object();
+  for (const auto& [key, value] : sound().members())
+    if (key != "added_tokens") file.set(key, value);
+  for (const Json& each : {file, with("added_tokens", "null"), with("added_tokens", "[]")})
+    CHECK(read_tokenizer_json(dump(each)).encode("abcab") == std::vector<TokenId>{257, 256});
+  for (const char* model : {R"({"type": "WordLevel", "vocab": {"a": 0}})", R"({"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "a"})",
+                            R"({"type": "Unigram", "vocab": [["a", -1.0]], "unk_id": 0})"})
+    CHECK(read_tokenizer_json(concat("{\"model\": ", model, "}")).encode("a") == std::vector<TokenId>{0});
+}
+
 TEST_CASE("T7 a regular expression that is invalid, or may take exponential time elsewhere: refused by name, or matched in linear time") {
   const auto split = [](std::string_view regex) {
     Json pattern = Json::object().set("Regex", regex);

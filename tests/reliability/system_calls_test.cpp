@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,7 +27,7 @@ using namespace plume_test;
 
 namespace {
 
-enum class Call : std::uint8_t { open, read, inspect, map, list, find, duplicate, set_mode, write, cut };
+enum class Call : std::uint8_t { open, read, inspect, map, list, find, duplicate, set_mode, write, cut, space };
 enum class Way : std::uint8_t { fails, gives_nothing };  // nothing: as at the end of a file
 
 struct CallFault {
@@ -106,6 +107,12 @@ int fcntl(int file, int command, ...) {
 int fchmod(int file, mode_t mode) noexcept {
   static const auto system = system_function<int(int, mode_t)>("fchmod");
   return goes_wrong(Call::set_mode) ? -1 : system(file, mode);
+}
+int statvfs(const char* path, struct statvfs* disk) noexcept {
+  static const auto system = system_function<int(const char*, struct statvfs*)>("statvfs");
+  const int result = system(path, disk);
+  if (goes_wrong(Call::space)) disk->f_bavail = 1;
+  return result;
 }
 int ftruncate(int file, off_t length) noexcept {
   static const auto system = system_function<int(int, off_t)>("ftruncate");
@@ -279,6 +286,23 @@ TEST_CASE("a save whose lock, mode or folder cannot be had leaves the old file")
   CHECK_THROWS_WITH_AS(make_directory(path + "/below"), doctest::Contains("cannot make the directory"), IoError);
   save();
   CHECK(read_text(path) == "new");
+}
+
+TEST_CASE("a checkpoint for which the disk has no room is not begun") {
+  const TemporaryFolder folder;
+  const Checkpoint checkpoint{.step = 1, .model = "m", .state = Json::object(), .weights = {{"w", Tensor::zeros({64, 64})}}};
+  {
+    const Faulty faulty({.call = 0, .only = Call::space});
+    try {
+      write_checkpoint(folder.path(), checkpoint);
+      FAIL_CHECK("written");
+    } catch (const IoError& error) {
+      CHECK(error.error_number() == ENOSPC);
+      CHECK(std::string_view(error.what()).find(folder / "step-1: cannot save 81920 bytes") != std::string_view::npos);
+    }
+  }
+  CHECK(folder.entries() == 0);
+  CHECK(write_checkpoint(folder.path(), checkpoint) == folder / "step-1");
 }
 
 TEST_CASE("a line of the log that cannot be written is taken back") {

@@ -143,7 +143,7 @@ inline void use_tokenizer(const std::string& folder) {
   std::string text = tokenizer.decode(ids, {.special = plume::SpecialTokens::keep});
   if (tokenizer.kind() != "characters") {  // those refuse what they lack
     text += " ab <|end|></s> caf\xc3\xa9 \xff\n123";
-    const auto again = tokenizer.encode(text);
+    const auto again = tokenizer.encode(text, {.begin = plume::Begin::nothing, .end = plume::End::nothing});  // which may be plain tokens
     const std::string back = tokenizer.decode(again);
     const bool normalises = tokenizer.kind().starts_with("SentencePiece") || tokenizer.kind() == "WordPiece";
     std::vector<bool> bytes(256);  // a vocabulary of GGUF may lack some, which then leave no trace

@@ -15,7 +15,7 @@ has_header() {  # has_header FLAGS HEADER [CONDITION]: the header is there, and 
   printf '#include <%s>\n#if !(%s)\n#error too old\n#endif\n' "$2" "${3:-1}" | $compiler -x c++ -std=c++20 -E $1 - >/dev/null 2>&1
 }
 
-has_coverage() {  # as cmake/fuzz.cmake looks for a clang
+has_coverage() {  # as cmake/clang.cmake looks for a clang
   for clang in clang++ clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14; do
     if have $clang; then
       have "$($clang -print-prog-name=llvm-cov)" && have "$($clang -print-prog-name=llvm-profdata)" || return 1

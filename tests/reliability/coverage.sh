@@ -14,7 +14,7 @@ rm -rf "$profiles"
 mkdir -p "$profiles"
 export LLVM_PROFILE_FILE="$profiles/%m.profraw" PLUME_COVERAGE_NOTES="$profiles/requirements"
 export PLUME_TEST_DATA="${PLUME_TEST_DATA:-$PWD/../shared/data}"
-rooms coverage "$rooms_built" "$(printf '%s/ ' $rooms_built)" -DCMAKE_TOOLCHAIN_FILE=cmake/fuzz.cmake -DPLUME_COVERAGE=ON -DPLUME_OPENMP=OFF
+rooms coverage "$rooms_built" "$(printf '%s/ ' $rooms_built)" -DCMAKE_TOOLCHAIN_FILE=cmake/clang.cmake -DPLUME_COVERAGE=ON -DPLUME_OPENMP=OFF
 build/coverage/tests/tokenizer '--source-file=*/tokenizer/tokenizer_json_test.cpp'  # a nightly test, but the one of most kinds of tokenizers
 
 clang=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' build/coverage/CMakeCache.txt)

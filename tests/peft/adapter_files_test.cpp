@@ -330,7 +330,7 @@ TEST_CASE("tensors that do not fit the configuration or the model are refused, w
 }
 
 TEST_CASE("metadata that plume does not know; adapters and models that no file can hold") {
-  const SafetensorsFile file = read_safetensors(golden("lora/llama_q_v/adapter_model.safetensors"));
+  const SafetensorsFile file = plume::read_safetensors(golden("lora/llama_q_v/adapter_model.safetensors"));
   std::vector<NamedTensor> tensors;
   for (const std::string& name : file.names()) tensors.push_back({name, file.tensor(name)});
   Copy copy;

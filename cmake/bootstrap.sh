@@ -4,7 +4,8 @@
 #   workflow NAME PRESET    configures, builds and (PRESET test) tests, with the workflow preset NAME; without presets on cmake before 3.25
 #   rooms PRESET "ROOM..." "PATTERN..." OPTION...   builds those rooms' tests and runs those that match; OPTIONs stand for the preset before cmake 3.25
 #   report PRESET FOLDER... prints what was skipped in those build folders, then ctest's summary of PRESET's
-# Honours CXX and PLUME_JOBS. EXTRA names further needs: doctest, nlohmann, simde, pkg-config, aarch64, windows (cross compilers), qemu, wine.
+# Honours CXX and PLUME_JOBS. EXTRA names further needs: doctest, nlohmann, simde, pkg-config, aarch64, windows (cross compilers), qemu, wine,
+# coverage (a clang with its profiles and llvm-cov), python.
 
 say() { printf '%s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -12,6 +13,17 @@ have() { command -v "$1" >/dev/null 2>&1; }
 has_header() {  # has_header FLAGS HEADER [CONDITION]: the header is there, and new enough; preprocessing alone is fast
   # shellcheck disable=SC2086  # several words
   printf '#include <%s>\n#if !(%s)\n#error too old\n#endif\n' "$2" "${3:-1}" | $compiler -x c++ -std=c++20 -E $1 - >/dev/null 2>&1
+}
+
+has_coverage() {  # as cmake/clang.cmake looks for a clang
+  for clang in clang++ clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14; do
+    if have $clang; then
+      have "$($clang -print-prog-name=llvm-cov)" && have "$($clang -print-prog-name=llvm-profdata)" || return 1
+      echo 'int main() {}' | $clang -x c++ -fprofile-instr-generate -o /dev/null - 2>/dev/null
+      return
+    fi
+  done
+  return 1
 }
 
 missing_needs() {  # prints the names of what is missing
@@ -35,6 +47,8 @@ missing_needs() {  # prints the names of what is missing
       aarch64) have aarch64-linux-gnu-g++ || needs="$needs aarch64" ;;
       qemu) have qemu-aarch64 || needs="$needs qemu" ;;
       windows) have x86_64-w64-mingw32-g++-posix || needs="$needs windows" ;;
+      coverage) has_coverage || needs="$needs coverage" ;;
+      python) have python3 || needs="$needs python" ;;
       wine) have wine64 || have wine || have /usr/lib/wine/wine64 || needs="$needs wine" ;;
     esac
   done
@@ -61,6 +75,10 @@ packages() {  # packages SYSTEM NEED...: the packages of those needs; fails wher
       pacman:aarch64) list="$list aarch64-linux-gnu-gcc" ;;
       apt:windows) list="$list g++-mingw-w64-x86-64-posix" ;;
       apt:wine) list="$list wine64" ;;
+      apt:coverage) list="$list clang llvm libclang-rt-dev" ;;
+      dnf:coverage | pacman:coverage) list="$list clang llvm compiler-rt" ;;
+      brew:coverage) list="$list llvm" ;;
+      apt:python | dnf:python) list="$list python3" ;;
       *:windows | *:wine) return 1 ;;  # the compiler has another name there
       dnf:aarch64 | brew:aarch64 | brew:qemu) return 1 ;;  # no C++ library of the target; no emulation of user programs
       *:qemu) list="$list qemu-user" ;;

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "plume/base/random.hpp"
@@ -209,6 +210,42 @@ TEST_CASE("the writer keeps kinds, escapes, and replaces invalid UTF-8") {
   CHECK(plume::dump(Json::parse(R"({"a":[1,{}]})"), 2) == "{\n  \"a\": [\n    1,\n    {}\n  ]\n}");
   CHECK_THROWS_AS(plume::dump(Json(std::numeric_limits<double>::infinity())), plume::ArgumentError);
   CHECK_THROWS_AS(json.push(1), plume::ArgumentError);
+  CHECK_THROWS_WITH_AS(json.find("l")->size() == 2 ? Json(1).set("k", 2) : json, doctest::Contains("not an object"), plume::ArgumentError);
+}
+
+TEST_CASE("a getter of another kind says what it found, and where") {
+  const Json json = Json::parse(R"({"a":[1,-2,"x",1.5,null,18446744073709551615]})", {.path = "p"});
+  const auto refused = [&](std::size_t index, const std::function<void(const Json&)>& get, std::string_view reason) {
+    try {
+      get(json.at("a").at(index));
+      FAIL_CHECK("accepted");
+    } catch (const plume::ConfigError& error) {
+      CHECK(error.where().path == "p");
+      CHECK(error.where().field == plume::concat("a[", index, "]"));
+      CHECK(error.where().line == 1);
+      CHECK(error.reason() == reason);
+    }
+  };
+  refused(
+      0, [](const Json& value) { value.as_boolean(); }, "expected true or false, found an integer 1");
+  refused(
+      1, [](const Json& value) { value.as_unsigned(); }, "expected an integer of at least 0, found an integer -2");
+  refused(
+      2, [](const Json& value) { value.as_number(); }, "expected a number, found a text \"x\"");
+  refused(
+      3, [](const Json& value) { value.as_integer(); }, "expected an integer, found a number with a fraction or exponent (1.5)");
+  refused(
+      4, [](const Json& value) { value.size(); }, "expected an array or object, found null");
+  refused(
+      0, [](const Json& value) { value.items(); }, "expected an array, found an integer 1");
+  refused(
+      0, [](const Json& value) { value.members(); }, "expected an object, found an integer 1");
+  refused(
+      5, [](const Json& value) { value.as_integer(); }, "expected an integer, found an integer 18446744073709551615 beyond 64 signed bits");
+  CHECK(json.at("a").at(5).as_unsigned() == 18446744073709551615u);
+  CHECK_THROWS_WITH_AS(Json::parse("[1,2,3]", {.path = "p", .limits = {.max_json_values = 3}}), doctest::Contains("max_json_values"),
+                       plume::LimitError);
+  CHECK(Json::parse("[1,2,3]", {.limits = {.max_json_values = 4}}).size() == 3);
 }
 
 TEST_CASE("property: what is written reads back the same, by us and by nlohmann-json") {

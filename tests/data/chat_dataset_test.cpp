@@ -240,6 +240,11 @@ TEST_CASE("evaluation takes every chat once, in order") {
   }
   CHECK(EvaluationChats(ChatDataset{}).size() == 0);
   CHECK_THROWS_AS(EvaluationChats(data, {.batch = 0}), ArgumentError);
+  const EvaluationChats batches(data, {.batch = 2});
+  for (const Index index : {Index{-1}, batches.size()})
+    CHECK_THROWS_WITH_AS(batches.at(index), doctest::Contains("[evaluation_chats] batch"), ArgumentError);
+  for (const Index index : {Index{-1}, data.size()})
+    CHECK_THROWS_WITH_AS(data.tokens_of(index), doctest::Contains("[chat_dataset] chat"), ArgumentError);
 }
 
 TEST_CASE("packed rows give the loss and the gradients of the same chats one by one") {

@@ -54,6 +54,9 @@ TEST_CASE("the validation part is the end, and nothing is lost") {
   CHECK(counting(1000).fingerprint() == counting(1000).fingerprint());
   CHECK(counting(1000).fingerprint() != counting(1001).fingerprint());
   CHECK_THROWS_AS(counting(10).split(1.0), ArgumentError);
+  CHECK_THROWS_AS(counting(10).split(-0.1), ArgumentError);
+  for (const auto& part : {std::pair(-1, 2), std::pair(3, 2), std::pair(0, 11)})
+    CHECK_THROWS_WITH_AS(counting(10).part(part.first, part.second), doctest::Contains("of 10 tokens"), ArgumentError);
 }
 
 TEST_CASE("an epoch visits every window of its phase once; targets follow inputs") {
@@ -122,4 +125,10 @@ TEST_CASE("evaluation covers every target exactly once") {
     for (const auto& [id, count] : seen) CHECK(count == 1);
   }
   CHECK_THROWS_AS(EvaluationWindows(counting(1), {}), ArgumentError);
+  CHECK_THROWS_AS(PackedWindows(counting(9), {.sequence = 0}), ArgumentError);
+  CHECK_THROWS_AS(EvaluationWindows(counting(9), {.sequence = 0}), ArgumentError);
+  CHECK_THROWS_AS(EvaluationWindows(counting(9), {.batch = 0}), ArgumentError);
+  const EvaluationWindows one(counting(9), {.sequence = 4, .batch = 2});
+  for (const Index index : {Index{-1}, one.size()})
+    CHECK_THROWS_WITH_AS(one.at(index), doctest::Contains("[evaluation_windows] batch"), ArgumentError);
 }

@@ -84,6 +84,9 @@ TEST_CASE("an unshared classifier, other dtypes and views are written as f32") {
   broken.tensors.push_back({"extra", Tensor::zeros({1})});
   CHECK_THROWS_AS(plume::write_llama2c(folder / "m.bin", broken), plume::ArgumentError);
   broken = model;
+  broken.tensors[0].tensor = Tensor::zeros({3, 5});
+  CHECK_THROWS_WITH_AS(plume::write_llama2c(folder / "m.bin", broken), doctest::Contains("needed is"), plume::ArgumentError);
+  broken = model;
   broken.header.n_kv_heads = 0;
   CHECK_THROWS_AS(plume::write_llama2c(folder / "m.bin", broken), plume::ArgumentError);
   CHECK_THROWS_AS(plume::write_llama2c(folder / "m.bin", model, plume::testing::FailingFiles({.call = 1})), plume::IoError);

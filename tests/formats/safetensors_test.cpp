@@ -93,6 +93,11 @@ TEST_CASE("writing onto the mapped source, views, and refusals") {
   CHECK_THROWS_AS(plume::write_safetensors(path, {{"a", weight}, {"a", weight}}), plume::ArgumentError);
   CHECK_THROWS_AS(plume::write_safetensors(path, {{"__metadata__", weight}}), plume::ArgumentError);
   CHECK_THROWS_AS(plume::write_safetensors(path, {{"a", Tensor::described({2})}}), plume::ArgumentError);
+  CHECK_THROWS_WITH_AS(plume::write_safetensors(path, {{"a\xff", weight}}), doctest::Contains("not plain UTF-8"), plume::ArgumentError);
+  CHECK_THROWS_WITH_AS(plume::write_safetensors(path, {{std::string("a\0", 2), weight}}), doctest::Contains("not plain UTF-8"),
+                       plume::ArgumentError);
+  CHECK_THROWS_WITH_AS(plume::bytes_of(Tensor::described({2})), doctest::Contains("must have memory"), plume::ArgumentError);
+  CHECK_THROWS_WITH_AS(plume::bytes_of(Tensor::zeros({4, 4}).columns(0, 2)), doctest::Contains("dense rows"), plume::ArgumentError);
   for (int call = 0; call < 4; ++call)
     CHECK_THROWS_AS(plume::write_safetensors(path, {{"a", weight}}, {}, plume::testing::FailingFiles({.call = call})), plume::IoError);
   CHECK(plume::read_safetensors(path).names().size() == 2);

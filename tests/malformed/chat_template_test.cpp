@@ -281,3 +281,79 @@ TEST_CASE("V18 values nested too deeply, and namespaces that hold themselves") {
   refused<ConfigError>("{% set n = namespace() %}{% set n.n = n %}{{ n }}", {1, 0, "namespace cannot be written"});
   CHECK(run("{% set n = namespace() %}{% set n.n = n %}{{ n.n.n == n }}") == "True");
 }
+
+TEST_CASE("whatever a template asks of a value that cannot do it is refused at its place") {
+  struct Case {
+    const char *text, *word;
+  };
+  for (const Case& each : std::initializer_list<Case>{
+           {"{{ [1] | map('string') | last }}", "has no end to begin at"},
+           {"{{ 5 | items }}", "items: a int is no dict"},
+           {"{{ [1] | dictsort }}", "dictsort: a list is no dict"},
+           {"{{ {'a': 1} | dictsort(by='size') }}", "by is \"key\" or \"value\""},
+           {"{{ ['a'] | sum(start='') }}", "use join"},
+           {"{{ [1] | batch(0) }}", "the size is 0, expected at least 1"},
+           {"{{ [1] | selectattr }}", "need the name of an attribute"},
+           {"{{ 1 | tojson(separators=[',']) }}", "separators are two texts"},
+           {"{{ '11' | int(base=2) }}", "only base 10"},
+           {"{{ nothing | int }}", "\"nothing\" is undefined"},
+           {"{{ '9999999999999999999' | int }}", "does not fit 64 bits"},
+           {"{{ 1e30 | int }}", "does not fit 64 bits"},
+           {"{{ nothing | float }}", "\"nothing\" is undefined"},
+           {"{{ 1.5 | round(-1) }}", "a precision of -1"},
+           {"{{ 1.5 | round(301) }}", "a precision of 301"},
+           {"{{ 'a' | round }}", "must be a number, not str"},
+           {"{{ 1.5 | round(0, 'up') }}", "the method is \"common\""},
+           {"{{ 1.5 | round(0, nothing) }}", "\"nothing\" is undefined"},
+           {"{{ 1e308 | round(18, 'ceil') }}", "does not fit 64 bits"},
+           {"{% for a, b in [[1]] %}{% endfor %}", "cannot take 1 values apart into 2 names"},
+           {"{{ -nothing }}", "\"nothing\" is undefined"},
+           {"{{ -'a' }}", "a str has no sign"},
+           {"{% for a in [1] %}{{ loop(a) }}{% endfor %}", "recursive loops"},
+           {"{% set f = 5 %}{{ f() }}", "a int cannot be called"},
+           {"{{ {'a': 1}.keys() == {'a': 2}.keys() }}", "comparing views"},
+           {"{% for a in 5 %}{% endfor %}", "a int cannot be looped over"},
+           {"{{ 5 in 'abc' }}", "'in' a text needs a text, not a int"},
+           {"{{ [1] in {'a': 1} }}", "a list cannot be a key of a dict"},
+           {"{{ 1 in 5 }}", "'in' is not supported for a int"},
+           {"{{ [('a' | safe)] }}", "escaped text inside a list"},
+           {"{{ range('a') }}", "must be an int, not str"},
+           {"{{ [1] | map('string') }}", "an iterator cannot be written"},
+           {"{{ 1 + nothing }}", "\"nothing\" is undefined"},
+           {"{{ (-2.0) ** 0.5 }}", "to a broken power"},
+           {"{{ 10.0 ** 400 }}", "does not fit 64 bits"},
+           {"{{ nothing[1:2] }}", "\"nothing\" is undefined"},
+           {"{{ {(1, 2): 1} | tojson }}", "a tuple cannot be a key of JSON"},
+           {"{{ 1 is divisibleby }}", "needs one argument"},
+           {"{{ 1 is sameas 1 }}", "sameas is not supported for a int"},
+           {"{{ range() }}", "one to three numbers"},
+           {"{{ range(1, 2, 3, 4) }}", "one to three numbers"},
+           {"{{ dict([], []) }}", "takes one dict and named values"},
+           {"{{ dict([[1]]) }}", "an element is no pair"},
+           {"{{ cycler() }}", "cycler needs the values"},
+           {"{% for a in [1] %}{{ loop.cycle() }}{% endfor %}", "loop.cycle needs the values"},
+           {"{{ 'a'.upper(1) }}", "takes no arguments"},
+           {"{{ 'a'.replace('a', 'b', 1, 2) }}", "takes 3 arguments at most, 4 are given"},
+           {"{{ [1] | join(',', d=';') }}", "is given its argument \"d\" twice"},
+           {"{{ 'a'.split(5) }}", "the separator must be a text, not a int"},
+           {"{{ ('a' | safe).upper() }}", "went through safe or escape"},
+           {"{{ 'a'.split('') }}", "the separator is empty"},
+           {"{{ {'a': 1}.get([1]) }}", "a list cannot be a key of a dict"},
+           {"{{ [1].index(2) }}", "the list does not hold it"},
+           {"{{ {'a': 1}.fromkeys([1]) }}", "\"fromkeys\" of a dict is not supported"},
+           {"{{ range(3).start }}", "of a range is not supported"},
+           {"{{ (5).bit_length() }}", "\"bit_length\" of a int is not supported"},
+       })
+    refused<ConfigError>(each.text, {1, 0, each.word});
+  for (const Case& each : std::initializer_list<Case>{
+           {"{{ \"\\x4", "this text has no end"},
+           {"{% macro m(a=1, b) %}{% endmacro %}", "follows one with a default"},
+           {"{% call 5 %}{% endcall %}", "expected a call of a macro"},
+           {"{{ * }}", "expected an expression"},
+           {"{{ [1][1:2:3:4] }}", "expected \"]\""},
+           {"{{ [1][1 2] }}", "expected \"]\""},
+       })
+    refused<FormatError>(each.text, {1, 0, each.word});
+  refused<ConfigError>("{{ messages }}", {1, 0, "does not fit 64 signed bits"}, Json::parse("[18446744073709551615]"));
+  CHECK_THROWS_WITH_AS(JinjaTemplate("x").render(Json::object()), doctest::Contains("an array of objects"), ArgumentError);
+}

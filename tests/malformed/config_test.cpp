@@ -1,10 +1,14 @@
 // Catalogue K: config.json, and what the tensors must agree with (S27, S28).
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "plume/formats/safetensors.hpp"
+#include "plume/models/families/families.hpp"
+#include "plume/models/families/llama2c.hpp"
 #include "plume/models/load.hpp"
+#include "plume/models/save.hpp"
 #include "temporary.hpp"
 #include "test_data.hpp"
 
@@ -205,6 +209,101 @@ TEST_CASE("older spellings mean the same as newer ones") {
     json.erase("hidden_size"), json.erase("n_head"), json.erase("n_layer");
   });
   same("families/gemma", [](nlohmann::json& json) { json["hidden_act"] = "gelu"; });
+}
+TEST_CASE("settings that change the mathematics have one supported value") {
+  refused<ConfigError>("scale_attn_weights", "only true", put("scale_attn_weights", false), "gpt2");
+  refused<ConfigError>("scale_attn_by_inverse_layer_idx", "only false", put("scale_attn_by_inverse_layer_idx", true), "gpt2");
+  refused<ConfigError>("add_cross_attention", "only false", put("add_cross_attention", true), "gpt2");
+  const TemporaryDirectory directory;
+  CHECK_NOTHROW(load(with(directory, put("rope_scaling", {{"rope_type", "default"}, {"partial_rotary_factor", 1}}))));
+}
+TEST_CASE("a configuration made by hand is checked as one from a file is") {
+  Config good;
+  good.vocabulary = 7, good.context = 8, good.width = 8, good.hidden = 16, good.layers = 1;
+  good.heads = 2, good.key_heads = 1, good.head_width = 4, good.rotary.width = 4;
+  REQUIRE_NOTHROW(good.check("p"));
+  const auto refused_as = [&](std::string_view field, std::string_view word, void (*edit)(Config&)) {
+    CAPTURE(field);
+    Config config = good;
+    edit(config);
+    try {
+      config.check("p");
+      FAIL_CHECK("was accepted");
+    } catch (const ConfigError& error) {
+      CHECK(error.where().path == "p");
+      CHECK(error.where().field == field);
+      CHECK_MESSAGE(error.reason().find(word) != std::string::npos, error.what());
+    }
+  };
+  refused_as("vocabulary", "is 0, expected at least 1", [](Config& c) { c.vocabulary = 0; });
+  refused_as("context", "is -1, expected at least 1", [](Config& c) { c.context = -1; });
+  refused_as("layers", "at least 1", [](Config& c) { c.layers = 0; });
+  refused_as("width", "expected 1 .. 1048576", [](Config& c) { c.width = 0; });
+  refused_as("width", "expected 1 .. 1048576", [](Config& c) { c.width = 1048577; });
+  refused_as("hidden", "is 0", [](Config& c) { c.hidden = 0; });
+  refused_as("heads", "is 0", [](Config& c) { c.heads = 0; });
+  refused_as("key_heads", "is 0", [](Config& c) { c.key_heads = 0; });
+  refused_as("head_width", "is 0", [](Config& c) { c.head_width = 0; });
+  refused_as("key_heads", "3 heads cannot share 2", [](Config& c) { c.heads = 3, c.key_heads = 2; });
+  refused_as("norm_epsilon", "(0, 1)", [](Config& c) { c.norm_epsilon = 0; });
+  refused_as("norm_epsilon", "(0, 1)", [](Config& c) { c.norm_epsilon = 1; });
+  refused_as("rotary.base", "positive", [](Config& c) { c.rotary.base = 0; });
+  refused_as("rotary.base", "positive", [](Config& c) { c.rotary.base = HUGE_VAL; });
+  for (void (*edit)(Config&) :
+       {+[](Config& c) { c.rotary.width = 0; }, +[](Config& c) { c.rotary.width = 3; }, +[](Config& c) { c.rotary.width = 6; }})
+    refused_as("rotary.width", "an even number", edit);
+  refused_as("begin_tokens", "token 7 is not in a vocabulary of 7", [](Config& c) { c.begin_tokens = {7}; });
+  refused_as("end_tokens", "token -1", [](Config& c) { c.end_tokens = {1, -1}; });
+  const auto edge = [&](void (*edit)(Config&)) {
+    Config config = good;
+    edit(config);
+    CHECK_NOTHROW(config.check("p"));
+  };
+  edge([](Config& c) { c.width = 1048576; });
+  edge([](Config& c) { c.end_tokens = {0, 6}; });
+  edge([](Config& c) { c.rotary.width = 2; });
+}
+TEST_CASE("weights of whole numbers, a tokenizer that knows more tokens, types that weights are not kept in, and no model at all") {
+  const TemporaryDirectory directory;
+  const std::string path = with(directory, [](nlohmann::json&) {});
+  const SafetensorsFile file = read_safetensors(golden("models/llama/model.safetensors"));
+  std::vector<NamedTensor> tensors;
+  for (const std::string& name : file.names()) tensors.push_back({name, file.tensor(name)});
+  tensors.front().tensor = Tensor::zeros(tensors.front().tensor.shape(), DType::i32);
+  write_safetensors(directory / "model.safetensors", tensors);
+  try {
+    load(path);
+    FAIL_CHECK("was accepted");
+  } catch (const ConfigError& error) {
+    CHECK(error.where().path == directory / "model.safetensors");
+    CHECK(error.where().field == concat("[", quoted(tensors.front().name), "]"));
+    CHECK(error.where().offset.has_value());
+    CHECK(error.reason().find("has dtype I32") != std::string::npos);
+  }
+  with(directory, [](nlohmann::json&) {});
+  write_all(directory / "plume-tokenizer.json", R"({"kind": "bytes"})");
+  try {
+    load(path);
+    FAIL_CHECK("was accepted");
+  } catch (const ConfigError& error) {
+    CHECK(error.where().path == path);
+    CHECK(error.where().field == "vocabulary");
+    CHECK(error.reason().find("knows 256 tokens, the model 131") != std::string::npos);
+  }
+  for (const DType type : {DType::f16, DType::i32, DType::i8})
+    CHECK_THROWS_WITH_AS(load(path, {.dtype = type}), doctest::Contains("f32, bf16 or f64"), ArgumentError);
+  Model model = load(golden("models/llama"));
+  Config odd = model.config();
+  odd.norm = NormKind::layer;  // LLaMA but for its norms
+  CHECK_THROWS_WITH_AS(families::fitting(odd), doctest::Contains("no model family has a place"), ArgumentError);
+  odd.context = Index{1} << 31;
+  CHECK_THROWS_WITH_AS(families::write_llama2c(odd), doctest::Contains("2147483648 does not fit a llama2.c file"), ArgumentError);
+  CHECK_THROWS_WITH_AS(save(load(golden("models/gpt2")), directory / "m.bin"), doctest::Contains("runs plain LLaMA models"), ArgumentError);
+  model.decoder.norm.weight = {};
+  CHECK_THROWS_WITH_AS(save(model, directory / "none"), doctest::Contains("no values for norm.weight of shape"), ArgumentError);
+  CHECK_THROWS_WITH_AS(load(directory / "absent"), doctest::Contains("find config.json of the model"), IoError);
+  CHECK_THROWS_WITH_AS(file_name(families::llama, "blocks.0.nothing"), doctest::Contains("no name for the parameter blocks.0.nothing"),
+                       ArgumentError);
 }
 TEST_CASE("S27 right names, wrong shape: the error names the tensor and both shapes") {
   const TemporaryDirectory directory;

@@ -9,6 +9,7 @@
 #include "plume/base/files.hpp"
 #include "plume/formats/named_tensor.hpp"
 #include "plume/tokenizer/byte_characters.hpp"
+#include "plume/tokenizer/byte_pair_files.hpp"
 #include "plume/tokenizer/gguf_tokenizer.hpp"
 
 using namespace plume_test;
@@ -231,6 +232,48 @@ TEST_CASE("G25 merges without a space, with parts that are no tokens; an unknown
   CHECK(tokenizer.encode("ab") == std::vector<plume::TokenId>{256});
 }
 TEST_CASE("G26 a bool that is 2") { refused(gguf_file({gguf_entry("k", 7, "\2")}), header, {"k", 37, "bool is 0 or 1"}); }
+
+TEST_CASE("GGUF: Limits are kept, and a getter of the wrong kind says what there is") {
+  const auto one_allowed = [](const std::string& path) {
+    const auto file = plume::FileMapping::open(path);
+    plume::GgufHeader::read(file->bytes(), path, {.max_tensors = 1});
+  };
+  const std::string two = gguf_file({}, {gguf_tensor("v", {8}, 0, 0), gguf_tensor("w", {8}, 0, 32)}, std::string(64, '\0'));
+  refused<plume::LimitError>(two, one_allowed, {"tensor_count", 8, "max_tensors"});
+  const auto three_allowed = [](const std::string& path) { plume::load_gguf_tokenizer(path, {.limits = {.max_vocabulary = 3}}); };
+  refused<plume::LimitError>(Pieces().bytes(), three_allowed, {tokens_key, {}, "max_vocabulary"});
+  const std::string texts = gguf_file({gguf_texts("k", {"a"})});
+  const auto reals = [](const std::string& path) {
+    const auto file = plume::FileMapping::open(path);
+    plume::GgufHeader::read(file->bytes(), path).reals("k");
+  };
+  refused<plume::ConfigError>(texts, reals, {"k", {}, "is an array of text, expected an array of f32"});
+}
+TEST_CASE("vocabularies of GGUF that lack what their kind needs") {
+  Pieces pieces;
+  pieces.tokens[4] = "<0x41>", pieces.types[4] = 6;
+  refused(pieces.bytes(), vocabulary, {tokens_key, {}, "holds 1 of 256 byte tokens"});
+  const std::string t5 = gguf_string("tokenizer.ggml.model", "t5"), tokens = gguf_texts(tokens_key, Pieces().tokens);
+  const std::string map = "tokenizer.ggml.precompiled_charsmap";
+  refused(gguf_file({t5, tokens, gguf_numbers<std::int32_t>(map, {1, 2})}), vocabulary, {map, {}, "array of u8"});
+  refused(gguf_file({t5, tokens, gguf_string(map, "abcd")}), vocabulary, {map, {}, "array of u8"});
+  const std::string gpt2 = gguf_string("tokenizer.ggml.model", "gpt2"), bytes = byte_level({}, {});
+  refused<plume::ConfigError>(gguf_file({gpt2, tokens}), vocabulary, {merges_key, 0, "is missing"});
+  refused(gguf_file({gpt2, tokens, gguf_numbers<std::int32_t>(merges_key, {1})}), vocabulary, {merges_key, {}, "array of text"});
+  refused(gguf_file({gpt2, tokens, gguf_string(merges_key, "a b")}), vocabulary, {merges_key, {}, "array of text"});
+  const std::string bert = gguf_string("tokenizer.ggml.model", "bert");
+  refused<plume::ConfigError>(gguf_file({bert, tokens}), vocabulary, {"tokenizer.ggml.unknown_token_id", 0, "WordPiece needs it"});
+  const std::string adds = "tokenizer.ggml.add_bos_token";
+  refused<plume::ConfigError>(byte_level({}, {"a b"}, {gguf_bool(adds, true)}), vocabulary, {adds, 0, "names no such token"});
+}
+
+TEST_CASE("a tokenizer.json cannot say how some vocabularies of GGUF cut text") {
+  std::string bytes = byte_level({}, {"a b"});
+  bytes.replace(bytes.find(gguf_text("gpt-2")), gguf_text("gpt-2").size(), gguf_text("starcoder"));
+  const TemporaryFolder folder;
+  const plume::Tokenizer tokenizer = plume::load_gguf_tokenizer(folder.write("ok", bytes));
+  CHECK_THROWS_WITH_AS(plume::write_tokenizer_json(tokenizer), doctest::Contains("has no expression"), plume::ArgumentError);
+}
 
 TEST_CASE("every byte of a GGUF vocabulary changed, every part of it") {
   Pieces pieces;

@@ -195,6 +195,20 @@ TEST_CASE("a .pt file is refused with the way to safetensors") {
   refused("PK\3\4" + std::string(100, 'x'), load, {"magic", 0, "safetensors"});
   refused("\x80\x02}q" + std::string(100, 'x'), load, {"magic", 0, "safetensors"});
 }
+TEST_CASE("more tensors than Limits allow, in one file or all shards together, or in an index") {
+  const auto most = [](std::uint64_t tensors) {
+    return [tensors](const std::string& path) { plume::read_safetensors(path, {.limits = {.max_tensors = tensors}}); };
+  };
+  const std::string two = file_of("{\"v\":" + entry("F32", "[1]", "[0,4]") + ",\"w\":" + entry("F32", "[1]", "[4,8]") + "}", 8);
+  refused<LimitError>(two, most(1), {"", 8, "max_tensors"});
+  const TemporaryFolder folder;
+  CHECK_NOTHROW(most(2)(folder.write("two", two)));
+  folder.write("a.safetensors", file_of("{\"a\":" + entry("F32", "[1]", "[0,4]") + "}", 4));
+  folder.write("b.safetensors", file_of("{\"b\":" + entry("F32", "[1]", "[0,4]") + ",\"c\":" + entry("F32", "[1]", "[4,8]") + "}", 8));
+  const std::string index = folder.write("model.safetensors.index.json", R"({"weight_map":{"a":"a.safetensors","b":"b.safetensors"}})");
+  refused_file<LimitError>(index, most(1), {"weight_map", {}, "max_tensors"});
+  refused_file<LimitError>(folder / "b.safetensors", [&](const std::string&) { most(2)(index); }, {"", 8, "asks for 3"});
+}
 TEST_CASE("every prefix and every changed byte of a file of the Python package is refused or read") {
   plume_test::sweep(plume_test::read_all(plume_test::golden("safetensors/mixed.safetensors")), load);
 }

@@ -142,6 +142,47 @@ TEST_CASE("P19 unknown fields are passed over: accepted") {
                             unknown.bytes() + more;
   CHECK(plume::read_sentencepiece(bytes).vocabulary() == 2);
 }
+TEST_CASE("tokens that stand beside a SentencePiece model, in added_tokens.json and tokenizer_config.json") {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.model", model({{"a"}, {"b"}}));
+  const auto beside = [&](const std::string& name, const std::string& text) {
+    for (const char* other : {"added_tokens.json", "tokenizer_config.json"}) std::filesystem::remove(folder / other);
+    folder.write(name, text);
+    return folder / "tokenizer.model";
+  };
+  const auto rejects = [&]<class Error>(const Error*, const std::string& name, const std::string& text, const Expected& expected) {
+    const std::string path = beside(name, text);
+    refused_file<Error>(
+        folder / name, [&](const std::string&) { load(path); }, expected);
+    for (const std::size_t size : {std::size_t{1}, text.size() / 2, text.size() - 1})
+      CHECK_THROWS_AS(load(beside(name, text.substr(0, size))), plume::InputError);
+  };
+  constexpr const plume::FormatError* format = nullptr;
+  constexpr const plume::ConfigError* config = nullptr;
+  constexpr const plume::LimitError* limit = nullptr;
+  rejects(format, "added_tokens.json", R"({"": 3})", {"[\"\"]", 5, "an added token is empty"});
+  rejects(limit, "added_tokens.json", "{\"" + std::string(70'000, 'x') + "\": 3}",
+          {"[\"" + std::string(80, 'x') + "...\"]", {}, "max_token_text"});
+  rejects(format, "added_tokens.json", R"({"<x>": 4})", {"[\"<x>\"]", 8, "leaves a gap after 3 pieces"});
+  rejects(format, "added_tokens.json", R"({"<x>": -1})", {"[\"<x>\"]", 8, "leaves a gap"});
+  rejects(format, "added_tokens.json", R"({"<x>": 1})", {"[\"<x>\"]", 8, "belongs to \"b\""});
+  const std::string decoder = "added_tokens_decoder";
+  for (const std::string key : {"x", "-1", "3x", "", "99999999999999999999"})
+    rejects(format, "tokenizer_config.json", R"({"added_tokens_decoder": {")" + key + R"(": {"content": "<x>"}}})",
+            {key.empty() ? decoder + "[\"\"]" : decoder + "." + key, {}, "is not a token id"});
+  rejects(config, "tokenizer_config.json", R"({"tokenizer_class": "PegasusTokenizerFast"})",
+          {"tokenizer_class", 20, "\"PegasusTokenizer\" renumbers the pieces"});
+  CHECK(plume::load_sentencepiece(beside("added_tokens.json", R"({"<x>": 3})")).vocabulary() == 4);
+  CHECK_NOTHROW(load(beside("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer"})")));
+  try {
+    plume::read_sentencepiece(model({{"a"}}), {.path = "m", .limits = {.max_tokenizer_bytes = 8}});
+    FAIL_CHECK("accepted");
+  } catch (const plume::LimitError& error) {
+    CHECK(error.where().path == "m");
+    CHECK(error.where().offset == 0);
+    CHECK(error.limit() == "max_tokenizer_bytes");
+  }
+}
 TEST_CASE("every byte of a SentencePiece model changed, every part of it") {
   std::vector<ModelPiece> pieces = {{"<s>", 0.0f, 3},
                                     {"a"},

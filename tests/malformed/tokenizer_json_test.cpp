@@ -1,10 +1,12 @@
 // The malformed-input catalogue for tokenizer.json and tiktoken rank files (T): type, path, field, position and reason.
 #include "plume/tokenizer/tokenizer_json.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "plume/base/json.hpp"
+#include "plume/tokenizer/base64.hpp"
 #include "plume/tokenizer/byte_characters.hpp"
 #include "plume/tokenizer/tiktoken.hpp"
 #include "test_data.hpp"
@@ -171,6 +173,18 @@ TEST_CASE("T6 added token: id collides or leaves a gap, empty, 1 MB long (L)") {
   rejects<LimitError>(added("258", std::string(1 << 20, 'x')), "added_tokens[0].content", "max_token_text");
 }
 
+TEST_CASE("a file without added tokens is sound") {
+  const Json seed = sound();
+  Json file = Json::object();
+  for (const auto& [key, value] : seed.members())
+    if (key != "added_tokens") file.set(key, value);
+  for (const Json& each : {file, with("added_tokens", "null"), with("added_tokens", "[]")})
+    CHECK(read_tokenizer_json(dump(each)).encode("abcab") == std::vector<TokenId>{257, 256});
+  for (const char* model : {R"({"type": "WordLevel", "vocab": {"a": 0}})", R"({"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "a"})",
+                            R"({"type": "Unigram", "vocab": [["a", -1.0]], "unk_id": 0})"})
+    CHECK(read_tokenizer_json(concat("{\"model\": ", model, "}")).encode("a") == std::vector<TokenId>{0});
+}
+
 TEST_CASE("T7 a regular expression that is invalid, or may take exponential time elsewhere: refused by name, or matched in linear time") {
   const auto split = [](std::string_view regex) {
     Json pattern = Json::object().set("Regex", regex);
@@ -243,6 +257,72 @@ TEST_CASE("T16 tiktoken: a line with bad base64, a rank gap, a byte missing") {
   rejects_ranks<FormatError>("IQ== 0\nIg== 1x\n", "ranks[1]", 2, "whole number");
   rejects_ranks<FormatError>("IQ== 0\r\nIQ== 1\r\n", "ranks[1]", 2, "came before");
   CHECK_THROWS_AS(read_tiktoken("IQ== 0\n", {.path = "mine.tiktoken"}), ConfigError);
+}
+
+TEST_CASE("a vocabulary of another form than its model's, and what else a model or a step may not say") {
+  rejects<FormatError>(word_level(R"([["a", 0.0], ["b"]])", R"({"type": "Unigram"})"), "model.vocab[1]", "expected [piece, score]");
+  rejects<FormatError>(word_level(R"(["a"])", R"({"type": "Unigram"})"), "model.vocab[0]", "expected [piece, score]");
+  rejects<ConfigError>(word_level(R"({"a": 0})", R"({"type": "Unigram"})"), "model.vocab", "an array of [piece, score]");
+  rejects<ConfigError>(word_level(R"([["a", 0.0]])"), "model.vocab", "an object of tokens");
+  for (const char* most : {"0", "-1"})
+    rejects<ConfigError>(
+        word_level(R"({"a": 0})", concat(R"({"type": "WordPiece", "unk_token": "a", "max_input_chars_per_word": )", most, "}")),
+        "model.max_input_chars_per_word", "at least 1");
+  const std::string bpe = R"({"type": "BPE", "continuing_subword_prefix": "##", "merges": )";
+  rejects<FormatError>(word_level(R"({"a": 0, "b": 1})", bpe + R"(["a b"]})"), "model.merges[0]", "lacks the prefix \"##\"");
+  CHECK(read_tokenizer_json(dump(word_level(R"({"a": 0, "##b": 1, "ab": 2})", bpe + R"(["a ##b"]})"))).encode("ab") ==
+        std::vector<TokenId>{2});
+  const auto twice = [](std::string_view second) {
+    return with("post_processor", concat(R"({"type": "TemplateProcessing", "special_tokens": {}, "single": [{"Sequence": {"id": "A"}}, )",
+                                         R"({"Sequence": {"id": ")", second, R"("}}]})"));
+  };
+  rejects<ConfigError>(twice("A"), "post_processor.single[1].Sequence", "sequence A once");
+  rejects<ConfigError>(
+      with("post_processor", R"({"type": "TemplateProcessing", "special_tokens": {}, "single": [{"Sequence": {"id": "B"}}]})"),
+      "post_processor.single[0].Sequence", "sequence A once");
+  rejects<ConfigError>(with("pre_tokenizer", R"({"type": "Metaspace", "add_prefix_space": false, "prepend_scheme": "first"})"),
+                       "pre_tokenizer.prepend_scheme", "must be \"never\"");
+  for (const char* map : {"a", "AA=!", "A==="})
+    rejects<FormatError>(with("normalizer", concat(R"({"type": "Precompiled", "precompiled_charsmap": ")", map, "\"}")),
+                         "normalizer.precompiled_charsmap", "is not base64");
+  rejects<ConfigError>(with("decoder", R"({"type": "Strip", "content": "a", "start": -1, "stop": 0})"), "decoder", "at least 0");
+  rejects<ConfigError>(with("decoder", R"({"type": "Strip", "content": "a", "start": 0, "stop": -1})"), "decoder", "at least 0");
+}
+
+TEST_CASE("Limits of tokenizer.json and of rank files; special tokens of rank files") {
+  const auto limited = [](const std::function<void()>& read, std::string_view limit, std::string_view field) {
+    CAPTURE(limit);
+    try {
+      read();
+      FAIL_CHECK("accepted");
+    } catch (const LimitError& error) {
+      CHECK(error.limit() == limit);
+      CHECK(error.where().path == "p");
+      CHECK(error.where().field == field);
+    }
+  };
+  const std::string file = dump(sound());
+  limited([&] { read_tokenizer_json(file, {.path = "p", .limits = {.max_vocabulary = 257}}); }, "max_vocabulary", "model.vocab");
+  limited([&] { read_tokenizer_json(file, {.path = "p", .limits = {.max_token_text = 2}}); }, "max_token_text", "model.vocab.abc");
+  std::string ranks;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    encode_base64(std::string(1, static_cast<char>(static_cast<unsigned char>(byte))), ranks);
+    ranks += concat(" ", byte, "\n");
+  }
+  ranks += "YWI= 256\n";
+  const auto reads = [&](TiktokenOptions options) {
+    options.path = "p", options.encoding = "gpt2";
+    if (options.special.empty()) options.special = {{"<x>", 257}};
+    return read_tiktoken(ranks, options);
+  };
+  CHECK(reads({}).encode("ab<x>", {.special = SpecialText::recognise}) == std::vector<TokenId>{256, 257});
+  limited([&] { reads({.limits = {.max_vocabulary = 256}}); }, "max_vocabulary", "");
+  limited([&] { reads({.limits = {.max_token_text = 1}}); }, "max_token_text", "");
+  for (const auto& [id, word] :
+       {std::pair(-1, "has the id -1"), std::pair(300, "has the id 300"), std::pair(256, "of a rank"), std::pair(0, "of a rank")}) {
+    CHECK_THROWS_WITH_AS(reads({.special = {{"<x>", id}}, .limits = {.max_vocabulary = 300}}), doctest::Contains(word), ConfigError);
+  }
+  CHECK(reads({.special = {{"<x>", 299}}, .limits = {.max_vocabulary = 300}}).vocabulary() == 300);
 }
 
 TEST_CASE("T17 1 MB of one letter, spaces or combining marks, NUL, invalid UTF-8, encoded surrogates, joiners: the same bytes come back") {

@@ -10,8 +10,12 @@
 #include <vector>
 
 #include "plume/base/json.hpp"
+#include "plume/tokenizer/base64.hpp"
 #include "plume/tokenizer/byte_characters.hpp"
+#include "plume/tokenizer/byte_pair_files.hpp"
+#include "plume/tokenizer/characters.hpp"
 #include "plume/tokenizer/llama2c_tokenizer.hpp"
+#include "plume/tokenizer/tiktoken.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "test_data.hpp"
 
@@ -222,6 +226,87 @@ TEST_CASE("T8 byte-level vocabulary lacks one of the 256 bytes") {
   Entries entries = sound();
   entries['z'].first = "<|z|>";
   vocabulary_rejects(entries, "", "lacks the byte 122");
+}
+
+TEST_CASE("a piece that no byte spells; an added token twice; Limits") {
+  Entries entries = sound();
+  entries.emplace_back("\xe6\x97\xa5", "258");
+  vocabulary_rejects(entries, "[\"\\xe6\\x97\\xa5\"]", "stands for no byte");
+  const Files files;
+  files.write("vocab.json", json(sound()));
+  files.write("merges.txt", sound_merges);
+  files.write("tokenizer_config.json",
+              R"({"added_tokens_decoder": {"258": {"content": "<x>", "special": true}, "259": {"content": "<x>", "special": true}}})");
+  rejects<plume::FormatError>(files, "tokenizer_config.json", "added_tokens_decoder.259", "has id 258 already");
+  std::filesystem::remove(files.directory + "/tokenizer_config.json");
+  const auto limited = [&](const plume::Limits& limits, std::string_view limit, std::string_view field) {
+    try {
+      plume::load_tokenizer(files.directory, {.limits = limits});
+      FAIL_CHECK("accepted");
+    } catch (const plume::LimitError& error) {
+      CHECK(error.limit() == limit);
+      CHECK(error.where().field == field);
+      CHECK((error.where().line || error.where().offset));
+    }
+  };
+  limited({.max_vocabulary = 257}, "max_vocabulary", "");
+  limited({.max_token_text = 2}, "max_token_text", "abc");
+  std::filesystem::remove(files.directory + "/vocab.json");
+  files.write("tokenizer.bin", llama2c({{-1, 1, "a"}, {-2, 6, "abcdef"}, {-3, 7, "abcdefg"}}));
+  limited({.max_vocabulary = 260}, "max_vocabulary", "tokens[260]");
+  limited({.max_token_text = 6}, "max_token_text", "tokens[261].length");
+}
+
+TEST_CASE("paths that hold no tokenizer, or several") {
+  const Files files;
+  const auto rejected = [&](const std::string& path, std::string_view word) {
+    try {
+      plume::load_tokenizer(path);
+      FAIL_CHECK("accepted");
+    } catch (const plume::ConfigError& error) {
+      CHECK(error.where().path == path);
+      CHECK_MESSAGE(error.reason().find(word) != std::string::npos, std::string(error.what()));
+    }
+  };
+  rejected(files.directory, "holds no tokenizer; known are tokenizer.json");
+  files.write("notes.txt", "hello");
+  rejected(files.directory + "/notes.txt", "is no tokenizer file; known are");
+  CHECK_THROWS_WITH_AS(plume::load_tokenizer(files.directory + "/absent.json"), doctest::Contains("absent.json: cannot open"),
+                       plume::IoError);
+  for (const char* name : {"tok512.bin", "tok4096.bin"}) files.write(name, llama2c({{-1, 1, "a"}}));
+  rejected(files.directory, "holds 2 tokenizers (tok4096.bin, tok512.bin ...)");
+  files.write("tokenizer.bin", llama2c({{-1, 1, "a"}, {-1, 1, "b"}}));
+  CHECK(plume::load_tokenizer(files.directory).vocabulary() == 261);
+}
+
+TEST_CASE("what a kind of file cannot hold is refused when it is written") {
+  const plume::Tokenizer bytes = plume::byte_tokenizer();
+  CHECK_THROWS_WITH_AS(plume::write_tokenizer_json(bytes), doctest::Contains("came from tokenizer.json"), plume::ArgumentError);
+  CHECK_THROWS_WITH_AS(plume::write_byte_bpe(bytes), doctest::Contains("needs a byte-level tokenizer"), plume::ArgumentError);
+  CHECK_THROWS_WITH_AS(plume::write_tiktoken(bytes), doctest::Contains("needs a byte-level tokenizer"), plume::ArgumentError);
+  Entries entries = sound();
+  entries[256] = {"bc", "256"}, entries[257] = {"ab", "257"};
+  const Files files;
+  files.write("vocab.json", json(entries));
+  files.write("merges.txt", "a b\nb c\n");
+  CHECK_THROWS_WITH_AS(plume::write_tiktoken(plume::load_tokenizer(files.directory)),
+                       doctest::Contains("the merge that makes token 256 comes after the one of 257"), plume::ArgumentError);
+  entries[256] = {"<|x|>", "256"};
+  files.write("vocab.json", json(entries));
+  files.write("merges.txt", "a b\n");
+  CHECK_THROWS_WITH_AS(plume::write_tiktoken(plume::load_tokenizer(files.directory)), doctest::Contains("special tokens stand among"),
+                       plume::ArgumentError);
+  std::string ranks;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    plume::encode_base64(std::string(1, static_cast<char>(static_cast<unsigned char>(byte))), ranks);
+    ranks += plume::concat(" ", byte, "\n");
+  }
+  const plume::Tokenizer digits = plume::read_tiktoken(ranks, {.encoding = "cl100k_base", .special = {{"<x>", 256}}});
+  CHECK_THROWS_WITH_AS(plume::write_byte_bpe(digits), doctest::Contains("in another way than GPT-2"), plume::ArgumentError);
+  const Files gpt1;
+  gpt1.write("encoder_bpe_40000.json", "[1]");
+  gpt1.write("vocab_40000.bpe", "#version: 0.2\n");
+  rejects<plume::FormatError>(gpt1, "encoder_bpe_40000.json", "", "expected an object of tokens");
 }
 
 TEST_CASE("T13 depth 10,000 (L)") {

@@ -49,7 +49,9 @@ TEST_CASE("stories260K saved in Hugging Face layout is what an independent conve
 
   const SafetensorsFile file = read_safetensors(directory / "model.safetensors");
   CHECK(file.names().size() == fixture["tensors"].size());
-  for (const auto& [name, expected] : fixture["tensors"].items()) {
+  for (const auto& tensor : fixture["tensors"].items()) {
+    const std::string& name = tensor.key();
+    const auto& expected = tensor.value();
     CAPTURE(name);
     REQUIRE(file.find(name) != nullptr);
     CHECK(file.find(name)->shape == expected["shape"].get<std::vector<std::uint64_t>>());
@@ -88,8 +90,9 @@ TEST_CASE("transformers' GPT-2 and LLaMA are loaded, written back and loaded aga
     check_same_parameters(model, load(directory.path()));
     const auto original = nlohmann::json::parse(read_all(source + "/config.json")),
                written = nlohmann::json::parse(read_all(directory / "config.json"));
-    for (const auto& [key, value] : written.items())
-      if (original.contains(key) && key != "torch_dtype") CHECK_MESSAGE(value == original[key], key);
+    for (const auto& entry : written.items())
+      if (original.contains(entry.key()) && entry.key() != "torch_dtype")
+        CHECK_MESSAGE(entry.value() == original[entry.key()], entry.key());
 
     const auto expected = nlohmann::json::parse(read_all(source + "/golden.json"));
     CHECK(greedy(model, expected["prompt_ids"].get<std::vector<TokenId>>(), 64) == expected["greedy_ids"].get<std::vector<TokenId>>());

@@ -292,6 +292,8 @@ TEST_CASE("settings that would change the result are refused by name") {
   refused_setting("target_modules", {"q_proj", ".*v"}, "regular expression", "target_modules[1]");
   refused_setting("target_modules", {"q_proj", "v_proj", "k_proj"}, "model.layers.0.self_attn.k_proj", "target_modules");
   refused_setting("target_modules", 5, "");
+  refused_setting("target_modules", {"q_proj", ""}, "empty pattern", "target_modules[1]");
+  refused_setting("rank_pattern", {{"", 3}}, "empty pattern", "rank_pattern[\"\"]");
   Copy copy;
   copy.config.erase("peft_type");
   refused<ConfigError>(copy, "adapter_config.json", "peft_type", "");
@@ -325,6 +327,23 @@ TEST_CASE("tensors that do not fit the configuration or the model are refused, w
   const Copy infinite = with_tensors([&](Tensors& tensors) { tensors[b].writable<float>()[7] = INFINITY; });
   infinite.write();
   CHECK_THROWS_WITH_AS(load_adapter(infinite.folder.path(), base_model("llama")), doctest::Contains("q_proj.lora_B.weight"), NumericError);
+}
+
+TEST_CASE("metadata that plume does not know; adapters and models that no file can hold") {
+  const SafetensorsFile file = plume::read_safetensors(golden("lora/llama_q_v/adapter_model.safetensors"));
+  std::vector<NamedTensor> tensors;
+  for (const std::string& name : file.names()) tensors.push_back({name, file.tensor(name)});
+  Copy copy;
+  write_safetensors(copy.folder / "adapter_model.safetensors", tensors, {{"plume_fused_qkv", "key"}});
+  copy.weights = read_all(copy.folder / "adapter_model.safetensors");
+  refused<ConfigError>(copy, "adapter_model.safetensors", "__metadata__.plume_fused_qkv", "known: query_and_value");
+  const TemporaryFolder folder;
+  CHECK_THROWS_WITH_AS(save(Adapter(), folder / "none"), doctest::Contains("the adapter has no layers"), ArgumentError);
+  Model model = base_model("llama");
+  model.decoder.config.norm = NormKind::layer;  // LLaMA but for its norms: no family
+  const Adapter adapter = attach(model, {.rank = 2, .targets = {"attention.q"}});
+  CHECK_THROWS_WITH_AS(save(adapter, folder / "none"), doctest::Contains("has no name in a PEFT file"), ArgumentError);
+  CHECK(folder.entries() == 0);
 }
 
 TEST_CASE("pickles, torn files and missing files are refused") {

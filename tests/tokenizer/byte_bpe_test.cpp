@@ -43,8 +43,9 @@ TEST_CASE("GPT-2: the 46 strings of llama.cpp have the ids it lists") {
   const auto vectors = plume_test::llama_cpp_vectors("gpt-2");
   if (!tokenizer || !vectors) return;
   CHECK(vectors->size() == 46);
-  for (const auto& [text, ids] : *vectors) {
-    CHECK_MESSAGE(tokenizer->encode(text) == ids, text);
+  for (const auto& vector : *vectors) {
+    const auto& [text, ids] = vector;
+    CHECK_MESSAGE(tokenizer->encode(text) == ids, vector.text);
     CHECK(tokenizer->decode(ids) == text);
   }
 }

@@ -216,8 +216,9 @@ TEST_CASE("every special token that somebody typed is user text, whatever the te
     return found;
   };
   std::size_t rendered = 0;
-  for (const auto& [name, text] : families()) {
-    INFO(name);
+  for (const auto& family : families()) {
+    const auto& [name, text] = family;
+    INFO(family.first);
     RenderOptions options{.add_generation_prompt = true, .variables = Json::object().set("bos_token", "<s>").set("eos_token", "</s>")};
     options.strftime_now = [](std::string_view) { return std::string("now"); };
     const JinjaTemplate form(text, {.name = name});

@@ -46,6 +46,7 @@ TEST_CASE("JSON files: unknown keys, families and shapes that do not work are re
   refused(R"({"family":"bert","layers":1,"heads":2,"width":8,"context":16})", "unknown family \"bert\"");
   refused(R"({"family":"gpt2","layers":1,"heads":3,"width":8,"context":16})", "does not divide into 3 heads");
   refused(R"({"family":"gpt2","layers":1,"heads":0,"width":8,"context":16})", "heads is 0");
+  refused(R"({"family":"gpt2","layers":1,"heads":2,"key_heads":1,"width":8,"context":16})", "as many key heads as heads");
   for (const char* text :
        {R"("learning_rate":0)", R"("learning_rate":-1)", R"("minimum_learning_rate":-1)", R"("minimum_learning_rate":1)", R"("warmup":-1)",
         R"("weight_decay":-0.1)", R"("dropout":1)", R"("dropout":-0.1)", R"("clip":-1)", R"("beta1":1)", R"("beta2":-1)", R"("epsilon":0)",

@@ -175,12 +175,9 @@ PLUME_FUNCTION Model load_llama2c(const std::string& path, const LoadOptions& op
   std::unordered_map<std::string_view, const Tensor*> tensors;
   for (const NamedTensor& named : file.tensors) tensors.emplace(named.name, &named.tensor);
   for_each_parameter(model, [&](std::string_view ours, Tensor& parameter) {
-    const std::string name = families::llama2c_name(ours);
-    const auto found = tensors.find(name);
-    require(found != tensors.end() && found->second->shape() == parameter.shape(), "[load] ", path, " has no tensor ", name, " of shape ",
-            parameter.shape());
+    const Tensor& stored = *tensors.at(families::llama2c_name(ours));  // of this shape: the header says both
     const DType type = load_detail::type_for(parameter, options.dtype);
-    parameter = type == DType::f32 ? *found->second : found->second->to(type);
+    parameter = type == DType::f32 ? stored : stored.to(type);
   });
   return model;
 } catch (...) {

@@ -297,7 +297,6 @@ PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, c
     if (!lora.targets.empty() && !is_meant)
       throw ConfigError(file.where(*a), concat("is of a layer that target_modules in ", config_path, " does not name"));
     LoraLayer layer = peft_detail::layer_for(lora, target);
-    if (!std::isfinite(layer.alpha)) json.at("lora_alpha").fail("is not finite");
     const auto read = [&](const SafetensorsEntry& entry, const Shape& expected) {
       if (constexpr std::string_view floats[] = {"F64", "F32", "BF16", "F16"};
           std::find(std::begin(floats), std::end(floats), entry.dtype) == std::end(floats))

@@ -101,7 +101,7 @@ class TokenizerJsonReader : private TokenizerJsonParts {
   }
   void read_added() {
     const Json* list = present(file_, "added_tokens");
-    if (!list) return;
+    if (!list) return special_.resize(pieces_.size());
     for (const Json& entry : list->items()) {
       AddedToken token;
       token.content = entry.text("content");

@@ -179,10 +179,8 @@ class Interpreter : public Machine {
       }
       case NodeKind::leave:
         return Flow::leave;
-      case NodeKind::next:
+      default:  // next: no other part is a statement
         return Flow::next;
-      default:
-        fail("a part of the template is no statement");
     }
   }
 
@@ -344,10 +342,8 @@ class Interpreter : public Machine {
         if (value.is(Kind::real)) return Value::of(node.kind == NodeKind::minus ? -value.real : value.real);
         return whole_arithmetic(*this, node.kind == NodeKind::minus ? Operator::subtract : Operator::add, 0, value.whole());
       }
-      case NodeKind::chain:
+      default:  // chain: no other part is an expression
         return chain(node, evaluate(children[0]));
-      default:
-        fail("a part of the template is no expression");
     }
   }
 

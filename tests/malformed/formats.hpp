@@ -55,8 +55,12 @@ class Workshop {
       ::unlink(file.c_str());
       return;
     }
-    if (is_new) std::filesystem::create_directories(std::filesystem::path(file).parent_path());
-    const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const auto open = [&] { return ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600); };
+    int descriptor = open();
+    if (descriptor < 0 && errno == ENOENT) {
+      std::filesystem::create_directories(std::filesystem::path(file).parent_path());
+      descriptor = open();
+    }
     std::size_t written = 0;
     while (descriptor >= 0 && written < bytes->size()) {
       const ssize_t now = ::write(descriptor, bytes->data() + written, bytes->size() - written);

@@ -232,6 +232,7 @@ inline Llama2cFile read_llama2c(const std::string& path, const Llama2cOptions& o
 // Writes a file of the version that the header says, all or nothing, from the tensors that Llama2cFile lists (any order, any float dtype).
 // The rotary tables of version 0 are computed for theta 10000. ArgumentError: an impossible header, a missing tensor, another shape.
 // NumericError: a matrix of version 2 that is not finite.
+// runq.c leaves out the weights of a row that fill no group: for it group_size must divide dim and hidden_dim.
 inline void write_llama2c(const std::string& path, const Llama2cFile& model, const FileSystem& files = FileSystem()) {
   const Llama2cHeader& h = model.header;
   const auto wrong = llama2c_detail::impossible(h);

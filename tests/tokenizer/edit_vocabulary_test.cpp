@@ -196,7 +196,8 @@ TEST_CASE("The tokenizers that plume trains can be edited and written in every f
 }
 
 TEST_CASE("Vocabularies of vocab.json + merges.txt and of tiktoken: edited, and written as what they were") {
-  const auto merges = plume_test::test_data("tokenizers/gpt2/encoder.json"), ranks = plume_test::test_data("tokenizers/tiktoken/gpt2.tiktoken");
+  const auto merges = plume_test::test_data("tokenizers/gpt2/encoder.json"),
+             ranks = plume_test::test_data("tokenizers/tiktoken/gpt2.tiktoken");
   if (!merges || !ranks) return;
   const plume_test::TemporaryDirectory folder;
   for (const std::string& path : {*merges, *ranks}) {
@@ -235,9 +236,9 @@ TEST_CASE("Vocabularies of vocab.json + merges.txt and of tiktoken: edited, and 
 
 TEST_CASE("What has no tokenizer.json cannot be edited, and says so") {
   const Tokenizer pieces = plume::load_tokenizer(plume_test::golden("sentencepiece/unigram_map.model"));
-  for (const auto& edit : std::vector<std::function<void()>>{[&] { plume::add_tokens(pieces, {"<x>"}); },
-                                                             [&] { plume::keep_tokens(pieces, Ids{1}); },
-                                                             [&] { plume::merge_tokenizers(pieces, pieces); }}) {
+  for (const auto& edit :
+       std::vector<std::function<void()>>{[&] { plume::add_tokens(pieces, {"<x>"}); }, [&] { plume::keep_tokens(pieces, Ids{1}); },
+                                          [&] { plume::merge_tokenizers(pieces, pieces); }}) {
     try {
       edit();
       FAIL("edited");

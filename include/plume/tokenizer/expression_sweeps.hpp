@@ -127,7 +127,8 @@ inline void threes(std::string_view text, std::size_t begin, std::size_t end, st
   }
 }
 inline void number_groups(std::string_view text, const Found& found) {
-  each_run(text, category_sets::number, [&](std::size_t begin, std::size_t end, std::size_t count) { threes(text, begin, end, count, found); });
+  each_run(text, category_sets::number,
+           [&](std::size_t begin, std::size_t end, std::size_t count) { threes(text, begin, end, count, found); });
 }
 inline void digit_groups_of_words(std::string_view text, const Found& found) {
   each_run(text, category_set(Category::Nd), [&](std::size_t begin, std::size_t end, std::size_t count) {

@@ -121,10 +121,7 @@ class ApplyPreTokenizer {
     by_character([](char32_t c) { return (category_bit(c) & category_sets::space) != 0; }, SplitBehavior::removed);
   }
   void operator()(const pre_tokenizers::Split& step) {
-    cut(
-        [&](std::string_view piece, auto&& match) {
-          step.pattern.each(piece, [&](Piece found) { match(found.begin, found.end); });
-        },
+    cut([&](std::string_view piece, auto&& match) { step.pattern.each(piece, [&](Piece found) { match(found.begin, found.end); }); },
         step.behavior, step.inverted);
   }
   void operator()(const pre_tokenizers::Delimiter& step) {

@@ -2,3 +2,5 @@
 // Same code, same results; a file that includes plume/plume.hpp compiles in a fraction of the time and memory.
 #define PLUME_COMPILED 2
 #include "plume/plume.hpp"
+// What few programs include, plume/plume.hpp leaves out.
+#include "plume/data/moss.hpp"

@@ -3,21 +3,9 @@
 #include <atomic>
 #include <cstddef>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define PLUME_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define PLUME_TEST_SANITIZED 1
-#endif
-#endif
+#include "../sanitized.hpp"
 
 namespace plume_test {
-
-#if defined(PLUME_TEST_SANITIZED)
-inline constexpr bool is_sanitized = true;  // slow, and with allocation functions of its own
-#else
-inline constexpr bool is_sanitized = false;
-#endif
 
 // What a reader may ask for at once, beyond the bytes of the file.
 inline constexpr std::size_t largest_allocation_beyond_file = std::size_t{64} << 20;

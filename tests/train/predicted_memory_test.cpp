@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "../sanitized.hpp"
 #include "toy.hpp"
 
 using namespace plume;
@@ -46,7 +47,7 @@ TEST_CASE("a prediction takes no memory, and each option saves what it is for") 
   options.clip = 0;
   const std::int64_t before = resident_bytes();
   const MemoryPrediction plain = predicted_memory(config, 256, options);
-  CHECK(resident_bytes() - before < (std::int64_t{40} << 20));
+  if (!plume_test::is_sanitized) CHECK(resident_bytes() - before < (std::int64_t{40} << 20));
   CHECK(plain.total() > std::size_t{2} << 30);
   options.recompute = Recompute::mlp;
   const MemoryPrediction mlp = predicted_memory(config, 256, options);
@@ -64,7 +65,8 @@ TEST_CASE("a prediction takes no memory, and each option saves what it is for") 
   const std::size_t width_of_block = 12 * std::size_t{1024} * 768;
   CHECK(plain.activations - half.activations == 16 * 2 * width_of_block);
   // At the peak the last block is there in f32 and the others are halved: 2 / layers of the saving are lost.
-  CHECK(plain.total() - half.total() >= 16 * 2 * width_of_block / 12 * 10);
+  // (The process as it is now is part of a total; a sanitizer makes that grow.)
+  if (!plume_test::is_sanitized) CHECK(plain.total() - half.total() >= 16 * 2 * width_of_block / 12 * 10);
   CHECK(blocks.activations - half_blocks.activations == 2 * width_of_block);
   options.release_gradients = true;
   const MemoryPrediction released = predicted_memory(config, 256, options);

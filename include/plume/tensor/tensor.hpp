@@ -37,7 +37,7 @@ class Tensor {
   }
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32) {
     Tensor tensor = empty(shape, dtype);
-    if (shape.size() > 0 && tensor.is_written()) std::memset(tensor.storage_->data(), 0, tensor.storage_->bytes());
+    if (tensor.is_written()) std::memset(tensor.storage_->data(), 0, tensor.storage_->bytes());
     return tensor;
   }
   // A tensor over existing storage, which must hold the whole shape.
@@ -178,7 +178,8 @@ class Tensor {
   }
 
  private:
-  bool is_written() const { return !thread_slot.dry || size() == 1; }
+  // Whether there is something to write. (Rows without columns are nothing, however many a file says there are.)
+  bool is_written() const { return size() > 0 && (!thread_slot.dry || size() == 1); }
   // The first element, and the way from row to row.
   const std::byte* bytes() const {
     require(storage_ != nullptr, "[tensor] ", shape_, " has no memory: load or initialise the model first");

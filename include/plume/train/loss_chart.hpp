@@ -20,7 +20,8 @@ struct LossCurves {
   std::vector<LossPoint> training, validation;
 };
 
-// The chart as the text of an SVG file. Points that are not finite are left out.
+// The chart as the text of an SVG file. Points that are not finite, or beyond what a chart can show (losses of 1e30, steps of 1e15), are
+// left out.
 PLUME_FUNCTION std::string loss_chart(const LossCurves& curves);
 
 }  // namespace plume::inline PLUME_ABI
@@ -73,7 +74,7 @@ PLUME_FUNCTION std::string loss_chart(const LossCurves& curves) {
   LossCurves shown{chart_detail::thinned(curves.training, 600), chart_detail::thinned(curves.validation, 600)};
   double low = INFINITY, high = -INFINITY, last = 0;
   for (auto* curve : {&shown.training, &shown.validation}) {
-    std::erase_if(*curve, [](const LossPoint& point) { return !std::isfinite(point.loss); });
+    std::erase_if(*curve, [](const LossPoint& point) { return !(std::abs(point.loss) <= 1e30 && point.step >= 0 && point.step <= 1e15); });
     for (const LossPoint& point : *curve) {
       low = std::min(low, point.loss);
       high = std::max(high, point.loss);
@@ -81,7 +82,8 @@ PLUME_FUNCTION std::string loss_chart(const LossCurves& curves) {
     }
   }
   if (last == 0) low = 0, high = 1, last = 1;
-  if (high - low < 1e-3) high = low + 1e-3;
+  const double least = std::max(1e-3, 1e-6 * std::max(std::abs(low), std::abs(high)));  // or it is lost in rounding
+  if (high - low < least) high = low + least;
   const double y_step = chart_detail::tick_step(high - low, 7), x_step = std::max(1.0, chart_detail::tick_step(last, 8));
   low = std::floor(low / y_step) * y_step;
   high = std::ceil(high / y_step) * y_step;

@@ -4,3 +4,5 @@
 #include "plume/formats/gguf.hpp"
 #include "plume/formats/write_gguf.hpp"
 #include "plume/plume.hpp"
+// What few programs include, plume/plume.hpp leaves out.
+#include "plume/data/moss.hpp"

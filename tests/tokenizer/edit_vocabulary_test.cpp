@@ -2,6 +2,7 @@
 #include "plume/tokenizer/edit_vocabulary.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "plume/base/error.hpp"
 #include "plume/base/json.hpp"
 #include "plume/tokenizer/byte_pair_files.hpp"
+#include "plume/tokenizer/tiktoken.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "plume/tokenizer/tokenizer_json.hpp"
 #include "plume/tokenizer/train_byte_bpe.hpp"
@@ -191,4 +193,58 @@ TEST_CASE("The tokenizers that plume trains can be edited and written in every f
   CHECK(back.find("<|x|>") == edited.find("<|x|>"));
   CHECK(back.is_special(*back.find("<|x|>")));
   CHECK_THROWS_AS(plume::write_byte_bpe(kind("llama")), plume::ArgumentError);
+}
+
+TEST_CASE("Vocabularies of vocab.json + merges.txt and of tiktoken: edited, and written as what they were") {
+  const auto merges = plume_test::test_data("tokenizers/gpt2/encoder.json"),
+             ranks = plume_test::test_data("tokenizers/tiktoken/gpt2.tiktoken");
+  if (!merges || !ranks) return;
+  const plume_test::TemporaryDirectory folder;
+  for (const std::string& path : {*merges, *ranks}) {
+    CAPTURE(path);
+    const Tokenizer old = plume::load_tokenizer(path);
+    const auto reread = [&](const Tokenizer& tokenizer, const Tokenizer& names) {
+      if (path == *merges) {
+        for (const plume::TokenizerFile& file : plume::write_byte_bpe(tokenizer)) plume_test::write_all(folder / file.name, file.content);
+        return plume::load_byte_bpe(folder / "vocab.json", folder / "merges.txt");
+      }
+      std::vector<std::pair<std::string, TokenId>> special;
+      for (const TokenId id : names.model().vocabulary.special()) special.emplace_back(names.piece(id), id);
+      return plume::read_tiktoken(plume::write_tiktoken(tokenizer), {.path = "edited.tiktoken", .encoding = "gpt2", .special = special});
+    };
+    const Tokenizer grown = plume::add_tokens(old, {"<|user|>"});
+    const Tokenizer grown_back = reread(grown, grown);
+    plume::TokenUse use(old);
+    for (const std::string& text : texts()) use.add(text);
+    const auto pruned = plume::keep_tokens(old, use.used());
+    const Tokenizer pruned_back = reread(pruned.tokenizer, pruned.tokenizer);
+    CHECK(pruned.tokenizer.vocabulary() < 1000);
+    CHECK(pruned_back.vocabulary() == pruned.tokenizer.vocabulary());
+    CHECK(grown_back.vocabulary() == old.vocabulary() + 1);
+    for (const std::string& text : texts()) {
+      const Ids ids = old.encode(text);
+      CHECK(grown_back.encode(text) == ids);
+      CHECK(grown_back.encode(text + "<|user|>") == grown.encode(text + "<|user|>"));
+      Ids fewer = pruned_back.encode(text);
+      for (TokenId& id : fewer) id = pruned.kept[static_cast<std::size_t>(id)];
+      CHECK(fewer == ids);
+    }
+    const Ids meant = grown_back.encode("a<|user|>", {.special = SpecialText::recognise});
+    CHECK(meant.back() == old.vocabulary());
+  }
+}
+
+TEST_CASE("What has no tokenizer.json cannot be edited, and says so") {
+  const Tokenizer pieces = plume::load_tokenizer(plume_test::golden("sentencepiece/unigram_map.model"));
+  for (const auto& edit :
+       std::vector<std::function<void()>>{[&] { plume::add_tokens(pieces, {"<x>"}); }, [&] { plume::keep_tokens(pieces, Ids{1}); },
+                                          [&] { plume::merge_tokenizers(pieces, pieces); }}) {
+    try {
+      edit();
+      FAIL("edited");
+    } catch (const plume::ArgumentError& error) {
+      CHECK(std::string(error.what()).find("tokenizer.json") != std::string::npos);
+      CHECK(std::string(error.what()).find("SentencePiece Unigram") != std::string::npos);
+    }
+  }
 }

@@ -42,7 +42,8 @@ inline std::string plain_gguf(const std::vector<std::string>& kind) {
     tokens[static_cast<std::size_t>(id.as_integer())] = piece;
     if (plume::byte_of_piece(piece)) types[static_cast<std::size_t>(id.as_integer())] = 6;
   }
-  for (const plume::Json& merge : file.at("model").at("merges").items()) merges.push_back(merge.at(0).as_text() + " " + merge.at(1).as_text());
+  for (const plume::Json& merge : file.at("model").at("merges").items())
+    merges.push_back(merge.at(0).as_text() + " " + merge.at(1).as_text());
   for (const plume::Json& token : file.at("added_tokens").items()) types[static_cast<std::size_t>(token.integer("id"))] = 3;
   entries.push_back(gguf_texts("tokenizer.ggml.tokens", tokens));
   entries.push_back(gguf_numbers("tokenizer.ggml.token_type", types));

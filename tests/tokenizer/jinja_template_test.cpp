@@ -159,9 +159,10 @@ TEST_CASE("Spread arguments, recursive loops, and texts filled by % and format, 
 
 TEST_CASE("What a user typed stays typed through % and format") {
   const Json messages = Json::parse(R"([{"role": "user", "content": "<|im_end|>"}])");
-  for (const char* text : {"{{ '<%s>' % messages[0].content }}", "{{ '<{}>'.format(messages[0].content) }}", "{{ '<{0:>10}>'.format(messages[0].content) }}",
-                           "{{ '<%(content)s>' % messages[0] }}", "{{ '<{m.content}>'.format(m=messages[0]) }}", "{{ '<{!r}>'.format(messages[0].content) }}",
-                           "{{ messages[0].content.format() ~ '<' }}", "{% macro f(a) %}<{{ a }}>{% endmacro %}{{ f(*[messages[0].content]) }}"}) {
+  for (const char* text :
+       {"{{ '<%s>' % messages[0].content }}", "{{ '<{}>'.format(messages[0].content) }}", "{{ '<{0:>10}>'.format(messages[0].content) }}",
+        "{{ '<%(content)s>' % messages[0] }}", "{{ '<{m.content}>'.format(m=messages[0]) }}", "{{ '<{!r}>'.format(messages[0].content) }}",
+        "{{ messages[0].content.format() ~ '<' }}", "{% macro f(a) %}<{{ a }}>{% endmacro %}{{ f(*[messages[0].content]) }}"}) {
     INFO(text);
     const RenderedChat chat = JinjaTemplate(text).render(messages);
     std::string literal;

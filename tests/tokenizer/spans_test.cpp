@@ -41,7 +41,8 @@ TEST_CASE("The characters of every token are those of tokenizers 0.23.3") {
 TEST_CASE("Spans in characters: code points, and malformed bytes one by one") {
   const std::string text = "a\u00e9\U0001f642\xff\xffz";
   const std::vector<TokenSpan> bytes = {{0, 1}, {1, 3}, {2, 3}, {1, 4}, {3, 7}, {7, 8}, {7, 9}, {9, 10}, {10, 10}, {3, 3}};
-  CHECK(character_spans(text, bytes) == std::vector<TokenSpan>{{0, 1}, {1, 2}, {1, 2}, {1, 3}, {2, 3}, {3, 4}, {3, 5}, {5, 6}, {6, 6}, {2, 2}});
+  CHECK(character_spans(text, bytes) ==
+        std::vector<TokenSpan>{{0, 1}, {1, 2}, {1, 2}, {1, 3}, {2, 3}, {3, 4}, {3, 5}, {5, 6}, {6, 6}, {2, 2}});
   CHECK_THROWS_AS(character_spans(text, std::vector<TokenSpan>{{0, 11}}), ArgumentError);
   CHECK_THROWS_AS(character_spans(text, std::vector<TokenSpan>{{2, 1}}), ArgumentError);
 }

@@ -81,6 +81,26 @@ TEST_CASE("Special tokens end a text, the longest one where several begin; files
   }
 }
 
+TEST_CASE("A special token across the border of two blocks") {
+  const std::string special = "<end>>";
+  const plume_test::TemporaryDirectory folder;
+  for (std::size_t inside = 1; inside < special.size(); ++inside) {  // bytes of it that the first block holds
+    CAPTURE(inside);
+    std::string text;
+    while (text.size() + 6 < (std::size_t{1} << 22) - inside) text += "w.";
+    text.resize((std::size_t{1} << 22) - inside - 1, 'v');
+    text += "." + special + "tail.";
+    plume_test::write_all(folder / "text.txt", text);
+    WordCounter whole(dots()), streamed(dots());
+    whole.add(text);
+    streamed.add_file(folder / "text.txt");
+    const std::string counts = listed(streamed.take());
+    CHECK(counts == listed(whole.take()));
+    CHECK(counts.find("<") == counts.npos);
+    CHECK(counts.find("[ 2\n") != counts.npos);
+  }
+}
+
 TEST_CASE("Each trainer makes the same tokenizer of a file in blocks, of its text, and on any number of threads") {
   const auto path = plume_test::test_data("tokenizers/sentencepiece/botchan.txt");
   if (!path) return;

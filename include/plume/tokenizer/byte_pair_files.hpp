@@ -200,7 +200,8 @@ PLUME_FUNCTION std::string write_tokenizer_json(const Tokenizer& tokenizer) {
   const auto* plain = dynamic_cast<const ByteBpeModel*>(&tokenizer.model());
   const auto* pipeline = dynamic_cast<const PipelineModel*>(&tokenizer.model());
   require(plain != nullptr || (pipeline != nullptr && pipeline->byte_pairs() != nullptr),
-          "[write_tokenizer_json] needs a byte-level tokenizer or one that came from tokenizer.json, this one is ", tokenizer.kind());
+          "[write_tokenizer_json] needs a byte-level tokenizer or one that came from tokenizer.json, this one is ", tokenizer.kind(),
+          "; transformers' AutoTokenizer(...).save_pretrained writes a tokenizer.json of it");
   const BytePairs& pairs = plain ? plain->byte_pairs() : *pipeline->byte_pairs();
   const Vocabulary& vocabulary = tokenizer.model().vocabulary;
   Json vocab = Json::object(), added = Json::array(), merges = Json::array();

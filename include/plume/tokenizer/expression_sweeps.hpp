@@ -1,20 +1,27 @@
 #pragma once
 // Regular expressions of well-known tokenizers that are neither a scanner of piece_scanner.hpp nor plain alternatives of classes: each is a
 // function that reports all matches of a text in one pass. Part of text_pattern.hpp, which compares the spellings.
-#include <algorithm>
 #include <functional>
-#include <iterator>
 #include <string_view>
 
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/aligned_text.hpp"
-#include "plume/tokenizer/piece_scanner.hpp"
-#include "plume/tokenizer/unicode_normal_forms.hpp"
 
 namespace plume::inline PLUME_ABI::expression_sweeps {
 
 using Found = std::function<void(Piece)>;
 using Sweep = void (*)(std::string_view text, const Found& found);
+
+}  // namespace plume::inline PLUME_ABI::expression_sweeps
+
+#if PLUME_BODIES
+#include <algorithm>
+#include <iterator>
+
+#include "plume/tokenizer/piece_scanner.hpp"
+#include "plume/tokenizer/unicode_normal_forms.hpp"
+
+namespace plume::inline PLUME_ABI::expression_sweeps {
 
 struct Known {
   std::string_view regex;
@@ -127,7 +134,8 @@ inline void threes(std::string_view text, std::size_t begin, std::size_t end, st
   }
 }
 inline void number_groups(std::string_view text, const Found& found) {
-  each_run(text, category_sets::number, [&](std::size_t begin, std::size_t end, std::size_t count) { threes(text, begin, end, count, found); });
+  each_run(text, category_sets::number,
+           [&](std::size_t begin, std::size_t end, std::size_t count) { threes(text, begin, end, count, found); });
 }
 inline void digit_groups_of_words(std::string_view text, const Found& found) {
   each_run(text, category_set(Category::Nd), [&](std::size_t begin, std::size_t end, std::size_t count) {
@@ -162,3 +170,4 @@ inline constexpr Known known[] = {
     {R"(\s+$)", final_spaces}};
 
 }  // namespace plume::inline PLUME_ABI::expression_sweeps
+#endif

@@ -71,7 +71,8 @@ inline constexpr std::string_view spark =
 inline constexpr std::string_view youtu =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 inline constexpr std::string_view youtu_scripts =
-    "[\uac00-\ud7a3\u3131-\u318e]+|[\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c\u3001-\u303f\ufe30-\ufe4f]+|[\u3105-\u312f]+|"
+    "[\uac00-\ud7a3\u3131-\u318e]+|[\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c\u3001-\u303f\ufe30-\ufe4f]+|[\u3105-"
+    "\u312f]+|"
     "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+";
 inline constexpr std::string_view afmoe_scripts =
     "[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f\u2f00-\u2fdf\u0e40-\u0e7f\u0e80-\u0eff\u1780-\u17ff"
@@ -108,7 +109,8 @@ inline std::vector<Row> rows() {
       {"sarvam-moe", {}, false, false, false, false, true},
       {"spark2_5", {R"(\p{N}{1,3})", own(han_and_kana), own(spark), R"(\p{N})"}},
       {"deepseek-llm",
-       {"[\r\n]", own(deepseek_letters), "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+", R"(\s+$)", own(asian_letters), "<digits>"}},
+       {"[\r\n]", own(deepseek_letters), "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+", R"(\s+$)", own(asian_letters),
+        "<digits>"}},
       {"jais-2", {with_contractions(jais2)}},
       {"youtu", {own(youtu_scripts), own(youtu)}, true},
       {"granite-embed-multi-97m", {own(o200k)}, true},

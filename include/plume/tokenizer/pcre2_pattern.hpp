@@ -4,9 +4,9 @@
 //   Tokenizer tokenizer = load_tokenizer("path/to/model", {.expressions = pcre2_expressions});
 //
 // tokenizer.json writes expressions for Oniguruma. What PCRE2 would read in another way is rewritten ($ and ^ at lines, \w \b \s \h, (?m),
-// a{1,3}+, classes inside classes and their intersections), or refused by name. Categories are those of plume's Unicode tables: what an older
-// PCRE2 does not know is added to its classes. Scripts are PCRE2's, and no case folds into two characters (U+00DF is not ss).
-// Without <pcre2.h> this header is empty.
+// a{1,3}+, classes inside classes and their intersections), or refused by name. Categories are those of plume's Unicode tables: what an
+// older PCRE2 does not know is added to its classes. Scripts are PCRE2's, and no case folds into two characters (U+00DF is not ss). Without
+// <pcre2.h> this header is empty.
 #if __has_include(<pcre2.h>)
 #include <algorithm>
 #include <charconv>
@@ -47,12 +47,14 @@ inline std::vector<std::pair<char32_t, Category>> unknown_to_pcre2() {
   PCRE2_SIZE offset = 0;
   const auto free_code = [](pcre2_code_8* code) { pcre2_code_free_8(code); };
   const std::unique_ptr<pcre2_code_8, decltype(free_code)> code(
-      pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>("\\p{Cn}+"), 7, PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK, &error, &offset, nullptr), free_code);
+      pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>("\\p{Cn}+"), 7, PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK, &error, &offset, nullptr),
+      free_code);
   const auto free_data = [](pcre2_match_data_8* data) { pcre2_match_data_free_8(data); };
   const std::unique_ptr<pcre2_match_data_8, decltype(free_data)> data(pcre2_match_data_create_8(1, nullptr), free_data);
   if (!code || !data) return unknown;
   std::size_t at = 0, point = 0;
-  while (pcre2_match_8(code.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()), text.size(), at, PCRE2_NO_UTF_CHECK, data.get(), nullptr) > 0) {
+  while (pcre2_match_8(code.get(), reinterpret_cast<PCRE2_SPTR8>(text.data()), text.size(), at, PCRE2_NO_UTF_CHECK, data.get(), nullptr) >
+         0) {
     const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer_8(data.get());
     for (; at < ends[1]; at += code_point_at(text, at).length, ++point)
       if (at >= ends[0]) unknown.emplace_back(points[point], category_of(points[point]));
@@ -95,8 +97,8 @@ class OnigurumaToPcre2 {
     return out;
   }
   static CategorySet categories(std::string_view name) {
-    constexpr std::string_view names[] = {"Cn", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps",
-                                          "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf"};
+    constexpr std::string_view names[] = {"Cn", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd",
+                                          "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf"};
     CategorySet set = 0;
     for (std::size_t i = 1; i < std::size(names); ++i)
       if (names[i].starts_with(name)) set |= CategorySet{1} << i;
@@ -104,8 +106,8 @@ class OnigurumaToPcre2 {
     return set;
   }
   std::string words(bool alone) {
-    return concat(alone ? word : class_word, newer(category_sets::letter | category_sets::mark |
-                                                   category_set(Category::Nd, Category::Pc, Category::Nl)));
+    return concat(alone ? word : class_word,
+                  newer(category_sets::letter | category_sets::mark | category_set(Category::Nd, Category::Pc, Category::Nl)));
   }
 
   // What \w is to Oniguruma: letters, marks, decimal digits, connectors, letter numbers, the rest of Alphabetic, and outside a class six
@@ -149,14 +151,15 @@ class OnigurumaToPcre2 {
   // The name in \p{name} as PCRE2 knows it: scripts are scripts without their extensions.
   std::string property(std::size_t at, std::string_view name) const {
     constexpr std::pair<std::string_view, std::string_view> names[] = {
-        {"Letter", "L"}, {"Mark", "M"},      {"Number", "N"},  {"Punctuation", "P"},     {"Symbol", "S"},        {"Separator", "Z"},
-        {"Other", "C"},  {"Alphabetic", ""}, {"Alpha", "Alphabetic"}, {"Uppercase", ""}, {"Lowercase", ""}, {"Digit", "Nd"}};
+        {"Letter", "L"}, {"Mark", "M"},      {"Number", "N"},         {"Punctuation", "P"}, {"Symbol", "S"},   {"Separator", "Z"},
+        {"Other", "C"},  {"Alphabetic", ""}, {"Alpha", "Alphabetic"}, {"Uppercase", ""},    {"Lowercase", ""}, {"Digit", "Nd"}};
     std::string_view caret;
     if (name.starts_with('^')) caret = "^", name.remove_prefix(1);
     if (name.size() <= 2) return concat(caret, name);
     for (const auto& [known, same] : names)
       if (name == known) return concat(caret, same.empty() ? known : same);
-    for (const std::string_view other : {"Alnum", "Blank", "Cntrl", "Graph", "Lower", "Print", "Punct", "Space", "Upper", "XDigit", "Word", "ASCII", "Any", "Assigned"})
+    for (const std::string_view other :
+         {"Alnum", "Blank", "Cntrl", "Graph", "Lower", "Print", "Punct", "Space", "Upper", "XDigit", "Word", "ASCII", "Any", "Assigned"})
       if (name == other) refuse(at, concat("\\p{", name, '}'));
     return concat(caret, "sc:", name);
   }
@@ -232,7 +235,8 @@ class OnigurumaToPcre2 {
   void group() {
     std::size_t end = at_ + 2;
     bool dots = false;
-    while (end < text_.size() && (text_[end] == 'i' || text_[end] == 'x' || text_[end] == 'm' || text_[end] == '-')) dots |= text_[end++] == 'm';
+    while (end < text_.size() && (text_[end] == 'i' || text_[end] == 'x' || text_[end] == 'm' || text_[end] == '-'))
+      dots |= text_[end++] == 'm';
     if (end < text_.size() && (text_[end] == ')' || text_[end] == ':') && end > at_ + 2) {  // (?m) lets a dot match line breaks
       for (std::size_t i = at_; i <= end; ++i) out_.push_back(text_[i] == 'm' && dots ? 's' : text_[i]);
       at_ = end + 1;
@@ -293,13 +297,15 @@ class OnigurumaToPcre2 {
       if (starts("[:")) {
         const std::size_t end = text_.find(":]", at_);
         const std::string_view name = end == text_.npos ? std::string_view() : text_.substr(at_ + 2, end - at_ - 2);
-        constexpr std::pair<std::string_view, std::string_view> names[] = {{"alpha", "\\p{Alphabetic}"}, {"alnum", "\\p{Alphabetic}\\p{Nd}"},
-                                                                           {"digit", "\\p{Nd}"},         {"space", space},
-                                                                           {"xdigit", "0-9a-fA-F"},       {"word", class_word},
-                                                                           {"upper", "\\p{Uppercase}"},  {"lower", "\\p{Lowercase}"}};
+        constexpr std::pair<std::string_view, std::string_view> names[] = {
+            {"alpha", "\\p{Alphabetic}"}, {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+            {"digit", "\\p{Nd}"},         {"space", space},
+            {"xdigit", "0-9a-fA-F"},      {"word", class_word},
+            {"upper", "\\p{Uppercase}"},  {"lower", "\\p{Lowercase}"}};
         const auto found = std::find_if(std::begin(names), std::end(names), [&](const auto& entry) { return entry.first == name; });
         if (found == std::end(names)) refuse(at_, concat("[:", name, ":]"));
-        side.append(name == "word" ? words(false) : concat(found->second, name == "alpha" || name == "alnum" ? newer(categories("Alphabetic")) : ""));
+        side.append(name == "word" ? words(false)
+                                   : concat(found->second, name == "alpha" || name == "alnum" ? newer(categories("Alphabetic")) : ""));
         at_ = end + 2;
         continue;
       }

@@ -1,6 +1,6 @@
 #pragma once
 // Reading tokenizer.json of Hugging Face tokenizers (format 1.0): models BPE, Unigram, WordPiece and WordLevel with every component that
-// the library documents, except Precompiled normalisers and UnicodeScripts.
+// the library documents.
 #include <string>
 #include <string_view>
 
@@ -249,10 +249,9 @@ class TokenizerJsonReader : private TokenizerJsonParts {
     const bool ignore_merges = model.boolean("ignore_merges", false);
     const auto& steps = pipeline_.pre_tokenizers;
     const auto spells = [](const auto& step) { return std::holds_alternative<pre_tokenizers::ByteLevel>(step); };
-    const bool twice =
-        std::count_if(steps.begin(), steps.end(), spells) > 1 ||
-        std::any_of(pipeline_.normalizers.begin(), pipeline_.normalizers.end(),
-                    [](const Normalizer& step) { return std::holds_alternative<normalizers::ByteLevel>(step); });
+    const bool twice = std::count_if(steps.begin(), steps.end(), spells) > 1 ||
+                       std::any_of(pipeline_.normalizers.begin(), pipeline_.normalizers.end(),
+                                   [](const Normalizer& step) { return std::holds_alternative<normalizers::ByteLevel>(step); });
     const bool spells_bytes = !steps.empty() && spells(steps.back()) && !twice;
     if (spells_bytes && prefix.empty() && suffix.empty() && read_byte_level(merges, unk, ignore_merges, model)) return;
     word_models::Bpe bpe{{},          merges, MergeRanks(merges), unk, prefix, suffix, model.boolean("fuse_unk", false), ignore_merges,

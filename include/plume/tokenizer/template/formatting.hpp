@@ -1,6 +1,6 @@
 #pragma once
-// Python's two ways to fill a text: "%s and %d" % values, and "{} and {name}".format(...) [docs.python.org printf-style String Formatting, Format
-// String Syntax]. What a user's text becomes stays a user's.
+// Python's two ways to fill a text: "%s and %d" % values, and "{} and {name}".format(...) [docs.python.org printf-style String Formatting,
+// Format String Syntax]. What a user's text becomes stays a user's.
 #include <charconv>
 #include <cmath>
 #include <string>
@@ -117,7 +117,8 @@ class Formatter {
         add_number(value, spec);
       }
     }
-    if (!named && !values.is(Kind::dict) && used < (tuple ? values.list->items.size() : 1)) machine_.fail("%: not all values are in the text");
+    if (!named && !values.is(Kind::dict) && used < (tuple ? values.list->items.size() : 1))
+      machine_.fail("%: not all values are in the text");
     return machine_.text(std::move(out_));
   }
 
@@ -186,7 +187,8 @@ class Formatter {
     if (peek() == '!') {
       ++at_;
       const char conversion = peek();
-      if (conversion != 'r' && conversion != 's') machine_.fail("format: the conversion ", quoted(std::string_view(&conversion, 1)), " is not supported");
+      if (conversion != 'r' && conversion != 's')
+        machine_.fail("format: the conversion ", quoted(std::string_view(&conversion, 1)), " is not supported");
       value = conversion == 'r' ? quoted_text(value) : machine_.string(value);
       ++at_;
     }
@@ -235,7 +237,9 @@ class Formatter {
   FormatSpec read(std::string_view text) const {
     FormatSpec spec;
     std::size_t at = 0;
-    const auto is_align = [&](std::size_t i) { return i < text.size() && std::string_view("<>=^").find(text[i]) != std::string_view::npos; };
+    const auto is_align = [&](std::size_t i) {
+      return i < text.size() && std::string_view("<>=^").find(text[i]) != std::string_view::npos;
+    };
     const std::size_t first = text.empty() ? 0 : code_point_at(text, 0).length;
     if (!text.empty() && is_align(first)) {
       spec.fill = text.substr(0, first);
@@ -253,7 +257,8 @@ class Formatter {
     const auto digits = [&]() -> std::optional<std::size_t> {
       std::size_t value = 0;
       const std::size_t begin = at;
-      for (; at < text.size() && text[at] >= '0' && text[at] <= '9' && at < begin + 7; ++at) value = value * 10 + static_cast<std::size_t>(text[at] - '0');
+      for (; at < text.size() && text[at] >= '0' && text[at] <= '9' && at < begin + 7; ++at)
+        value = value * 10 + static_cast<std::size_t>(text[at] - '0');
       return at > begin ? std::optional(value) : std::nullopt;
     };
     spec.width = digits();
@@ -308,7 +313,8 @@ class Formatter {
   void add_number(const Value& value, FormatSpec spec) {
     if (spec.precision.value_or(0) > 300) machine_.fail("format: a precision of ", *spec.precision, " is not supported");
     char type = spec.type;
-    const bool whole = value.is_whole() && (type == 0 || type == 'd' || type == 'x' || type == 'X' || type == 'o' || type == 'b' || type == 'c');
+    const bool whole =
+        value.is_whole() && (type == 0 || type == 'd' || type == 'x' || type == 'X' || type == 'o' || type == 'b' || type == 'c');
     if (!whole && type != 0 && std::string_view("eEfFgG%").find(type) == std::string_view::npos)
       machine_.fail("format: the type ", quoted(std::string_view(&type, 1)), " is not supported for a ", Machine::type_name(value));
     std::string digits, prefix;

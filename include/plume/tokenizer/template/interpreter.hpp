@@ -92,8 +92,7 @@ class Interpreter : public Machine {
   auto scoped(Scope* scope, Run run) {
     Scope* const before = std::exchange(scope_, scope);
     struct Back {
-      Scope*& now;
-      Scope* before;
+      Scope *&now, *before;
       ~Back() { now = before; }
     } back{scope_, before};
     return run();
@@ -129,7 +128,7 @@ class Interpreter : public Machine {
           if (truth(evaluate(children[i]))) return execute(children[i + 1]);
         return children.size() % 2 == 1 ? execute(children.back()) : Flow::on;
       case NodeKind::loop:
-        return loop(node);
+        return loop(node, evaluate(children[1]), 1);
       case NodeKind::assign: {
         const Value value = evaluate(children[1]);
         assign(children[0], value, *scope_);
@@ -184,7 +183,6 @@ class Interpreter : public Machine {
     }
   }
 
-  Flow loop(const Node& node) { return loop(node, evaluate(node.children[1]), 1); }
   Flow loop(const Node& node, const Value& iterable, std::size_t depth) {
     const auto& children = node.children;
     std::vector<Value> items = elements(iterable);
@@ -201,8 +199,7 @@ class Interpreter : public Machine {
     Value value = Value::of(Kind::loop);
     Loop& loop = *(value.loop = &heap.loops.emplace_back());
     bool completed = false;  // as in jinja2, else also follows when no round came to its end
-    loop.items = std::move(items);
-    loop.depth = depth;
+    loop.items = std::move(items), loop.depth = depth;
     if (node.value != 0) loop.recursive = &node, loop.scope = scope_;
     for (; loop.index < loop.items.size(); ++loop.index) {
       at = node.offset;
@@ -247,9 +244,7 @@ class Interpreter : public Machine {
       made.function = &now;
       return made;
     }
-    Value missing;
-    missing.name = &name;
-    return missing;
+    return undefined(name);
   }
   static Value strftime_now(Machine& machine, Arguments& given) {
     const auto [format] = bind(machine, "strftime_now", given, {"format"}, 1);
@@ -402,24 +397,12 @@ class Interpreter : public Machine {
       const Node& name = this->node(node.children[i]);
       const Value value = evaluate(node.children[i + 1]);
       at = name.offset;
-      if (name.value >= 0) {
-        add_named(given, program().symbols[static_cast<std::size_t>(name.value)], value);
-      } else if (name.value == -1) {
-        for (const Value& one : elements(value)) given.values.push_back(one);
-      } else {
-        if (!value.is(Kind::dict)) fail("what stands behind ** must be a dict, not a ", type_name(value));
-        for (const auto& [key, one] : value.dict->entries) {
-          if (!key.is(Kind::text)) fail("the names behind ** must be texts, not a ", type_name(key));
-          add_named(given, key.text->bytes, one);
-        }
-      }
+      if (name.value >= 0)
+        add_named(*this, given, program().symbols[static_cast<std::size_t>(name.value)], value);
+      else
+        spread(*this, given, value, name.value == -1 ? Spread::values : Spread::names);
     }
     return given;
-  }
-  void add_named(Arguments& given, std::string_view name, const Value& value) {
-    for (const auto& known : given.named)
-      if (known.first == name) fail("the argument ", quoted(name), " is given twice");
-    given.named.emplace_back(name, value);
   }
 
   Value call(const Value& value, Arguments& given) {
@@ -435,17 +418,17 @@ class Interpreter : public Machine {
       case Kind::joiner:
         bind_none(*this, "a joiner", given);
         return std::exchange(value.joiner->used, true) ? value.joiner->separator : text("");
-      case Kind::loop:
-        return call_loop(*value.loop, given);
+      case Kind::loop: {
+        const Loop& outer = *value.loop;
+        if (!outer.recursive) fail("this loop is not marked as recursive, so it cannot be called");
+        const auto [iterable] = bind(*this, "loop", given, {"iterable"}, 1);
+        const Deeper guard = into_macro();
+        return text(
+            captured([&, &items = *iterable] { scoped(outer.scope, [&] { return loop(*outer.recursive, items, outer.depth + 1); }); }));
+      }
       default:
         fail("a ", type_name(value), " cannot be called");
     }
-  }
-  Value call_loop(const Loop& outer, Arguments& given) {
-    if (outer.recursive == nullptr) fail("this loop is not marked as recursive, so it cannot be called");
-    const auto [iterable] = bind(*this, "loop", given, {"iterable"}, 1);
-    const Deeper guard = into_macro();
-    return text(captured([&] { scoped(outer.scope, [&] { return loop(*outer.recursive, *iterable, outer.depth + 1); }); }));
   }
   Value call_macro(const Macro& macro, Arguments& given) {
     const Deeper guard = into_macro();
@@ -473,9 +456,7 @@ class Interpreter : public Machine {
         const Value standard = scoped(inner, [&] { return evaluate(otherwise); });
         inner->set(symbol, standard);
       } else {
-        Value missing;
-        missing.name = &name;
-        inner->set(symbol, missing);
+        inner->set(symbol, undefined(name));
       }
     }
     const auto declared = [&](std::uint32_t symbol) {
@@ -485,10 +466,8 @@ class Interpreter : public Machine {
       const Value* value = named("caller");
       inner->set(caller_, value ? *value : undefined("caller"));
     }
-    if (given.values.size() > count) {
-      if ((parameters.value & uses_varargs) == 0)
-        fail("macro ", quoted(macro.name), " takes ", count, " arguments, ", given.values.size(), " are given");
-    }
+    if (given.values.size() > count && (parameters.value & uses_varargs) == 0)
+      fail("macro ", quoted(macro.name), " takes ", count, " arguments, ", given.values.size(), " are given");
     if ((parameters.value & uses_varargs) != 0 && !declared(varargs_)) {
       const auto from = static_cast<std::ptrdiff_t>(std::min(count, given.values.size()));
       inner->set(varargs_, list({given.values.begin() + from, given.values.end()}, ListKind::tuple));

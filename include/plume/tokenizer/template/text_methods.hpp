@@ -35,6 +35,25 @@ inline void bind_none(const Machine& machine, std::string_view what, const Argum
   if (!arguments.values.empty() || !arguments.named.empty()) machine.fail(what, " takes no arguments");
 }
 
+// One more argument with a name; what stands behind * or ** in a call.
+inline void add_named(const Machine& machine, Arguments& given, std::string_view name, const Value& value) {
+  for (const auto& known : given.named)
+    if (known.first == name) machine.fail("the argument ", quoted(name), " is given twice");
+  given.named.emplace_back(name, value);
+}
+enum class Spread : std::uint8_t { values, names };
+inline void spread(Machine& machine, Arguments& given, const Value& value, Spread what) {
+  if (what == Spread::values) {
+    for (const Value& one : machine.elements(value)) given.values.push_back(one);
+    return;
+  }
+  if (!value.is(Kind::dict)) machine.fail("what stands behind ** must be a dict, not a ", Machine::type_name(value));
+  for (const auto& [key, one] : value.dict->entries) {
+    if (!key.is(Kind::text)) machine.fail("the names behind ** must be texts, not a ", Machine::type_name(key));
+    add_named(machine, given, key.text->bytes, one);
+  }
+}
+
 inline const MarkedText& text_of(const Machine& machine, const Value& value, std::string_view what) {
   if (value.is_undefined()) machine.fail_undefined(value);
   if (!value.is(Kind::text)) machine.fail(what, " must be a text, not a ", Machine::type_name(value));
@@ -373,10 +392,10 @@ inline constexpr Method of_dict[] = {{"get", get},
 inline constexpr Method of_list[] = {{"count", count_items}, {"index", index_of}, {"copy", copy_list}};
 
 // What Python has and templates could ask for, but plume does not do.
-inline constexpr std::string_view unknown_of_text[] = {
-    "casefold",  "center",    "encode",       "expandtabs", "isalnum",   "isalpha", "isascii",
-    "isdecimal", "isdigit",   "isidentifier", "islower",    "isnumeric",  "isprintable", "isspace",   "istitle", "isupper",
-    "ljust",     "maketrans", "partition",    "rjust",      "rpartition", "swapcase",    "translate", "zfill"};
+inline constexpr std::string_view unknown_of_text[] = {"casefold",    "center",    "encode",     "expandtabs",   "isalnum",   "isalpha",
+                                                       "isascii",     "isdecimal", "isdigit",    "isidentifier", "islower",   "isnumeric",
+                                                       "isprintable", "isspace",   "istitle",    "isupper",      "ljust",     "maketrans",
+                                                       "partition",   "rjust",     "rpartition", "swapcase",     "translate", "zfill"};
 inline constexpr std::string_view unknown_of_number[] = {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator",
                                                          "from_bytes",       "fromhex",   "hex",        "imag",      "is_integer",
                                                          "numerator",        "real",      "to_bytes"};

@@ -184,7 +184,7 @@ struct Loop {
   std::size_t index = 0;
   std::size_t depth = 1;
   std::vector<Value> changed = {};
-  bool asked = false;  // whether `changed` holds an answer
+  bool asked = false;               // whether `changed` holds an answer
   const Node* recursive = nullptr;  // what loop(...) runs again, and where
   Scope* scope = nullptr;
 };

@@ -256,6 +256,7 @@ TEST_CASE("C9 random number state of another size") {
 TEST_CASE("C10 step negative, past the end or not that of the directory") {
   Finished().refused<ConfigError>(state("", "step", -3), "step: ");
   Finished().refused<ConfigError>(state("", "step", 7), "is 7, the manifest says 8");
+  Finished().refused<ConfigError>(state("optimizer", "updates", 9), "state.optimizer.updates: is 9 after 8 steps");
   Finished().refused_run([](Run& other) { other.options.steps = 6; }, "is 8, this run ends at step 6");
   const Finished run;
   change_manifest(run.newest, [](Json& manifest) { manifest.set("step", -8); });

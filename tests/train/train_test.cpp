@@ -242,7 +242,14 @@ TEST_CASE("options out of range are refused by name") {
   const toy::Data data;
   Decoder decoder = toy::model(data.tokenizer.vocabulary(), 1);
   PackedWindows windows(data.training, {.sequence = 32, .seed = 1});
-  TrainOptions options = toy::options(1);
-  options.accumulation = 0;
-  CHECK_THROWS_WITH_AS(train(decoder, windows, NoEvaluation{}, options), doctest::Contains("accumulation is 0"), ArgumentError);
+  const auto refused = [&](void (*edit)(TrainOptions&), const char* word) {
+    TrainOptions options = toy::options(1);
+    edit(options);
+    CHECK_THROWS_WITH_AS(train(decoder, windows, NoEvaluation{}, options), doctest::Contains(word), ArgumentError);
+  };
+  refused([](TrainOptions& options) { options.accumulation = 0; }, "accumulation is 0");
+  refused([](TrainOptions& options) { options.clip = -1; }, "expected clip >= 0");
+  refused([](TrainOptions& options) { options.dropout = 1; }, "dropout in [0, 1)");
+  refused([](TrainOptions& options) { options.time_limit = -1; }, "time_limit >= 0");
+  refused([](TrainOptions& options) { options.clip = 1, options.release_gradients = true; }, "release_gradients with clip 1");
 }

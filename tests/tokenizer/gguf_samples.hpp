@@ -10,6 +10,7 @@
 #include "plume/base/files.hpp"
 #include "plume/base/json.hpp"
 #include "plume/tokenizer/gguf_tokenizer.hpp"
+#include "plume/tokenizer/sentencepiece_model.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "tokenizer/hashed_strings.hpp"
 

@@ -22,7 +22,7 @@ struct LoadOptions {
 // ConfigError: what the configuration asks for and the tensors offer differ. FormatError, LimitError: a file is malformed.
 PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadOptions& options = {});
 
-// A llama2.c .bin file of version 0; the tokenizer is `tokenizer.bin` or `tok*.bin` beside it, if it is there.
+// A llama2.c .bin file of version 0, 1 or 2; the tokenizer is `tokenizer.bin` or `tok*.bin` beside it, if it is there.
 PLUME_FUNCTION Model load_llama2c(const std::string& path, const LoadOptions& options = {});
 
 // A GGUF file with a model of a known architecture, whole or in parts; the tokenizer is the file's own, unless the options name another.

@@ -116,8 +116,8 @@ TEST_CASE("V5 unknown tags, filters, tests, functions and methods are named with
   refused<ConfigError>("{{ 'a'.zfill(3) }}", {1, 7, "zfill"});
   refused<ConfigError>("{{ 'a' % 1 }}", {1, 0, "not all values are in the text"});
   refused<ConfigError>("{{ range(**3) }}", {1, 10, "must be a dict"});
-  refused<ConfigError>("{{ range(**x, **x) }}", {1, 15, "spreads one list and one dict at most"});
-  refused<ConfigError>("{{ '{0.__class__}'.format('a') }}", {1, 19, "__class__"});
+  refused<FormatError>("{{ range(**x, **x) }}", {1, 15, "spreads one list and one dict at most"});
+  refused<ConfigError>("{{ '{0.__class__}'.format('a') }}", {1, 26, "__class__"});
   refused<ConfigError>("{{ x[1, 2] }}", {1, 7, "several subscripts"});
   refused<ConfigError>("{{ 'a' | trim(nope=1) }}", {1, 10, "\"nope\""});
   refused<ConfigError>("{{ '\\N{DASH}' }}", {1, 5, "\\N"});

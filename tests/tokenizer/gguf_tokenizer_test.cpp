@@ -101,9 +101,10 @@ TEST_CASE("Every name of a pre-tokeniser is read without another engine") {
 TEST_CASE("Pre-tokenisers that share another name's expressions") {
   const auto cut = [](std::string_view name, std::string_view text) {
     std::string out;
-    PieceText cut{AlignedText::of(text, 0, Spans::skip), {{0, text.size()}}, true};
-    for (const PreTokenizer& step : gguf_pre_tokenizer(name, {}, {}).steps) pre_tokenize(step, cut, SpellBytes::no);
-    for (const Piece& piece : cut.pieces) out += (out.empty() ? "" : "~") + cut.text.text.substr(piece.begin, piece.end - piece.begin);
+    PieceText pieces{AlignedText::of(text, 0, Spans::skip), {{0, text.size()}}, true};
+    for (const PreTokenizer& step : gguf_pre_tokenizer(name, {}, {}).steps) pre_tokenize(step, pieces, SpellBytes::no);
+    for (const Piece& piece : pieces.pieces)
+      out += (out.empty() ? "" : "~") + pieces.text.text.substr(piece.begin, piece.end - piece.begin);
     return out;
   };
   CHECK(cut("afmoe", "a 12345 \u00bd1234x") == "a~ ~12~345~ ~\u00bd1~234~x");

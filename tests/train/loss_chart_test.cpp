@@ -29,12 +29,12 @@ TEST_CASE("points that no chart can show are left out, and what is left is a cha
   constexpr double infinite = std::numeric_limits<double>::infinity(), not_a_number = std::numeric_limits<double>::quiet_NaN();
   for (const LossPoint point :
        {LossPoint{5, infinite}, {5, not_a_number}, {5, 1e300}, {infinite, 1}, {not_a_number, 1}, {-3, 1}, {1e200, 1}}) {
-    const std::string svg = loss_chart({.training = {{0, 4}, point, {20, 2.5}}});
-    CHECK(svg == loss_chart({.training = {{0, 4}, {20, 2.5}}}));
+    const std::string svg = loss_chart({.training = {{0, 4}, point, {20, 2.5}}, .validation = {}});
+    CHECK(svg == loss_chart({.training = {{0, 4}, {20, 2.5}}, .validation = {}}));
   }
   // Values so large that their differences drown, and a line that is flat.
   for (const double loss : {1e29, 1e16, 3.0, 0.0, -1e29}) {
-    const std::string svg = loss_chart({.training = {{0, loss}, {7, loss}}});
+    const std::string svg = loss_chart({.training = {{0, loss}, {7, loss}}, .validation = {}});
     CHECK(count(svg, "class=\"grid\"") < 24);
     CHECK(count(svg, "inf") + count(svg, "nan") == 0);
   }

@@ -41,6 +41,7 @@ TEST_CASE("each turn computes its own tokens only, with the logits of the whole 
       INFO(std::string(tokenizer.kind()) << ", " << std::string(entry.name));
       const Model model = random_model(tokenizer);
       const ChatEncoder encoder(tokenizer, entry);
+      if (!encoder.adds_turns()) continue;  // earlier turns are written into the prompt of each
       Session session(model, {.threads = 1});
       Chat said{{{Role::system, "Be brief."}}};
       std::vector<TokenId> expected;

@@ -419,70 +419,7 @@ def make_generated(count):
 VALUES = {"n": 42, "m": -7, "x": 3.14159, "y": -0.5, "z": 1234567.891, "s": "h\u00e9llo", "t": "a{b}%c", "e": "", "no": None, "yes": True, "l": [1, "b", 2.5],
           "d": {"k": "v", "n": 5, "deep": {"er": [7, 8]}}, "tree": [{"name": "a", "kids": [{"name": "b", "kids": [{"name": "c", "kids": []}]}, {"name": "d", "kids": []}]},
                                                                    {"name": "e", "kids": []}]}
-CALLS = """{% macro f(a, b=2, c=3) %}[{{ a }}|{{ b }}|{{ c }}]{% endmacro %}
-{{ f(*l) }}
-{{ f(1, *[5, 6]) }}
-{{ f(*[1], c=9) }}
-{{ f(**{'a': 1, 'c': 4}) }}
-{{ f(*'xy', **{'c': n}) }}
-{{ f(1, *[], **{}) }}
-{{ f(1, b=3, *[7]) }}
-{{ f(a=1, **{'a': 2}) }}
-{{ f(*[1, 2, 3, 4]) }}
-{{ f(**{'q': 1}) }}
-{{ f(**l) }}
-{{ f(*5) }}
-{% macro g() %}{{ varargs | join(',') }};{% for k, v in kwargs.items() %}{{ k }}={{ v }}{% endfor %}{% endmacro %}{{ g(*l, **d) }}
-{{ range(*[2, 5]) | list }}
-{{ dict(**d) }}
-{{ namespace(**d).k }}
-{{ s.replace(*['h', 'j']) }}
-{{ l | join(*['-']) }}
-{{ ['a'] | map('replace', *['a', 'b']) | list }}
-{{ f(*missing) }}
-{{ f(1, *[2], *[3]) }}
-{{ f(**d, **d) }}
-{% for x in tree recursive %}{{ x.name }}{{ loop.depth }}{{ loop.index }}({{ loop(x.kids) }}){% endfor %}
-{% for x in tree recursive %}{{ x.name }}{% if x.kids %}<{{ loop(x.kids) }}>{% else %}.{% endif %}{% endfor %}
-{% for x in tree if x.name != 'd' recursive %}{{ loop.depth0 }}{{ x.name }}{{ loop(x.kids) }}{% else %}none{% endfor %}
-{% for x in [1] recursive %}{{ loop([1]) if loop.depth < 5 }}{{ loop.depth }}{% endfor %}
-{% set ns = namespace(c=0) %}{% for x in tree recursive %}{% set ns.c = ns.c + 1 %}{{ loop(x.kids) }}{% endfor %}{{ ns.c }}
-{% for x in tree %}{{ loop(x.kids) }}{% endfor %}
-{% for x in tree recursive %}{{ loop() }}{% endfor %}
-{% for x in tree recursive %}{% for y in [1] %}{{ loop.depth }}{% endfor %}{{ loop(x.kids) | upper }}{% endfor %}
-{{ 'a %s b' % s }}|{{ '%s' % no }}|{{ '%s%s' % (1, l) }}|{{ '%r' % s }}|{{ '%%' % () }}
-{{ '%d|%5d|%-5d|%05d|%+d|% d' % (n, n, n, n, n, n) }}|{{ '%d' % x }}|{{ '%d' % yes }}|{{ '%05d' % m }}
-{{ '%f|%.2f|%8.3f|%-8.1f|%+.1f|%08.2f' % (x, x, x, x, x, y) }}|{{ '%e|%.3E|%g|%G|%g|%g' % (z, z, z, x, 0.00001, 1e20) }}
-{{ '%x|%X|%#x|%o|%#o' % (n, 255, 255, 8, 8) }}|{{ '%c%c' % ('x', 65) }}
-{{ '%(k)s-%(n)03d' % d }}|{{ '%(n)s' | format(n=3) }}|{{ '%s-%s' | format(1, 'b') }}|{{ '%s' % d }}|{{ 'x' % d }}
-{{ '%10s|%-10s|%.2s|%10.3s' % (s, s, s, s) }}|{{ '%*d' % (6, n) }}|{{ '%.*f' % (1, x) }}
-{{ '%s %s' % 1 }}
-{{ '%s' % (1, 2) }}
-{{ 'a' % 1 }}
-{{ '%d' % s }}
-{{ '%x' % x }}
-{{ '%q' % 1 }}
-{{ '%' % 1 }}
-{{ '%(k)s' % 1 }}
-{{ '%(q)s' % d }}
-{{ 'a' | format(1, b=2) }}
-{{ '%s' % missing }}|
-{{ '{} {}'.format(1, s) }}|{{ '{1}{0}{1}'.format('a', 'b') }}|{{ '{a}{b}'.format(a=1, b=2) }}|{{ '{{}}'.format() }}|{{ '{0!r} {0!s}'.format(s) }}
-{{ '{:5}|{:<5}|{:>5}|{:^5}|{:*^7}'.format(n, n, s, s, s) }}|{{ '{:05d}|{:+}|{: d}|{:,}|{:_}'.format(m, n, n, 1234567, 1234567) }}
-{{ '{:.2f}|{:8.3f}|{:<8.1f}|{:+.1f}|{:08.2f}|{:,.2f}|{:.1%}|{:e}|{:g}'.format(x, x, x, x, y, z, 0.256, z, z) }}
-{{ '{:x}|{:X}|{:#x}|{:b}|{:o}|{:c}'.format(n, 255, 255, 5, 8, 65) }}|{{ '{:.2}|{:5.1}|{:s}'.format(s, s, s) }}|{{ '{:5}|{}'.format(yes, yes) }}
-{{ '{0[k]} {0[deep][er][1]} {1[0]} {0.k}'.format(d, l) }}|{{ '{:{}}|{:{w}.{p}f}'.format(n, 6, x, w=9, p=2) }}|{{ '{k} {n}'.format_map(d) }}|{{ '{k}'.format(**d) }}
-{{ '{:\u00e9>6}'.format(n) }}|{{ '{:=+7d}|{:010.3f}'.format(n, x) }}|{{ '{}'.format(no) }}|{{ '{}'.format(l) }}|{{ t.replace('{b}', '{}').format(1) }}
-{{ '{} {0}'.format(1) }}
-{{ '{}'.format() }}
-{{ '{q}'.format(a=1) }}
-{{ '{'.format(1) }}
-{{ '}'.format(1) }}
-{{ '{:d}'.format(s) }}
-{{ '{:5}'.format(no) }}
-{{ '{:q}'.format(1) }}
-{{ '{:.2d}'.format(1) }}
-{{ '{0[q]}'.format(d) }}""".split("\n")
+CALLS = (OUT / "calls.txt").read_text().split("\n")
 
 
 def make_calls():

@@ -309,7 +309,7 @@ TEST_CASE("whatever a template asks of a value that cannot do it is refused at i
            {"{% for a, b in [[1]] %}{% endfor %}", "cannot take 1 values apart into 2 names"},
            {"{{ -nothing }}", "\"nothing\" is undefined"},
            {"{{ -'a' }}", "a str has no sign"},
-           {"{% for a in [1] %}{{ loop(a) }}{% endfor %}", "recursive loops"},
+           {"{% for a in [1] %}{{ loop(a) }}{% endfor %}", "not marked as recursive"},
            {"{% set f = 5 %}{{ f() }}", "a int cannot be called"},
            {"{{ {'a': 1}.keys() == {'a': 2}.keys() }}", "comparing views"},
            {"{% for a in 5 %}{% endfor %}", "a int cannot be looped over"},

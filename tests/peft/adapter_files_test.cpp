@@ -340,7 +340,7 @@ TEST_CASE("metadata that plume does not know; adapters and models that no file c
   const TemporaryFolder folder;
   CHECK_THROWS_WITH_AS(save(Adapter(), folder / "none"), doctest::Contains("the adapter has no layers"), ArgumentError);
   Model model = base_model("llama");
-  model.decoder.config.norm = NormKind::layer;  // LLaMA but for its norms: no family
+  model.decoder.config.embedding_norm = true;  // LLaMA but for a norm on its embeddings: no family
   const Adapter adapter = attach(model, {.rank = 2, .targets = {"attention.q"}});
   CHECK_THROWS_WITH_AS(save(adapter, folder / "none"), doctest::Contains("has no name in a PEFT file"), ArgumentError);
   CHECK(folder.entries() == 0);

@@ -80,6 +80,7 @@ PLUME_FUNCTION Decoder Decoder::described(const Config& config, DType dtype, con
   model.embedding = Embedding::described(config.vocabulary, config.width, dtype);
   if (config.embedding_norm) model.embedding_norm = Norm::described(config.norm_shape(), dtype);
   if (config.position == PositionKind::learned) model.position = Embedding::described(config.context, config.width, dtype);
+  model.blocks.reserve(static_cast<std::size_t>(config.layers));
   for (Index i = 0; i < config.layers; ++i) model.blocks.push_back(Block::described(config.block(i), dtype));
   if (config.final_norm) model.norm = Norm::described(config.norm_shape(), dtype);
   model.head = Linear::described({config.width, config.vocabulary, config.head_bias}, dtype);

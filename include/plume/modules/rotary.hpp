@@ -35,21 +35,21 @@ struct Rotary {
 };
 
 // Radians that each pair turns from one position to the next, in a sequence of `length` tokens: width / 2 numbers.
-PLUME_FUNCTION std::vector<double> rotary_frequencies(const Rotary& rotary, Index length);
+PLUME_FUNCTION PoolVector<double> rotary_frequencies(const Rotary& rotary, Index length);
 
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION std::vector<double> rotary_frequencies(const Rotary& rotary, Index length) {
+PLUME_FUNCTION PoolVector<double> rotary_frequencies(const Rotary& rotary, Index length) {
   const double width = static_cast<double>(rotary.width), trained = static_cast<double>(rotary.trained_context), factor = rotary.factor;
   double base = rotary.base;
   if (rotary.scaling == RotaryScaling::dynamic) {
     const double stretched = factor * static_cast<double>(std::max(length, rotary.trained_context)) / trained - (factor - 1);
     base *= std::pow(stretched, width / (width - 2));
   }
-  std::vector<double> frequencies(static_cast<std::size_t>(rotary.width / 2));
+  PoolVector<double> frequencies(static_cast<std::size_t>(rotary.width / 2));
   for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] = std::pow(base, -2 * static_cast<double>(i) / width);
 
   const double turn = 2 * std::numbers::pi;

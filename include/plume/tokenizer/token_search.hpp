@@ -26,7 +26,7 @@ class TokenSearch {
 
   TokenSearch() = default;
   // texts by id; `single`: the tokens that merging begins with, bytes or characters. Empty where ranks do not rise from the parts to the
-  // whole, or two are equal: then only merging tells.
+  // whole, two are equal, or the bytes of a token merge to others: then only merging tells.
   PLUME_FUNCTION TokenSearch(const std::vector<std::string>& texts, const std::vector<TokenId>& single, std::vector<MadeToken> made);
   explicit operator bool() const { return !ids_.empty(); }
 
@@ -42,6 +42,8 @@ class TokenSearch {
     std::uint32_t length;
   };
   PLUME_FUNCTION bool stay_apart(std::uint32_t left, std::uint32_t right) const;
+  // Whether merging what a token is made of ends in that token.
+  PLUME_FUNCTION bool makes_itself(std::uint32_t token, std::vector<std::uint32_t>& parts) const;
 
   // From two tokens to the one they merge to. Most do not merge, which a small table of bits mostly tells; else linear probing, at most
   // half full: left, right and the result in one word, 0 where there is none.
@@ -70,6 +72,8 @@ class TokenSearch {
 #if PLUME_BODIES
 #include <algorithm>
 #include <bit>
+
+#include "plume/base/error.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -102,6 +106,9 @@ PLUME_FUNCTION TokenSearch::TokenSearch(const std::vector<std::string>& texts, c
     while (pairs_[at] != 0) at = (at + 1) & (pairs_.size() - 1);
     pairs_[at] = key << bits | here;
   }
+  std::vector<std::uint32_t> parts;
+  for (std::uint32_t token = singles_; token < tokens_.size(); ++token)
+    if (!makes_itself(token, parts)) return;
   std::vector<ByteTrie::Entry> entries;
   for (std::uint32_t i = 0; i < tokens_.size(); ++i) entries.emplace_back(texts[static_cast<std::size_t>(ids[i])], i);
   trie_ = ByteTrie(entries);
@@ -110,6 +117,29 @@ PLUME_FUNCTION TokenSearch::TokenSearch(const std::vector<std::string>& texts, c
       if (other != self) tokens_[self].shorter = other;
     });
   ids_ = std::move(ids);
+}
+
+PLUME_FUNCTION bool TokenSearch::makes_itself(std::uint32_t token, std::vector<std::uint32_t>& parts) const {
+  parts.assign(1, token);
+  for (std::size_t i = 0; i < parts.size();) {  // down to single tokens
+    const std::uint32_t part = parts[i];
+    if (part < singles_) {
+      ++i;
+      continue;
+    }
+    parts[i] = tokens_[part].left;
+    parts.insert(parts.begin() + static_cast<std::ptrdiff_t>(i) + 1, tokens_[part].right);
+  }
+  for (;;) {  // and up again, the earliest merge first
+    std::uint32_t earliest = none;
+    std::size_t place_of_it = 0;
+    for (std::size_t i = 0; i + 1 < parts.size(); ++i)
+      if (const std::uint32_t whole = merged(parts[i], parts[i + 1]); whole < earliest) earliest = whole, place_of_it = i;
+    if (earliest == none) break;
+    parts[place_of_it] = earliest;
+    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(place_of_it) + 1);
+  }
+  return parts.size() == 1 && parts[0] == token;
 }
 
 // Whether two tokens side by side are what their bytes merge to: going back in time, no merge across the border came before a merge on
@@ -146,7 +176,8 @@ PLUME_FUNCTION std::size_t TokenSearch::encode(std::string_view piece, std::size
       next = trie_.longest_at(piece, at);
       continue;
     }
-    scratch.dead[at / 64] |= std::uint64_t{1} << at % 64;  // the row is not empty here: merging ends in some row
+    scratch.dead[at / 64] |= std::uint64_t{1} << at % 64;
+    require(!row.empty(), "[tokens] no row of tokens spells a piece of ", piece.size(), " bytes");  // merging ends in some row
     next = row.back();
     row.pop_back();
     at -= tokens_[next].length;

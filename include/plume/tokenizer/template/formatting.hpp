@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "plume/base/config.hpp"
-#include "plume/tokenizer/template/text_methods.hpp"
+#include "plume/tokenizer/template/machine.hpp"
 
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI::jinja {
@@ -379,6 +379,10 @@ class Formatter {
   std::size_t at_ = 0, next_ = 0;
   int numbering_ = 0;  // 1: fields without numbers, 2: with
 };
+
+}  // namespace plume::inline PLUME_ABI::jinja
+#include "plume/tokenizer/template/text_methods.hpp"  // which the methods below use, and which uses what stands above
+namespace plume::inline PLUME_ABI::jinja {
 
 namespace method {
 inline Value format(Machine& machine, const Value& self, Arguments& given) {

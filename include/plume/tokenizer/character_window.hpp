@@ -130,7 +130,7 @@ class CharacterWindow {
     for (unsigned at = 0; at < 64; ++at) {
       const auto byte = static_cast<unsigned char>(bytes[at]);
       const unsigned row = ascii_masks[byte];
-      high |= std::uint64_t{byte >> 7} << at;
+      high |= std::uint64_t{byte} >> 7 << at;
       for (unsigned mask = 0; mask < masks; ++mask) mask_[mask] |= std::uint64_t{row >> mask & 1} << at;
     }
     return high;

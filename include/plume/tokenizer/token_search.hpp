@@ -74,6 +74,7 @@ class TokenSearch {
 #include <bit>
 
 #include "plume/base/error.hpp"
+#include "plume/base/text.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -177,7 +178,10 @@ PLUME_FUNCTION std::size_t TokenSearch::encode(std::string_view piece, std::size
       continue;
     }
     scratch.dead[at / 64] |= std::uint64_t{1} << at % 64;
-    require(!row.empty(), "[tokens] no row of tokens spells a piece of ", piece.size(), " bytes");  // merging ends in some row
+    if (row.empty()) {  // merging ends in some row; but whoever calls again must find all places alive
+      std::fill(scratch.dead.begin(), scratch.dead.end(), 0);
+      throw ArgumentError(concat("[tokens] no row of tokens spells a piece of ", piece.size(), " bytes"));
+    }
     next = row.back();
     row.pop_back();
     at -= tokens_[next].length;

@@ -124,7 +124,7 @@ constexpr const char* help =
 
 int main(int argc, char** argv) {
   example::Flags flags("chat", "Talks with a model. Answers go to stdout, all else to stderr; /help lists the commands.");
-  const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory or llama2.c .bin file");
+  const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory, GGUF file or llama2.c .bin file");
   const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
   const auto& adapter_path = flags.text("--adapter DIR", "", "LoRA adapter of the model, as finetune or peft saved it");
   const auto& system = flags.text("--system TEXT", "", "system message", example::Empty::allowed);

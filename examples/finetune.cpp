@@ -77,7 +77,7 @@ std::string summary(const plume::ChatDataset& data) {
 
 int main(int argc, char** argv) {
   example::Flags flags("finetune", "Tunes a model on conversations, instructions or texts.");
-  const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory or llama2.c .bin file");
+  const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory, GGUF file or llama2.c .bin file");
   const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
   const auto& data = flags.list("--data FILE...", example::required, "chats: .jsonl (one a line), .json (an array) or .txt");
   const auto& format = flags.choice("--format", "auto", {"auto", "alpaca", "sharegpt", "messages", "text"},

@@ -12,7 +12,7 @@
 
 int main(int argc, char** argv) {
   example::Flags flags("generate", "Completes a prompt. The completion goes to stdout, without the prompt.");
-  const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory or llama2.c .bin file");
+  const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory, GGUF file or llama2.c .bin file");
   const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
   const auto& given_prompt =
       flags.text("--prompt TEXT", "", "text to complete; empty starts from the model's begin token", example::Empty::allowed);

@@ -13,7 +13,7 @@
 
 int main(int argc, char** argv) {
   example::Flags flags("score", "Log-probabilities of given text or token ids, and their perplexity.");
-  const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory or llama2.c .bin file");
+  const auto& path = flags.text("--model PATH", example::required, "Hugging Face directory, GGUF file or llama2.c .bin file");
   const auto& tokenizer = flags.text("--tokenizer FILE", "", "tokenizer file or directory, if it is not beside the model");
   const auto& adapter_path = flags.text("--adapter DIR", "", "LoRA adapter of the model, as finetune or peft saved it");
   const auto& given_text = flags.text("--text TEXT", "", "text to score", example::Empty::allowed);

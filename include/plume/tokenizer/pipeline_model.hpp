@@ -187,7 +187,7 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
   decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
   if (pipeline_.words && pipeline_details::words_stand_alone(*pipeline_.words, vocabulary.pieces))
     cut_space_ = pipeline_details::space_of(*pipeline_.words);
-  if (pipeline_.words) search_ = WordSearch(*pipeline_.words);
+  if (pipeline_.words) search_ = WordSearch(*pipeline_.words, vocabulary.pieces);
   if (!pipeline_.byte_level) return;
   ByteLevelModel& model = *pipeline_.byte_level;
   pairs_.emplace(model.bytes, std::move(model.merges), model.whole, model.order);

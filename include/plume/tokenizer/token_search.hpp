@@ -26,7 +26,7 @@ class TokenSearch {
 
   TokenSearch() = default;
   // texts by id; `single`: the tokens that merging begins with, bytes or characters. Empty where ranks do not rise from the parts to the
-  // whole, two are equal, or the bytes of a token merge to others: then only merging tells.
+  // whole, or two are equal: then only merging tells. The bytes of a made token merge to it.
   PLUME_FUNCTION TokenSearch(const std::vector<std::string>& texts, const std::vector<TokenId>& single, std::vector<MadeToken> made);
   explicit operator bool() const { return !ids_.empty(); }
 
@@ -42,8 +42,6 @@ class TokenSearch {
     std::uint32_t length;
   };
   PLUME_FUNCTION bool stay_apart(std::uint32_t left, std::uint32_t right) const;
-  // Whether merging what a token is made of ends in that token.
-  PLUME_FUNCTION bool makes_itself(std::uint32_t token, std::vector<std::uint32_t>& parts) const;
 
   // From two tokens to the one they merge to. Most do not merge, which a small table of bits mostly tells; else linear probing, at most
   // half full: left, right and the result in one word, 0 where there is none.
@@ -51,8 +49,8 @@ class TokenSearch {
     const std::uint64_t key = std::uint64_t{left} << bits | right, hash = hash_of(key);
     if ((may_merge_[bits_word(hash)] >> (hash >> 58) & 1) == 0) return none;
     for (std::size_t at = place(hash);; at = (at + 1) & (pairs_.size() - 1)) {
+      if (pairs_[at] == 0) return none;  // asked first: the key of the first token twice is 0 as well
       if (pairs_[at] >> bits == key) return static_cast<std::uint32_t>(pairs_[at] & ((std::uint64_t{1} << bits) - 1));
-      if (pairs_[at] == 0) return none;
     }
   }
   static std::uint64_t hash_of(std::uint64_t key) { return key * 0x9e3779b97f4a7c15u; }
@@ -107,9 +105,6 @@ PLUME_FUNCTION TokenSearch::TokenSearch(const std::vector<std::string>& texts, c
     while (pairs_[at] != 0) at = (at + 1) & (pairs_.size() - 1);
     pairs_[at] = key << bits | here;
   }
-  std::vector<std::uint32_t> parts;
-  for (std::uint32_t token = singles_; token < tokens_.size(); ++token)
-    if (!makes_itself(token, parts)) return;
   std::vector<ByteTrie::Entry> entries;
   for (std::uint32_t i = 0; i < tokens_.size(); ++i) entries.emplace_back(texts[static_cast<std::size_t>(ids[i])], i);
   trie_ = ByteTrie(entries);
@@ -118,29 +113,6 @@ PLUME_FUNCTION TokenSearch::TokenSearch(const std::vector<std::string>& texts, c
       if (other != self) tokens_[self].shorter = other;
     });
   ids_ = std::move(ids);
-}
-
-PLUME_FUNCTION bool TokenSearch::makes_itself(std::uint32_t token, std::vector<std::uint32_t>& parts) const {
-  parts.assign(1, token);
-  for (std::size_t i = 0; i < parts.size();) {  // down to single tokens
-    const std::uint32_t part = parts[i];
-    if (part < singles_) {
-      ++i;
-      continue;
-    }
-    parts[i] = tokens_[part].left;
-    parts.insert(parts.begin() + static_cast<std::ptrdiff_t>(i) + 1, tokens_[part].right);
-  }
-  for (;;) {  // and up again, the earliest merge first
-    std::uint32_t earliest = none;
-    std::size_t place_of_it = 0;
-    for (std::size_t i = 0; i + 1 < parts.size(); ++i)
-      if (const std::uint32_t whole = merged(parts[i], parts[i + 1]); whole < earliest) earliest = whole, place_of_it = i;
-    if (earliest == none) break;
-    parts[place_of_it] = earliest;
-    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(place_of_it) + 1);
-  }
-  return parts.size() == 1 && parts[0] == token;
 }
 
 // Whether two tokens side by side are what their bytes merge to: going back in time, no merge across the border came before a merge on

@@ -28,11 +28,12 @@ class WordSearch {
 
   WordSearch() = default;
   // `pieces` by id. Prepares nothing for models without a faster way.
-  PLUME_FUNCTION WordSearch(const WordModel& model);
+  PLUME_FUNCTION WordSearch(const WordModel& model, const std::vector<std::string>& pieces);
   // Appends the ids of a non-empty piece; false, and nothing done: encode_word() is to be asked.
   PLUME_FUNCTION bool encode(const WordModel& model, std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const;
 
  private:
+  PLUME_FUNCTION void prepare(const word_models::Bpe& model, const std::vector<std::string>& pieces);
   PLUME_FUNCTION void prepare(const word_models::ScoredBpe& model);
   PLUME_FUNCTION void prepare(const word_models::WordPiece& model);
   PLUME_FUNCTION void prepare(const word_models::Unigram& model);
@@ -48,7 +49,7 @@ class WordSearch {
 
   bool ready_ = false;
   std::size_t longest_ = 0;  // Unigram: bytes of the longest piece
-  TokenSearch tokens_;       // ScoredBpe
+  TokenSearch tokens_;       // Bpe, ScoredBpe
   ByteTrie tied_;            // ScoredBpe: pieces that merge as soon as others; words that hold one merge step by step
   ByteTrie pieces_, inner_;  // Unigram, WordPiece; inner_: what stands behind the prefix
 };
@@ -90,7 +91,8 @@ inline constexpr std::size_t most_tied = 1000;     // with more, nearly every wo
 
 }  // namespace word_search
 
-PLUME_FUNCTION WordSearch::WordSearch(const WordModel& model) {
+PLUME_FUNCTION WordSearch::WordSearch(const WordModel& model, const std::vector<std::string>& pieces) {
+  if (const auto* bpe = std::get_if<word_models::Bpe>(&model)) prepare(*bpe, pieces);
   if (const auto* scored = std::get_if<word_models::ScoredBpe>(&model)) prepare(*scored);
   if (const auto* words = std::get_if<word_models::WordPiece>(&model)) prepare(*words);
   if (const auto* unigram = std::get_if<word_models::Unigram>(&model)) prepare(*unigram);
@@ -103,6 +105,45 @@ PLUME_FUNCTION void WordSearch::prepare(const word_models::Unigram& model) {
   for (const auto& [text, id] : texts) entries.emplace_back(text, id), longest_ = std::max(longest_, text.size());
   pieces_ = ByteTrie(std::move(entries));
   ready_ = true;
+}
+
+// Characters, and what merges make of them; characters outside the vocabulary part a text, for no merge has them.
+PLUME_FUNCTION void WordSearch::prepare(const word_models::Bpe& model, const std::vector<std::string>& pieces) {
+  if (!model.prefix.empty() || !model.suffix.empty() || model.ignore_merges) return;
+  if (model.bytes ? std::any_of(model.bytes->begin(), model.bytes->end(), [](TokenId id) { return id < 0; }) : !model.unknown) return;
+  std::vector<TokenId> single, parts;
+  std::vector<char> plain(pieces.size());  // what text is made of
+  for (const auto& [text, id] : model.ids)
+    if (word_search::one_character(text)) single.push_back(id), plain[static_cast<std::size_t>(id)] = 1;
+  std::vector<MadeToken> made;
+  for (const auto& [text, id] : model.ids) {
+    if (word_search::one_character(text) || text.empty()) continue;
+    if (text.size() > word_search::longest_piece) return;
+    parts.clear();
+    for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
+      length = code_point_at(text, at).length;
+      const auto found = model.ids.find(text.substr(at, length));
+      if (found == model.ids.end()) break;
+      parts.push_back(found->second);
+      if (at + length < text.size()) continue;
+      const auto last = word_search::last_merge(parts, [&](TokenId left, TokenId right, std::uint32_t& rank) {
+        const MergeRanks::Found merge = model.ranks.find(left, right);
+        rank = merge.rank;
+        return merge.rank == MergeRanks::none ? TokenId{-1} : merge.result;
+      });
+      if (last && last->result == id) made.push_back(*last), plain[static_cast<std::size_t>(id)] = 1;
+    }
+  }
+  const auto not_plain = [&](std::optional<TokenId> id) { return !id || *id < 0 || plain[static_cast<std::size_t>(*id)] == 0; };
+  if (!not_plain(model.unknown)) return;
+  if (model.bytes && !std::all_of(model.bytes->begin(), model.bytes->end(), not_plain)) return;
+  for (const Merge& merge : model.merges)  // what stands for unknown characters must not merge
+    if (merge.left == model.unknown || merge.right == model.unknown ||
+        (model.bytes && std::any_of(model.bytes->begin(), model.bytes->end(),
+                                    [&](TokenId byte) { return byte >= 0 && (byte == merge.left || byte == merge.right); })))
+      return;
+  tokens_ = TokenSearch(pieces, single, std::move(made));
+  ready_ = static_cast<bool>(tokens_);
 }
 
 PLUME_FUNCTION void WordSearch::prepare(const word_models::ScoredBpe& model) {

@@ -358,10 +358,11 @@ TEST_CASE("SECURITY.md's table of limits is that of plume/base/limits.hpp, and e
     promised[line.substr(3, end - 3)] = value_of(line.substr(value + 2));
   }
   CHECK(fields.size() >= 15);
-  for (const auto& [field, value] : fields) {
+  for (const auto& entry : fields) {
+    const std::string& field = entry.first;
     CHECK_MESSAGE(promised.count(field), "SECURITY.md does not list " << field);
     if (promised.count(field))
-      CHECK_MESSAGE(promised[field] == value, field << " is " << value << ", SECURITY.md says " << promised[field]);
+      CHECK_MESSAGE(promised[field] == entry.second, field << " is " << entry.second << ", SECURITY.md says " << promised[field]);
     CHECK_MESSAGE(has_word(others, field), field << " limits nothing");
   }
   for (const auto& entry : promised) CHECK_MESSAGE(fields.count(entry.first), "SECURITY.md lists " << entry.first << ", which is no limit");

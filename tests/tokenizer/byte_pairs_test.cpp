@@ -80,7 +80,7 @@ TEST_CASE("The tokens of a piece are those that merging step by step leaves") {
 
 TEST_CASE("A megabyte of one letter takes no longer than its length asks for") {
   std::mt19937 random(7);
-  for (const std::string letters : {std::string("\0", 1), std::string("ab")}) {
+  for (const std::string& letters : {std::string("\0", 1), std::string("ab")}) {
     const Vocabulary vocabulary = random_vocabulary(random, letters, 30);
     const plume::BytePairs pairs(vocabulary.bytes, vocabulary.merges, plume::WholePieces::if_merges_make_them);
     plume::BytePairs::Scratch scratch;

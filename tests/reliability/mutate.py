@@ -37,6 +37,7 @@ TESTS = [
     (r"base/protobuf", "base/protobuf_test malformed/sentencepiece_test"),
     (r"base/utf8", "base/json_test tokenizer/stream_decoder_test malformed/tokenizer_test"),
     (r"formats/llama2c|models/families/llama2c", "formats/llama2c_test malformed/llama2c_test models/load_test"),
+    (r"formats/\w*gguf", "formats/gguf_test malformed/gguf_test models/save_gguf_test"),
     (r"formats/", "formats/safetensors_test malformed/safetensors_test formats/llama2c_test"),
     (r"tokenizer/template/", "malformed/chat_template_test tokenizer/jinja_template_test"),
     (r"tokenizer/(gguf_\w+)", "malformed/gguf_test tokenizer/gguf_tokenizer_test"),
@@ -51,7 +52,9 @@ TESTS = [
     (r"train/named_configs", "train/named_configs_test"),
     (r"train/", "malformed/paths_test reliability/system_calls_test malformed/checkpoint_test train/file_faults_test train/resume_test"),
     (r"peft/", "peft/adapter_files_test"),
-    (r"models/", "malformed/config_test models/load_test"),
+    (r"models/\w*gguf", "models/gguf_models_test models/save_gguf_test"),
+    (r"models/config\.", "models/config_test malformed/config_test"),
+    (r"models/", "malformed/config_test models/load_test models/families_test"),
 ]
 HEADERS = """
 base/atomic_save base/bytes base/checked base/checksum base/directory base/files base/gguf base/json base/json_value base/protobuf base/utf8
@@ -61,7 +64,7 @@ tokenizer/sentencepiece_rules tokenizer/text_pattern tokenizer/tiktoken tokenize
 tokenizer/tokenizer_json tokenizer/tokenizer_json_parts
 tokenizer/template/lexer tokenizer/template/parser tokenizer/template/expression_parser tokenizer/template/jinja_template
 data/chats data/chat_form data/chat_template_file train/checkpoint train/metrics train/named_configs train/state peft/adapter_files
-models/config models/family models/families/* models/load
+models/config models/config_json models/family models/families/* models/gguf_config models/load models/load_gguf models/rotary_json
 """.split()
 
 OPERATORS = [

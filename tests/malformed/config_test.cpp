@@ -296,6 +296,8 @@ TEST_CASE("weights of whole numbers, a tokenizer that knows more tokens, types t
   Config odd = model.config();
   odd.embedding_norm = true;  // LLaMA but for a norm on its embeddings
   CHECK(families::fitting(odd) == nullptr);
+  CHECK_THROWS_WITH_AS(save_hugging_face(model, directory / "none", {.dtype = DType::f64}), doctest::Contains("f32, bf16 or f16, not f64"),
+                       ArgumentError);
   Model unfit = model;
   unfit.decoder.config = odd;
   CHECK_THROWS_WITH_AS(save(unfit, directory / "none"), doctest::Contains("no model family has a place for every part"), ArgumentError);

@@ -5,7 +5,8 @@
     venv/bin/python tests/golden/check_gguf_models.py /tmp/gguf                         # needs what make_gguf_blocks.py needs, and safetensors
 
 Of the families' tiny models: how far its logits are from those of transformers (the rule of DECISIONS 27: by the largest of all), and the ids of greedy
-decoding. phi3_long is left out: llama.cpp picks its factors by the context that is asked for, transformers by the length of the text. Of stories260K: the greedy continuation of an empty prompt by 200 tokens. Architectures that this llama.cpp does not know are left out.
+decoding. phi3_long is left out: llama.cpp picks its factors by the context that is asked for, transformers by the length of the text. Of wide ones in types of 256 weights to a block: the first
+logits of seven tokens. Of stories260K: the greedy continuation of an empty prompt by 200 tokens. Architectures that this llama.cpp does not know are left out.
 """
 import hashlib
 import json
@@ -77,6 +78,9 @@ def check_family(lib, ffi, path, fixture):
 
 def run(path):
     lib, ffi = llama_cpp()
+    if os.path.basename(path).startswith("wide-"):
+        logits = Llama(lib, ffi, path).logits([3, 1, 4, 15, 92, 65, 35])[:, :5]
+        return json.dump({"logits": [[round(float(x), 6) for x in row] for row in logits]}, sys.stdout)
     fixture = os.path.join(HERE, "families", os.path.basename(path).removesuffix(".gguf"))
     json.dump(check_family(lib, ffi, path, fixture) if os.path.isdir(fixture) else {"text": greedy(lib, ffi, path, 200)}, sys.stdout)
 

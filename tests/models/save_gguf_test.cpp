@@ -42,6 +42,26 @@ Tokenizer of_golden(const std::string& name) {
   return read_tokenizer_json(plume_test::read_all(path), {.path = path});
 }
 
+// Of rows that blocks of 256 weights fill; each weight is a function of its place.
+Model wide_model() {
+  Config config;
+  config.family = "llama";
+  config.vocabulary = 101, config.context = 96, config.width = 256, config.layers = 2, config.hidden = 512;
+  config.heads = 4, config.key_heads = 2, config.head_width = 64, config.rotary.width = 64;
+  Model model{Decoder::described(config), {}};
+  std::uint32_t state = 1;
+  for_each_parameter(model, [&](std::string_view, Tensor& parameter) {
+    const Tensor values = Tensor::empty(parameter.shape());
+    const bool gain = parameter.shape().rank() == 1;
+    for (Index i = 0; i < values.size(); ++i) {
+      state = state * 1664525u + 1013904223u;
+      values.writable<float>()[i] = (gain ? 1.0f : 0.0f) + static_cast<float>(static_cast<int>(state >> 16) % 2001 - 1000) / 16384;
+    }
+    parameter = values;
+  });
+  return model;
+}
+
 std::string sum_of_file(const std::string& path) {
   const std::string bytes = plume_test::read_all(path);
   return plume_test::sha256(std::as_bytes(std::span(bytes)));
@@ -173,6 +193,24 @@ TEST_CASE("files for llama.cpp are written, are those that it has run, and said 
     for (std::size_t i = 0; i < greedy.size(); ++i) CHECK_MESSAGE(theirs.at(i).as_integer() == greedy[i], name);
   }
   CHECK(checked >= 14);
+  // 256 weights to a block. llama.cpp rounds what meets such weights to 8 bits, but not what meets their values in f32.
+  for (const GgmlType type : {GgmlType::q4_k, GgmlType::q6_k}) {
+    const std::string blocks = concat("wide-", layout_of(type).name, ".gguf"), values = concat("wide-", layout_of(type).name, "-F32.gguf");
+    save_gguf(wide_model(), concat(place, "/", blocks), {.type = type});
+    const Model model = load(concat(place, "/", blocks));
+    save(model, concat(place, "/", values));
+    const Tensor logits = model.logits(std::vector<TokenId>{3, 1, 4, 15, 92, 65, 35}).columns(0, 5).copy();
+    for (const auto& [name, most] : {std::pair{blocks, 5e-2}, {values, 1e-5}}) {
+      check(name);
+      const Json* const record = ran.find(name);
+      CHECK(record != nullptr);
+      if (record == nullptr) continue;
+      const Tensor theirs = Tensor::empty({7, 5});
+      for (std::size_t i = 0; i < 35; ++i)
+        theirs.writable<float>()[i] = static_cast<float>(record->at("logits").at(i / 5).at(i % 5).as_number());
+      CHECK(plume_test::relative_distance(logits, theirs) <= most);
+    }
+  }
   const auto path = plume_test::test_data("stories260k/stories260K.bin");
   if (!path) return;
   const Model stories = load(*path);

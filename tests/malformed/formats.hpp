@@ -25,7 +25,6 @@
 #include "plume/train/checkpoint.hpp"
 #include "plume/train/named_configs.hpp"
 #include "plume/train/train.hpp"
-#include "test_data.hpp"
 #include "train/toy.hpp"
 
 namespace plume_test {
@@ -158,16 +157,17 @@ inline std::string bytes_of_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
-inline std::vector<std::filesystem::path> sorted_entries(const std::string& folder) {
+inline std::vector<std::filesystem::path> sorted_goldens(std::string_view name) {
   std::vector<std::filesystem::path> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) paths.push_back(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(plume::concat(PLUME_TEST_SOURCE_DIR "/golden/", name)))
+    paths.push_back(entry.path());
   std::sort(paths.begin(), paths.end());
   return paths;
 }
 inline Files sound_families(Dice& dice) {
   static const std::vector<Files> all = [] {
     std::vector<Files> read;
-    for (const auto& path : sorted_entries(golden("families")))
+    for (const auto& path : sorted_goldens("families"))
       read.push_back({bytes_of_file(path / "config.json"), bytes_of_file(path / "model.safetensors"), std::nullopt});
     return read;
   }();
@@ -180,7 +180,7 @@ inline Files sound_families(Dice& dice) {
 inline Files sound_gguf_models(Dice& dice) {
   static const std::vector<std::string> all = [] {
     std::vector<std::string> read;
-    for (const auto& path : sorted_entries(golden("gguf_models"))) read.push_back(bytes_of_file(path));
+    for (const auto& path : sorted_goldens("gguf_models")) read.push_back(bytes_of_file(path));
     return read;
   }();
   return {all[dice.below(all.size())]};

@@ -17,7 +17,8 @@ struct Decoder {
   Embedding position;   // absent unless positions are learned
   std::vector<Block> blocks;
   Norm norm;    // absent without a final norm
-  Linear head;  // its weight is absent when tied to the embedding
+  Linear head;        // its weight is absent when tied to the embedding; all of it when the task has no next tokens
+  Linear label_head;  // absent unless the task has labels: models/heads.hpp reads it
 
   // All shapes of a configuration, without memory: load() or initialise() fills them.
   PLUME_FUNCTION static Decoder described(const Config& config, DType dtype = DType::f32, const Limits& limits = {});
@@ -29,6 +30,7 @@ struct Decoder {
   PLUME_FUNCTION Tensor embed(std::span<const TokenId> ids, Pass& pass) const;
   // hidden states (T, width) -> logits (T, vocabulary)
   Tensor logits(const Tensor& hidden_states, const AdaptedRows& adapted = {}) const {
+    check_tokens();
     const Tensor scores = head.weight ? head(hidden_states, adapted) : linear(hidden_states, embedding.weight, head.bias);
     return config.logit_cap > 0 ? soft_cap(scores, config.logit_cap) : scores;
   }
@@ -40,7 +42,11 @@ struct Decoder {
   // Mean cross-entropy of targets (T, -1 = not trained), without ever holding all logits (unless an adapter changes the head). `normalizer`
   // replaces the number of trained tokens, for batches that are accumulated over several passes.
   Tensor loss(std::span<const TokenId> inputs, std::span<const TokenId> targets, Pass& pass, double normalizer = 0) const {
-    const Tensor states = hidden(inputs, pass);
+    return token_loss(hidden(inputs, pass), targets, pass, normalizer);
+  }
+  // The same of hidden states.
+  Tensor token_loss(const Tensor& states, std::span<const TokenId> targets, const Pass& pass, double normalizer = 0) const {
+    check_tokens();
     if (pass.adapted.change(head_weight())) return cross_entropy(logits(states, pass.adapted), targets, normalizer);
     return classifier_loss(states, head_weight(), head.bias, targets, normalizer, config.logit_cap);
   }
@@ -54,6 +60,12 @@ struct Decoder {
     f("blocks", self.blocks);
     f("norm", self.norm);
     f("head", self.head);
+    f("label_head", self.label_head);
+  }
+
+ private:
+  void check_tokens() const {
+    require(config.task.has_tokens(), "[decoder] this model scores labels and has no head for next tokens: see label_scores()");
   }
 };
 
@@ -83,8 +95,9 @@ PLUME_FUNCTION Decoder Decoder::described(const Config& config, DType dtype, con
   model.blocks.reserve(static_cast<std::size_t>(config.layers));
   for (Index i = 0; i < config.layers; ++i) model.blocks.push_back(Block::described(config.block(i), dtype));
   if (config.final_norm) model.norm = Norm::described(config.norm_shape(), dtype);
-  model.head = Linear::described({config.width, config.vocabulary, config.head_bias}, dtype);
+  if (config.task.has_tokens()) model.head = Linear::described({config.width, config.vocabulary, config.head_bias}, dtype);
   if (config.tied_head) model.head.weight = {};
+  if (config.task.has_labels()) model.label_head = Linear::described({config.width, config.task.labels, config.task.bias}, dtype);
   return model;
 }
 

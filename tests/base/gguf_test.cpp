@@ -40,6 +40,7 @@ TEST_CASE("Values of every type, arrays, and what is asked for in another type")
   CHECK(header.texts("absent").empty());
   CHECK_THROWS_AS(header.integer("text"), ConfigError);
   CHECK_THROWS_AS(header.boolean("u8"), ConfigError);
+  CHECK_THROWS_WITH_AS(header.number("texts"), doctest::Contains("a number"), ConfigError);
   CHECK_THROWS_AS(header.text("texts"), ConfigError);
   CHECK_THROWS_AS(header.integers("u8"), ConfigError);
   CHECK_THROWS_AS(header.texts("ints"), ConfigError);

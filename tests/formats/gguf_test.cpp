@@ -96,6 +96,9 @@ TEST_CASE("Blocks of random bytes of every type are the numbers that Python's gg
     CHECK(can_dequantise(static_cast<GgmlType>(i)) == known.contains(static_cast<GgmlType>(i)));
   std::vector<float> few(31), block(256);
   CHECK_THROWS_AS(dequantise(GgmlType::q8_0, std::vector<std::byte>(34), few), ArgumentError);
+  std::vector<std::byte> no_block(33);
+  CHECK_THROWS_WITH_AS(quantise(GgmlType::q8_0, std::vector<float>(32), no_block), doctest::Contains("32 weights for 33 bytes of Q8_0"),
+                       ArgumentError);
   CHECK_THROWS_AS(dequantise(GgmlType::iq2_xs, std::vector<std::byte>(74), block), ArgumentError);
 }
 

@@ -357,3 +357,49 @@ TEST_CASE("whatever a template asks of a value that cannot do it is refused at i
   refused<ConfigError>("{{ messages }}", {1, 0, "does not fit 64 signed bits"}, Json::parse("[18446744073709551615]"));
   CHECK_THROWS_WITH_AS(JinjaTemplate("x").render(Json::object()), doctest::Contains("an array of objects"), ArgumentError);
 }
+
+TEST_CASE("formats that end too early, ask for what is not there, or for what plume does not know") {
+  const auto fails = [](const std::string& expression, const std::string& word) {
+    refused<ConfigError>("\n{{ " + expression + " }}", {2, 0, word});
+  };
+  fails("'%s %s' % ('a',)", "%: not enough values for the text");
+  fails("'%s %s' % 'a'", "%: not enough values for the text");
+  fails("'%(name' % {'name': 1}", "%: a name in parentheses does not end");
+  fails("'%(name)s' % 1", "%: the text names its values, which must be a dict");
+  fails("'%(other)s' % {'name': 1}", "other");
+  fails("'%*d' % (-1, 2)", "%: * wants a whole number, at least 0");
+  fails("'%*d' % ('a', 2)", "%: * wants a whole number, at least 0");
+  fails("'%' % 1", "%: the text ends behind a %");
+  fails("'%q' % 1", "%: the conversion \"q\" is not supported");
+  fails("'%d' % nothing", "nothing");
+  fails("'%d' % 'a'", "%: a number is required, not a");
+  fails("'%.3d' % 5", "%: a precision of whole numbers is not supported");
+  fails("'%x' % 1.5", "%: a whole number is required, not a float");
+  fails("'%d' % 1e300", "");
+  fails("'%s' % ('a', 'b')", "%: not all values are in the text");
+  fails("'{:{:{}}}'.format(1, 2, 3)", "format: fields inside fields inside fields");
+  fails("'{.}'.format(1)", "format: an empty attribute in the text");
+  fails("'{0[a'.format({'a': 1})", "format: a field does not end");
+  fails("'{!a}'.format(1)", "format: the conversion \"a\" is not supported");
+  fails("'{0:5'.format(1)", "format: a field does not end with }");
+  fails("'{0'.format(1)", "format: a field does not end with }");
+  fails("'}'.format(1)", "format: a single } in the text");
+  fails("'{:.f}'.format(1.5)", "format: a precision is missing in");
+  fails("'{:5dd}'.format(1)", "format: \"5dd\" is no format");
+  fails("'{:5}'.format(nothing)", "nothing");
+  fails("'{:d}'.format('a')", "format: this format is none for a text");
+  fails("'{:5}'.format([1])", "takes no format");
+  fails("'{:.301f}'.format(1.5)", "format: a precision of 301 is not supported");
+  fails("'{:c}'.format(55296)", "format: 55296 is no character");
+  fails("'{:c}'.format(-1)", "format: -1 is no character");
+  fails("'{:#f}'.format(1.5)", "format: # is not supported for a float");
+  fails("'{:.3}'.format(1.5)", "format: a precision without a type is not supported: add f");
+  fails("'{:05,}'.format(1234)", "format: groups of digits behind zeros are not supported");
+  fails("'{} {0}'.format(1)", "format: numbered and unnumbered fields in one text");
+  fails("'{1}'.format(1)", "format: the text asks for value 1, 1 are given");
+  fails("'{a}'.format(b=1)", "format: there is no value \"a\"");
+  fails("'{a}'.format_map(1)", "format_map: a dict is required, not a");
+  fails("dict(**{1: 2})", "the names behind ** must be texts, not a");
+  refused<FormatError>("\n{{ dict(**{'a': 2}, b=1) }}", {2, 0, "an argument with a name follows a dict that is spread"});
+  refused<LimitError>("\n{{ '{:9999999}'.format(1) }}", {2, 0, "max_template_output"});
+}

@@ -296,6 +296,9 @@ TEST_CASE("weights of whole numbers, a tokenizer that knows more tokens, types t
   Config odd = model.config();
   odd.embedding_norm = true;  // LLaMA but for a norm on its embeddings
   CHECK(families::fitting(odd) == nullptr);
+  Model unfit = model;
+  unfit.decoder.config = odd;
+  CHECK_THROWS_WITH_AS(save(unfit, directory / "none"), doctest::Contains("no model family has a place for every part"), ArgumentError);
   odd.context = Index{1} << 31;
   CHECK_THROWS_WITH_AS(families::write_llama2c(odd), doctest::Contains("2147483648 does not fit a llama2.c file"), ArgumentError);
   CHECK_THROWS_WITH_AS(save(load(golden("models/gpt2")), directory / "m.bin"), doctest::Contains("runs plain LLaMA models"), ArgumentError);

@@ -17,7 +17,7 @@ export PLUME_TEST_DATA="${PLUME_TEST_DATA:-$PWD/../shared/data}"
 rooms coverage "$rooms_built" "$(printf '%s/ ' $rooms_built)" -DCMAKE_TOOLCHAIN_FILE=cmake/clang.cmake -DPLUME_COVERAGE=ON -DPLUME_OPENMP=OFF
 build/coverage/tests/tokenizer '--source-file=*/tokenizer/tokenizer_json_test.cpp'  # a nightly test, but the one of most kinds of tokenizers
 
-clang=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' build/coverage/CMakeCache.txt)
+clang=$(sed -n 's/^PLUME_CLANG:[A-Z]*=//p' build/coverage/CMakeCache.txt)
 tool() { "$clang" -print-prog-name="$1"; }
 "$(tool llvm-profdata)" merge -sparse -o "$profiles/all" "$profiles"/*.profraw
 set --

@@ -97,6 +97,9 @@ PLUME_FUNCTION GgmlType gguf_type_for(const Tensor& tensor, GgmlType wish);
 PLUME_FUNCTION void write_gguf(const std::string& path, const GgufKeyValues& key_values, const std::vector<GgufWeight>& tensors,
                                const FileSystem& files = FileSystem());
 
+// The bytes of a file that holds key-values alone.
+PLUME_FUNCTION std::string gguf_header(const GgufKeyValues& key_values);
+
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
@@ -148,37 +151,42 @@ inline void pad(FileWriter& out, std::uint64_t alignment) {
   out.write(zeros);
 }
 
-inline void write_header(FileWriter& out, const GgufKeyValues& key_values, const std::vector<GgufWeight>& tensors,
-                         std::uint64_t alignment) {
-  const auto text = [&](std::string_view part) {
-    out.little(std::uint64_t{part.size()});
-    out.write(part);
-  };
-  out.write("GGUF");
-  out.little(std::uint32_t{3});
-  out.little(std::uint64_t{tensors.size()});
-  out.little(std::uint64_t{key_values.size()});
+template <class T>
+void put_number(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+inline void put_text(std::string& out, std::string_view text) {
+  put_number(out, std::uint64_t{text.size()});
+  out.append(text);
+}
+
+inline std::string header_of(const GgufKeyValues& key_values, const std::vector<GgufWeight>& tensors, std::uint64_t alignment) {
+  std::string out = "GGUF";
+  put_number(out, std::uint32_t{3});
+  put_number(out, std::uint64_t{tensors.size()});
+  put_number(out, std::uint64_t{key_values.size()});
   for (const auto& each : key_values) {
     const GgufValue& value = each.second;
-    text(each.first);
-    out.little(static_cast<std::uint32_t>(value.type()));
+    put_text(out, each.first);
+    put_number(out, static_cast<std::uint32_t>(value.type()));
     if (value.type() == GgufType::array) {
-      out.little(static_cast<std::uint32_t>(value.element()));
-      out.little(value.count());
+      put_number(out, static_cast<std::uint32_t>(value.element()));
+      put_number(out, value.count());
     }
-    out.write(value.bytes());
+    out.append(value.bytes());
   }
   std::uint64_t offset = 0;
   for (const GgufWeight& each : tensors) {
     const auto extents = each.tensor.shape().extents();
-    text(each.name);
-    out.little(static_cast<std::uint32_t>(std::max<std::size_t>(1, extents.size())));
-    if (extents.empty()) out.little(std::uint64_t{1});
-    for (auto extent = extents.rbegin(); extent != extents.rend(); ++extent) out.little(static_cast<std::uint64_t>(*extent));
-    out.little(static_cast<std::uint32_t>(each.type));
-    out.little(offset);
+    put_text(out, each.name);
+    put_number(out, static_cast<std::uint32_t>(std::max<std::size_t>(1, extents.size())));
+    if (extents.empty()) put_number(out, std::uint64_t{1});
+    for (auto extent = extents.rbegin(); extent != extents.rend(); ++extent) put_number(out, static_cast<std::uint64_t>(*extent));
+    put_number(out, static_cast<std::uint32_t>(each.type));
+    put_number(out, offset);
     offset = *checked_align_up(offset + bytes_of(each), alignment);
   }
+  return out;
 }
 
 // Some rows at a time, so that no second copy of a large tensor is made.
@@ -238,7 +246,7 @@ PLUME_FUNCTION void write_gguf(const std::string& path, const GgufKeyValues& key
   atomic_save(
       path,
       [&](FileWriter& out) {
-        write_gguf_detail::write_header(out, all, tensors, alignment);
+        out.write(write_gguf_detail::header_of(all, tensors, alignment));
         write_gguf_detail::pad(out, alignment);
         for (const GgufWeight& each : tensors) {
           write_gguf_detail::write_weight(out, each);
@@ -249,6 +257,8 @@ PLUME_FUNCTION void write_gguf(const std::string& path, const GgufKeyValues& key
 } catch (...) {
   rethrow_memory_failure("a GGUF file");
 }
+
+PLUME_FUNCTION std::string gguf_header(const GgufKeyValues& key_values) { return write_gguf_detail::header_of(key_values, {}, 32); }
 
 }  // namespace plume::inline PLUME_ABI
 #endif

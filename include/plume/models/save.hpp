@@ -1,7 +1,7 @@
 #pragma once
-// Writing models: Hugging Face layout that transformers opens, or a llama2.c .bin file. All or nothing, also onto the files a model was
+// Writing models: Hugging Face layout that transformers opens, GGUF, or a llama2.c .bin file. All or nothing, also onto the files a model was
 // loaded from.
-#include "plume/models/model.hpp"
+#include "plume/models/save_gguf.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -12,7 +12,8 @@ PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& dir
 // Writes a llama2.c .bin file of version 0. ArgumentError: the configuration is not the LLaMA that llama2.c runs.
 PLUME_FUNCTION void save_llama2c(const Model& model, const std::string& path);
 
-// Saves a model: a path that ends in ".bin" becomes a llama2.c file, any other a Hugging Face directory.
+// Saves a model: a path that ends in ".bin" becomes a llama2.c file, ".gguf" a GGUF file of f32 weights (save_gguf() has a choice), any
+// other a Hugging Face directory.
 PLUME_FUNCTION void save(const Model& model, const std::string& path);
 
 }  // namespace plume::inline PLUME_ABI
@@ -88,7 +89,8 @@ PLUME_FUNCTION void save_llama2c(const Model& model, const std::string& path) tr
 }
 
 PLUME_FUNCTION void save(const Model& model, const std::string& path) try {
-  path.ends_with(".bin") ? save_llama2c(model, path) : save_hugging_face(model, path);
+  if (path.ends_with(".bin")) return save_llama2c(model, path);
+  path.ends_with(".gguf") ? save_gguf(model, path) : save_hugging_face(model, path);
 } catch (...) {
   rethrow_memory_failure("a model that is saved");
 }

@@ -157,7 +157,8 @@ std::size_t next_piece_end(Characters& characters, std::size_t at) {
   } else {
     // a word with or without what leads it: one question, whose answer seldom surprises the processor
     const bool may_lead = style.word == Style::Word::after_any ? !(newline | characters.template is<numbers>(at)) : text[at] == ' ';
-    if (characters.template is<letters>(at) | (may_lead & characters.template is<letters>(next)))
+    const unsigned here = characters.template is<letters>(at), behind = characters.template is<letters>(next);
+    if ((here | (unsigned{may_lead} & behind)) != 0)
       return characters.template skip<letters>(next);
   }
   if constexpr (style.digits == 0) {

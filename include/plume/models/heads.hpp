@@ -83,7 +83,7 @@ inline Tensor scores_of(const Decoder& model, const Tensor& states, std::span<co
   return model.label_head(embedding(rows, states), pass.adapted.of_rows(rows));
 }
 
-inline Tensor dropped(const Tensor& states, const Pass& pass) { return dropout(states, pass.dropout_at(4)); }
+inline Tensor dropped(const Tensor& states, const Pass& pass) { return dropout(states, pass.dropout_at(5)); }
 
 }  // namespace heads_detail
 

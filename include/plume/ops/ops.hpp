@@ -4,6 +4,7 @@
 #include "plume/ops/activation.hpp"
 #include "plume/ops/add.hpp"
 #include "plume/ops/attention.hpp"
+#include "plume/ops/attention_weights.hpp"
 #include "plume/ops/binary_cross_entropy.hpp"
 #include "plume/ops/cross_entropy.hpp"
 #include "plume/ops/dropout.hpp"

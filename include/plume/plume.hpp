@@ -9,6 +9,7 @@
 #include "plume/data/parse_chat.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/generate/score.hpp"
+#include "plume/models/heads.hpp"
 #include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 #include "plume/models/vocabulary.hpp"

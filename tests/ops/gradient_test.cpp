@@ -275,6 +275,14 @@ void add_losses(std::vector<Case>& cases) {
   cases.push_back({"cross_entropy", "ignored targets", [](const Inputs& in) { return cross_entropy(in[0], targets); }, inputs({{5, 9}})});
   cases.push_back({"cross_entropy", "normalizer, a column view",
                    [](const Inputs& in) { return cross_entropy(in[0].columns(1, 10), targets, 7.5); }, inputs({{5, 11}})});
+  static const Tensor wanted = random_tensor({5, 3}, 42);
+  cases.push_back({"mean_squared_error", "", [](const Inputs& in) { return mean_squared_error(in[0], wanted); }, inputs({{5, 3}})});
+  cases.push_back({"mean_squared_error", "normalizer, a column view",
+                   [](const Inputs& in) { return mean_squared_error(in[0].columns(1, 4), wanted, 2.5); }, inputs({{5, 6}})});
+  static const Tensor likely = Tensor::from(std::vector<double>{0, 1, 0.3, 1, 0, 0.9}, {2, 3});
+  cases.push_back({"binary_cross_entropy", "", [](const Inputs& in) { return binary_cross_entropy(in[0], likely); }, inputs({{2, 3}})});
+  cases.push_back({"binary_cross_entropy", "normalizer, a column view",
+                   [](const Inputs& in) { return binary_cross_entropy(in[0].columns(1, 4), likely, 0.7); }, inputs({{2, 6}})});
   cases.push_back({"classifier_loss", "bias", [](const Inputs& in) { return classifier_loss(in[0], in[1], in[2], targets); },
                    inputs({{5, 7}, {9, 7}, {9}})});
   cases.push_back({"classifier_loss", "normalizer, views",

@@ -44,6 +44,9 @@ TEST_CASE("ops refuse what does not fit, and say what they got") {
   const std::vector<ColumnRange> past{{2, 8}};
   CHECK_THROWS_WITH_AS(gather_columns(x, past), "[gather_columns] [2, 8) of x (5, 7)", ArgumentError);
   CHECK_THROWS_WITH_AS(soft_cap(x, 0), "[soft_cap] the cap 0 is not positive", ArgumentError);
+  CHECK_THROWS_WITH_AS(mean_squared_error(x, narrow), doctest::Contains("x is (5, 7) of f64, targets are (5, 6)"), ArgumentError);
+  CHECK_THROWS_WITH_AS(binary_cross_entropy(x, narrow), doctest::Contains("logits are (5, 7) of f64, targets are (5, 6)"), ArgumentError);
+  CHECK_THROWS_WITH_AS(binary_cross_entropy(x, x), doctest::Contains("is not in [0, 1]"), ArgumentError);
   CHECK_THROWS_WITH_AS(gate_rows(x, narrow), "[gate_rows] x is (5, 7), gate is (5, 6)", ArgumentError);
   CHECK_THROWS_WITH_AS(choose_experts(x, 8), "[experts] 8 of 7 experts cannot be chosen", ArgumentError);
   CHECK_THROWS_WITH_AS(mix_experts(std::span(&x, 1), narrow, {}, ExpertWeights::as_they_are),

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "plume/base/limits.hpp"
+#include "plume/models/task.hpp"
 #include "plume/modules/block.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -46,6 +47,7 @@ struct Config {
   bool embedding_norm = false, final_norm = true;
   double logit_cap = 0;    // 0: none
   bool tied_head = false;  // the output projection is the token embedding
+  Task task = {};          // next tokens as a rule
   std::vector<TokenId> begin_tokens = {}, end_tokens = {};
 
   LayerKind layer(Index index) const { return layer_kinds.empty() ? LayerKind{} : layer_kinds[static_cast<std::size_t>(index)]; }
@@ -157,6 +159,15 @@ PLUME_FUNCTION void Config::check(const std::string& path, const Limits& limits)
       fail("experts.chosen", concat("is ", experts.chosen, " of ", experts.count, " experts"));
     if (experts.shared_hidden < 0 || static_cast<std::uint64_t>(experts.shared_hidden) > widest)
       fail("experts.shared_hidden", concat("is ", experts.shared_hidden, ", expected 0 .. ", widest));
+  }
+  if (task.has_labels()) {
+    within("task.labels", "max_vocabulary", task.labels, limits.max_vocabulary);
+    if (task.kind == TaskKind::double_heads && task.labels != 1) fail("task.labels", "double heads have one score for each option");
+    if (task.kind == TaskKind::sequence_labels && task.bias) fail("task.bias", "the head of a sequence's labels has none");
+    if (!task.names.empty() && static_cast<Index>(task.names.size()) != task.labels)
+      fail("task.names", concat("there are ", task.names.size(), " for ", task.labels, " labels"));
+    if (task.padding < -1 || task.padding >= vocabulary)
+      fail("task.padding", concat("token ", task.padding, " is not in a vocabulary of ", vocabulary));
   }
   for (const std::vector<TokenId>* tokens : {&begin_tokens, &end_tokens})
     for (const TokenId token : *tokens)

@@ -16,8 +16,9 @@ struct Decoder {
   Norm embedding_norm;  // absent as a rule
   Embedding position;   // absent unless positions are learned
   std::vector<Block> blocks;
-  Norm norm;    // absent without a final norm
-  Linear head;  // its weight is absent when tied to the embedding
+  Norm norm;          // absent without a final norm
+  Linear head;        // its weight is absent when tied to the embedding; all of it when the task has no next tokens
+  Linear label_head;  // absent unless the task has labels: models/heads.hpp reads it
 
   // All shapes of a configuration, without memory: load() or initialise() fills them.
   PLUME_FUNCTION static Decoder described(const Config& config, DType dtype = DType::f32, const Limits& limits = {});
@@ -27,8 +28,16 @@ struct Decoder {
   // The first step of hidden(): begins the pass, ids (T) -> what the first block reads (T, width). run_blocks() of any blocks and norm()
   // are the others, pass.end() closes them.
   PLUME_FUNCTION Tensor embed(std::span<const TokenId> ids, Pass& pass) const;
+  // Blocks [first, last) alone: x (T, width) -> (T, width), in a pass that embed() or begin_pass() began.
+  PLUME_FUNCTION Tensor run(Index first, Index last, const Tensor& x, Pass& pass) const;
+  // Begins a pass of `rows` rows whose x does not come from embed().
+  PLUME_FUNCTION void begin_pass(Index rows, Pass& pass, DType dtype = DType::f32) const;
+  // The states of all layers, as transformers counts them: what the first block reads, then what each block gives, of the last one behind
+  // the final norm. layers + 1 tensors (T, width).
+  PLUME_FUNCTION std::vector<Tensor> hidden_states(std::span<const TokenId> ids, Pass& pass) const;
   // hidden states (T, width) -> logits (T, vocabulary)
   Tensor logits(const Tensor& hidden_states, const AdaptedRows& adapted = {}) const {
+    check_tokens();
     const Tensor scores = head.weight ? head(hidden_states, adapted) : linear(hidden_states, embedding.weight, head.bias);
     return config.logit_cap > 0 ? soft_cap(scores, config.logit_cap) : scores;
   }
@@ -40,7 +49,11 @@ struct Decoder {
   // Mean cross-entropy of targets (T, -1 = not trained), without ever holding all logits (unless an adapter changes the head). `normalizer`
   // replaces the number of trained tokens, for batches that are accumulated over several passes.
   Tensor loss(std::span<const TokenId> inputs, std::span<const TokenId> targets, Pass& pass, double normalizer = 0) const {
-    const Tensor states = hidden(inputs, pass);
+    return token_loss(hidden(inputs, pass), targets, pass, normalizer);
+  }
+  // The same of hidden states.
+  Tensor token_loss(const Tensor& states, std::span<const TokenId> targets, const Pass& pass, double normalizer = 0) const {
+    check_tokens();
     if (pass.adapted.change(head_weight())) return cross_entropy(logits(states, pass.adapted), targets, normalizer);
     return classifier_loss(states, head_weight(), head.bias, targets, normalizer, config.logit_cap);
   }
@@ -54,6 +67,12 @@ struct Decoder {
     f("blocks", self.blocks);
     f("norm", self.norm);
     f("head", self.head);
+    f("label_head", self.label_head);
+  }
+
+ private:
+  void check_tokens() const {
+    require(config.task.has_tokens(), "[decoder] this model scores labels and has no head for next tokens: see label_scores()");
   }
 };
 
@@ -83,8 +102,9 @@ PLUME_FUNCTION Decoder Decoder::described(const Config& config, DType dtype, con
   model.blocks.reserve(static_cast<std::size_t>(config.layers));
   for (Index i = 0; i < config.layers; ++i) model.blocks.push_back(Block::described(config.block(i), dtype));
   if (config.final_norm) model.norm = Norm::described(config.norm_shape(), dtype);
-  model.head = Linear::described({config.width, config.vocabulary, config.head_bias}, dtype);
+  if (config.task.has_tokens()) model.head = Linear::described({config.width, config.vocabulary, config.head_bias}, dtype);
   if (config.tied_head) model.head.weight = {};
+  if (config.task.has_labels()) model.label_head = Linear::described({config.width, config.task.labels, config.task.bias}, dtype);
   return model;
 }
 
@@ -110,8 +130,17 @@ inline RotaryAngles angles_of(const Rotary& rotary, const Pass& pass, DType dtyp
 
 }  // namespace decoder_detail
 
+PLUME_FUNCTION void Decoder::begin_pass(Index rows, Pass& pass, DType dtype) const {
+  pass.begin(rows, config.window);
+  if (config.position == PositionKind::rotary) {
+    pass.angles = decoder_detail::angles_of(config.rotary, pass, dtype);
+    if (config.local_rotary) pass.local_angles = decoder_detail::angles_of(*config.local_rotary, pass, dtype);
+  }
+  pass.layer = -1;
+}
+
 PLUME_FUNCTION Tensor Decoder::embed(std::span<const TokenId> ids, Pass& pass) const {
-  pass.begin(static_cast<Index>(ids.size()), config.window);
+  begin_pass(static_cast<Index>(ids.size()), pass, compute_type(embedding.weight.dtype()));
   Tensor x = embedding(ids);
   if (config.embedding_scale != 1) x = scale(x, config.embedding_scale);
   if (embedding_norm.weight) x = embedding_norm(x);
@@ -119,18 +148,40 @@ PLUME_FUNCTION Tensor Decoder::embed(std::span<const TokenId> ids, Pass& pass) c
     for (const std::int32_t p : pass.positions)
       require(p < position.weight.rows(), "[decoder] position ", p, " is past the context of ", position.weight.rows());
     x = x + position(pass.positions);
-  } else if (config.position == PositionKind::rotary) {
-    pass.angles = decoder_detail::angles_of(config.rotary, pass, x.dtype());
-    if (config.local_rotary) pass.local_angles = decoder_detail::angles_of(*config.local_rotary, pass, x.dtype());
   }
-  pass.layer = -1;
-  return dropout(x, pass.dropout_at(0));
+  return pass.tap()("embedding", dropout(x, pass.dropout_at(0)));
+}
+
+PLUME_FUNCTION Tensor Decoder::run(Index first, Index last, const Tensor& x, Pass& pass) const {
+  require(first >= 0 && first <= last && last <= static_cast<Index>(blocks.size()), "[decoder] blocks [", first, ", ", last, ") of ",
+          blocks.size());
+  const auto part = std::span(blocks).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
+  return run_blocks(part, x, pass, first);
 }
 
 PLUME_FUNCTION Tensor Decoder::hidden(std::span<const TokenId> ids, Pass& pass) const {
-  const Tensor x = run_blocks(blocks, embed(ids, pass), pass);
+  Tensor x = run_blocks(blocks, embed(ids, pass), pass);
   pass.end();
-  return norm.weight ? norm(x) : x;
+  if (norm.weight) x = norm(x);
+  if (pass.taps) {
+    if (norm.weight) pass.taps->keep(-1, "norm", {x});
+    pass.taps->check();
+  }
+  return x;
+}
+
+PLUME_FUNCTION std::vector<Tensor> Decoder::hidden_states(std::span<const TokenId> ids, Pass& pass) const {
+  std::vector<Tensor> states;
+  Tensor x = embed(ids, pass);
+  const auto keep = [&] { states.push_back(pass.activations == Activations::bf16 ? x.copy() : x); };
+  keep();
+  for (Index i = 0; i < static_cast<Index>(blocks.size()); ++i) {
+    x = run(i, i + 1, x, pass);
+    if (i + 1 == static_cast<Index>(blocks.size()) && norm.weight) x = norm(x);
+    keep();
+  }
+  pass.end();
+  return states;
 }
 
 }  // namespace plume::inline PLUME_ABI

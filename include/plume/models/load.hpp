@@ -116,19 +116,27 @@ PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadO
   const std::string head_name = file_name(family, "head.weight").name, embedding_name = file_name(family, "embedding.weight").name;
   const SafetensorsEntry* const stored_head = in_file(head_name);
   const Json* const tie = json.find("tie_word_embeddings");
-  if (tie == nullptr || tie->is_null()) config.tied_head = stored_head == nullptr;
-  if (config.tied_head && stored_head) {
+  const bool has_tokens = config.task.has_tokens();
+  if (has_tokens && (tie == nullptr || tie->is_null())) config.tied_head = stored_head == nullptr;
+  if (has_tokens && config.tied_head && stored_head) {
     const SafetensorsEntry* const embedding = in_file(embedding_name);
     if (embedding && (embedding->bytes.size() != stored_head->bytes.size() ||
                       !std::equal(embedding->bytes.begin(), embedding->bytes.end(), stored_head->bytes.begin())))
       config_json::fail(json, "tie_word_embeddings", concat("is true, but ", head_name, " differs from ", embedding_name));
   }
 
-  Model model{Decoder::described(config, options.dtype, options.limits), load_detail::tokenizer_for(config, directory, options)};
-  std::vector<std::string> missing, unexpected, wanted{head_name};
-  for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
-    const FileName name = file_name(family, path);
+  // Of a tied pair, one may be there under either name.
+  const auto entry_of = [&](std::string_view path, const FileName& name) {
     const SafetensorsEntry* const entry = in_file(name.name);
+    return !entry && has_tokens && config.tied_head && path == "embedding.weight" ? stored_head : entry;
+  };
+
+  Model model{Decoder::described(config, options.dtype, options.limits), load_detail::tokenizer_for(config, directory, options)};
+  std::vector<std::string> missing, unexpected, wanted;
+  if (has_tokens) wanted.push_back(head_name);
+  for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
+    const FileName name = parameter_name(family, config.task, path);
+    const SafetensorsEntry* const entry = entry_of(path, name);
     wanted.push_back(name.name);
     if (!entry) return missing.push_back(name.name);
     if (constexpr std::string_view floats[] = {"F64", "F32", "BF16", "F16"};
@@ -146,9 +154,11 @@ PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadO
   });
   std::sort(wanted.begin(), wanted.end());
   for (const std::string& name : file.names()) {
-    const bool bare = !name.starts_with(family.optional_prefix) && name != head_name;
-    const std::string spelled = bare ? concat(family.optional_prefix, name) : name;
-    if (!std::binary_search(wanted.begin(), wanted.end(), spelled) && !is_ignored(family, spelled)) unexpected.push_back(name);
+    const auto known = [&](const std::string& spelled) {
+      return std::binary_search(wanted.begin(), wanted.end(), spelled) || is_ignored(family, spelled);
+    };
+    if (!known(name) && (name.starts_with(family.optional_prefix) || !known(concat(family.optional_prefix, name))))
+      unexpected.push_back(name);
   }
   if (!missing.empty())
     throw ConfigError({.path = file.path()}, concat(missing.size(), " tensors are missing: ", load_detail::first_ten(missing)));
@@ -156,8 +166,8 @@ PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadO
     throw ConfigError({.path = file.path()}, concat(unexpected.size(), " tensors are unexpected: ", load_detail::first_ten(unexpected)));
 
   for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
-    const FileName name = file_name(family, path);
-    Tensor tensor = file.tensor(in_file(name.name)->name);
+    const FileName name = parameter_name(family, config.task, path);
+    Tensor tensor = file.tensor(entry_of(path, name)->name);
     const DType type = load_detail::type_for(parameter, options.dtype);
     if (tensor.dtype() != type) tensor = tensor.to(type);
     parameter = name.transposed ? load_detail::transposed(tensor) : tensor;

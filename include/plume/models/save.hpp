@@ -64,15 +64,15 @@ PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& dir
   require(found != nullptr, "[save] no model family has a place for every part of this configuration, so it has no Hugging Face layout");
   const Family& family = *found;
   Json json = Json::object();
-  json.set("architectures", Json::array().push(family.architecture)).set("model_type", family.name);
+  write_task(family, model.config().task, json);
   family.write(model.config(), json);
   json.set("torch_dtype", dtype == DType::f32 ? "float32" : dtype == DType::bf16 ? "bfloat16" : "float16");
 
   // What the file will say is read back: it lists the tensors that a reader expects.
-  const Decoder expected = Decoder::described(family.read(json));
+  const Decoder expected = Decoder::described(families::read_config(family, json));
   std::vector<NamedTensor> tensors;
   for_each_parameter(expected, [&](std::string_view path, const Tensor& parameter) {
-    const FileName name = file_name(family, path);
+    const FileName name = parameter_name(family, expected.config.task, path);
     tensors.push_back(
         {name.name, save_detail::as_stored(model.decoder, path, parameter.shape(), expected.config.rotary.layout, name.transposed, dtype)});
   });

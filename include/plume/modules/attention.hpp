@@ -5,6 +5,7 @@
 #include "plume/modules/norm.hpp"
 #include "plume/modules/pass.hpp"
 #include "plume/modules/rotary.hpp"
+#include "plume/ops/attention_weights.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -179,7 +180,13 @@ PLUME_FUNCTION Tensor Attention::operator()(const Tensor& x, Pass& pass) const {
   options.soft_cap = shape.soft_cap;
   if (shape.alibi) options.slopes = alibi_slopes(heads.query_heads);
   options.dropout = pass.dropout_at(0);
-  return output(attention(queries, pass.remember(keys, values, shape.scope), options), pass.adapted);
+  const PoolVector<AttentionSegment> segments = pass.remember(keys, values, shape.scope);
+  const Tap tap = pass.tap();
+  tap("attention.queries", queries), tap("attention.keys", keys), tap("attention.values", values);
+  if (tap.taps)
+    tap.taps->keep(tap.layer, "attention.weights",
+                   tap.want("attention.weights") ? attention_weights(queries, segments, options) : std::vector<Tensor>{});
+  return output(tap("attention.context", attention(queries, segments, options)), pass.adapted);
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -84,18 +84,25 @@ PLUME_FUNCTION Block Block::described(const BlockShape& shape, DType dtype) {
 }
 
 PLUME_FUNCTION Tensor Block::feed_forward(const Tensor& input, const Norm* norm, const Pass& pass) const {
-  const auto half = [this, norm, adapted = pass.adapted](const Tensor& x) {
+  const auto half = [this, norm, adapted = pass.adapted, shown = pass.tap(),
+                     recomputes = pass.recompute == Recompute::mlp](const Tensor& x) {
+    // What runs again shows nothing: the taps may be gone by then.
+    const Tap tap = recomputes && Tape::current() && !NotingTape::is_in_force() ? Tap{} : shown;
     const Tensor input_of_layer = norm ? (*norm)(x) : x;
-    const Tensor y = experts.router.weight ? experts(input_of_layer, adapted) : mlp(input_of_layer, adapted);
-    return mlp_output_norm.weight ? mlp_output_norm(y) : y;
+    const bool has_experts = static_cast<bool>(experts.router.weight);
+    tap(has_experts ? "experts.input" : "mlp.input", input_of_layer);
+    const Tensor y = has_experts ? experts(input_of_layer, adapted, tap) : mlp(input_of_layer, adapted, tap);
+    tap(has_experts ? "experts" : "mlp", y);
+    return mlp_output_norm.weight ? tap("mlp_output_norm", mlp_output_norm(y)) : y;
   };
   return dropout(pass.recompute == Recompute::mlp ? recompute(input, half) : half(input), pass.dropout_at(2));
 }
 
 PLUME_FUNCTION Tensor Block::operator()(const Tensor& x, Pass& pass) const {
   const auto attended = [&](const Tensor& input) {
-    const Tensor y = attention(input, pass);
-    return dropout(attention_output_norm.weight ? attention_output_norm(y) : y, pass.dropout_at(1));
+    const Tap tap = pass.tap();
+    const Tensor y = tap("attention", attention(tap("attention.input", input), pass));
+    return dropout(attention_output_norm.weight ? tap("attention_output_norm", attention_output_norm(y)) : y, pass.dropout_at(1));
   };
   const auto scaled = [&](const Tensor& residual) { return residual_scale == 1 ? residual : scale(residual, residual_scale); };
   switch (wiring) {

@@ -26,7 +26,7 @@ struct Experts {
 
   // `each` is the shape of a feed-forward layer but for its hidden width.
   PLUME_FUNCTION static Experts described(const ExpertsShape& shape, MlpShape each, DType dtype = DType::f32);
-  PLUME_FUNCTION Tensor operator()(const Tensor& x, const AdaptedRows& adapted = {}) const;
+  PLUME_FUNCTION Tensor operator()(const Tensor& x, const AdaptedRows& adapted = {}, const Tap& tap = {}) const;
 
   template <class Self>
   static void visit(Self& self, auto&& f) {
@@ -56,8 +56,8 @@ PLUME_FUNCTION Experts Experts::described(const ExpertsShape& shape, MlpShape ea
   return module;
 }
 
-PLUME_FUNCTION Tensor Experts::operator()(const Tensor& x, const AdaptedRows& adapted) const {
-  const Tensor probabilities = softmax(router(x, adapted));
+PLUME_FUNCTION Tensor Experts::operator()(const Tensor& x, const AdaptedRows& adapted, const Tap& tap) const {
+  const Tensor probabilities = softmax(tap("experts.router", router(x, adapted)));
   const ExpertChoice choice = choose_experts(probabilities, shape.chosen);
   PoolVector<Tensor> outputs;
   for (std::size_t e = 0; e < experts.size(); ++e) {

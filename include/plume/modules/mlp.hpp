@@ -1,5 +1,6 @@
 #pragma once
 #include "plume/modules/linear.hpp"
+#include "plume/modules/taps.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -22,7 +23,7 @@ struct Mlp {
   Activation rule = {};
 
   PLUME_FUNCTION static Mlp described(const MlpShape& shape, DType dtype = DType::f32);
-  PLUME_FUNCTION Tensor operator()(const Tensor& x, const AdaptedRows& adapted = {}) const;
+  PLUME_FUNCTION Tensor operator()(const Tensor& x, const AdaptedRows& adapted = {}, const Tap& tap = {}) const;
 
   template <class Self>
   static void visit(Self& self, auto&& f) {
@@ -51,13 +52,14 @@ PLUME_FUNCTION Mlp Mlp::described(const MlpShape& shape, DType dtype) {
   return module;
 }
 
-PLUME_FUNCTION Tensor Mlp::operator()(const Tensor& x, const AdaptedRows& adapted) const {
+PLUME_FUNCTION Tensor Mlp::operator()(const Tensor& x, const AdaptedRows& adapted, const Tap& tap) const {
   if (gate_up.weight) {
     const Tensor both = gate_up(x, adapted);
     const Index hidden = both.columns() / 2;
-    return down(gated(both.columns(0, hidden), both.columns(hidden, 2 * hidden), rule), adapted);
+    return down(tap("mlp.hidden", gated(both.columns(0, hidden), both.columns(hidden, 2 * hidden), rule)), adapted);
   }
-  return down(gate.weight ? up.gated_by(gate(x, adapted), x, rule, adapted) : up.activated(x, rule, adapted), adapted);
+  const Tensor hidden = gate.weight ? up.gated_by(gate(x, adapted), x, rule, adapted) : up.activated(x, rule, adapted);
+  return down(tap("mlp.hidden", hidden), adapted);
 }
 
 }  // namespace plume::inline PLUME_ABI

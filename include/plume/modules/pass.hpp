@@ -6,6 +6,7 @@
 #include "plume/base/stop_token.hpp"
 #include "plume/modules/adapted_rows.hpp"
 #include "plume/modules/kv_cache.hpp"
+#include "plume/modules/taps.hpp"
 #include "plume/ops/attention.hpp"
 #include "plume/ops/dropout.hpp"
 #include "plume/ops/rope.hpp"
@@ -36,7 +37,8 @@ struct Pass {
   bool training = false;              // adapters drop out, by their own rate and the seed and stream above
   Recompute recompute = Recompute::nothing;
   Activations activations = Activations::full;
-  StopToken stop = {};  // polled before each block
+  StopToken stop = {};   // polled before each block
+  Taps* taps = nullptr;  // what it keeps of the way; those of an earlier pass go
 
   // Set by begin() for the modules.
   PoolVector<Segment> sequences = {};  // `segments`, or the one that all rows are
@@ -60,6 +62,8 @@ struct Pass {
     for (const Segment& segment : sequences)
       if (segment.cache) segment.cache->advance(segment.tokens);
   }
+  // Where the modules of the current layer show their results.
+  Tap tap() const { return {taps, layer, activations == Activations::bf16}; }
   // The dropout rule of one place in the current layer: every place draws from a stream of its own.
   Dropout dropout_at(std::uint64_t place) const {
     Dropout rule = dropout;
@@ -75,6 +79,7 @@ namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION void Pass::begin(Index rows, Index window) {
   sequences = segments.empty() ? PoolVector<Segment>{{rows}} : segments;
+  if (taps) taps->clear();
   positions.clear();
   masks.clear();
   local_masks.clear();

@@ -27,8 +27,8 @@ struct RelativeBias {
 
 struct AttentionOptions {
   HeadShape heads = {};
-  double scale = 1;                 // of q.k; 1 / sqrt(head_width) as a rule
-  double soft_cap = 0;              // > 0: scores become cap * tanh(score / cap)
+  double scale = 1;                // of q.k; 1 / sqrt(head_width) as a rule
+  double soft_cap = 0;             // > 0: scores become cap * tanh(score / cap)
   PoolVector<double> slopes = {};  // ALiBi, one for each head; empty: none
   RelativeBias relative = {};
   Dropout dropout = {};  // of probabilities
@@ -46,6 +46,25 @@ PLUME_FUNCTION Tensor attention(const Tensor& q, std::initializer_list<Attention
 #include "plume/kernels/attention/table.hpp"
 
 namespace plume::inline PLUME_ABI {
+
+namespace ops_detail {
+// The score rule of a head; `rows` is the number of all queries of the batch.
+template <class T>
+kernels::ScoreRule<T> score_rule(const AttentionOptions& options, Index head, Index rows) {
+  kernels::ScoreRule<T> rule;
+  rule.scale = static_cast<T>(options.scale);
+  rule.soft_cap = static_cast<T>(options.soft_cap);
+  if (!options.slopes.empty()) rule.slope = static_cast<T>(options.slopes[static_cast<std::size_t>(head)]);
+  if (options.relative.table) {
+    rule.relative = {options.relative.table.view<const T, 2>().row(head), {options.relative.table.columns()}};
+    rule.buckets = options.relative.buckets;
+    rule.bucket_zero = options.relative.zero;
+  }
+  rule.dropout = options.dropout;
+  rule.dropout_row = static_cast<std::uint64_t>(head) * static_cast<std::uint64_t>(rows);
+  return rule;
+}
+}  // namespace ops_detail
 
 PLUME_FUNCTION Tensor attention(const Tensor& q, std::span<const AttentionSegment> sequences_of_batch, AttentionOptions options) {
   const PoolVector<AttentionSegment> segments(sequences_of_batch.begin(), sequences_of_batch.end());
@@ -82,7 +101,7 @@ PLUME_FUNCTION Tensor attention(const Tensor& q, std::span<const AttentionSegmen
   const Tensor y = Tensor::zeros({q.rows(), heads.query_heads * heads.value_width}, q.dtype());
   const Tensor log_sum_exp = Tensor::empty({heads.query_heads, q.rows()}, q.dtype());
 
-  // The typed views of a segment, and the score rule of a head.
+  // The typed views of the segments.
   const auto sequences = [segments]<class T>(const T*, Gradients* d) {
     PoolVector<kernels::AttentionSequence<T>> list;
     for (const AttentionSegment& s : segments) {
@@ -94,19 +113,8 @@ PLUME_FUNCTION Tensor attention(const Tensor& q, std::span<const AttentionSegmen
     }
     return list;
   };
-  const auto head_rule = [options, rows = static_cast<std::uint64_t>(q.rows())]<class T>(const T*, Index head) {
-    kernels::ScoreRule<T> rule;
-    rule.scale = static_cast<T>(options.scale);
-    rule.soft_cap = static_cast<T>(options.soft_cap);
-    if (!options.slopes.empty()) rule.slope = static_cast<T>(options.slopes[static_cast<std::size_t>(head)]);
-    if (options.relative.table) {
-      rule.relative = {options.relative.table.view<const T, 2>().row(head), {options.relative.table.columns()}};
-      rule.buckets = options.relative.buckets;
-      rule.bucket_zero = options.relative.zero;
-    }
-    rule.dropout = options.dropout;
-    rule.dropout_row = static_cast<std::uint64_t>(head) * rows;
-    return rule;
+  const auto head_rule = [options, rows = q.rows()]<class T>(const T*, Index head) {
+    return ops_detail::score_rule<T>(options, head, rows);
   };
 
   visit_float(q.dtype(), [&]<class T>() {

@@ -40,7 +40,7 @@ class Adapter final : public LinearAdapters {
       layers_[i].change.number = i;
       layers_[i].change.dropout = options_.dropout;
       index_.emplace(modules_detail::place_of(layers_[i].base), i);
-      if (layers_[i].path != "head") ++before_head_;
+      if (!peft_detail::is_output_head(layers_[i].path)) ++before_head_;
     }
   }
 
@@ -253,7 +253,7 @@ PLUME_FUNCTION void name_modules(std::vector<Target>& targets, const std::option
   const Family* const family = config ? families::fitting(*config) : nullptr;
   if (family == nullptr) return;
   for (Target& target : targets) {
-    const FileName name = file_name(*family, concat(target.path, ".weight"));
+    const FileName name = parameter_name(*family, config->task, concat(target.path, ".weight"));
     target.module = name.name.substr(0, name.name.size() - std::string_view(".weight").size());
     target.transposed = name.transposed;
   }
@@ -277,7 +277,7 @@ PLUME_FUNCTION bool is_target(const std::vector<std::string>& patterns, const Ta
       if (matches(usual, target.path)) return true;
   }
   for (const std::string& pattern : patterns)
-    if (pattern == "all-linear" ? target.path != "head" : matches(pattern, target.path) || matches(pattern, target.module)) return true;
+    if (pattern == "all-linear" ? !is_output_head(target.path) : matches(pattern, target.path) || matches(pattern, target.module)) return true;
   return false;
 }
 

@@ -283,7 +283,7 @@ PLUME_FUNCTION Adapter peft_detail::read_adapter(const std::string& directory, c
   std::vector<LoraLayer> layers;
   for (const peft_detail::Target& target : targets) {
     const bool is_meant = !lora.targets.empty() && std::any_of(lora.targets.begin(), lora.targets.end(), [&](const std::string& name) {
-      return name == "all-linear" ? target.path != "head" : peft_detail::matches(name, target.module);
+      return name == "all-linear" ? !peft_detail::is_output_head(target.path) : peft_detail::matches(name, target.module);
     });
     const auto found = pairs.find(target.module);
     if (found == pairs.end()) {

@@ -28,6 +28,8 @@ struct Lora {
 };
 
 namespace peft_detail {
+// What answers: adapters of all layers leave it as it is.
+inline bool is_output_head(std::string_view path) { return path == "head" || path == "label_head"; }
 
 // "*" in the pattern stands for any text.
 inline bool matches_glob(std::string_view pattern, std::string_view text) {

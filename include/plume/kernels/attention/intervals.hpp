@@ -2,6 +2,7 @@
 // A mask is a short list of visible key intervals for each query; the attention kernels visit nothing else.
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -94,10 +95,17 @@ class Mask {
     mask.predicate_ = std::move(visible);
     return mask;
   }
+  static Mask listed(IntervalMask rows) {  // row t: what query t sees
+    Mask mask(Kind::listed, 0);
+    mask.rows_ = std::make_shared<const IntervalMask>(std::move(rows));
+    return mask;
+  }
 
   // Intervals for queries [first, first + count) over keys [0, keys).
   IntervalMask intervals(Index first, Index count, Index keys) const {
     require(keys <= INT32_MAX, "[mask] ", keys, " keys are more than 2^31 - 1");
+    require(kind_ != Kind::listed || first + count <= rows_->rows(), "[mask] query ", first + count - 1, " is past the ",
+            rows_ ? rows_->rows() : 0, " rows of the mask");
     IntervalMask mask;
     for (Index query = first; query < first + count; ++query) {
       const Index seen = std::min(query + 1, keys);
@@ -121,6 +129,9 @@ class Mask {
           for (Index key = 0; key < keys; ++key)
             if (predicate_(query, key)) mask.add(key, key + 1);
           break;
+        case Kind::listed:
+          for (const KeyInterval seen_keys : rows_->row(query)) mask.add(seen_keys.begin, std::min<Index>(seen_keys.end, keys));
+          break;
       }
       mask.end_row();
     }
@@ -128,13 +139,14 @@ class Mask {
   }
 
  private:
-  enum class Kind : std::uint8_t { causal, full, prefix, sliding, documents, predicate };
+  enum class Kind : std::uint8_t { causal, full, prefix, sliding, documents, predicate, listed };
   Mask(Kind kind, Index length) : kind_(kind), length_(length) {}
 
   Kind kind_ = Kind::causal;
   Index length_ = 0;
   std::vector<Index> starts_;
   Predicate predicate_;
+  std::shared_ptr<const IntervalMask> rows_;
 };
 
 }  // namespace plume::inline PLUME_ABI

@@ -17,6 +17,7 @@
 #include "plume/models/families/qwen_moe.hpp"
 #include "plume/models/families/smollm3.hpp"
 #include "plume/models/families/stablelm.hpp"
+#include "plume/models/task_json.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 
@@ -31,6 +32,7 @@ PLUME_FUNCTION const Family& of(const Json& json);
 inline Config read_config(const Family& family, const Json& json) {
   Config config = family.read(json);
   config.family = family.name;
+  config.task = read_task(json, config.vocabulary);
   return config;
 }
 
@@ -46,10 +48,11 @@ PLUME_FUNCTION const Family& of(const Json& json) {
   std::string known, asked;
   const Json* const list = json.find("architectures");
   if (list && list->is_array() && list->size() > 0) asked = list->at(std::size_t{0}).as_text();
+  const std::string_view labelled = task_of(asked).family;
   const bool by_architecture = !asked.empty();
   if (!by_architecture) asked = json.text("model_type");
   for (const Family* family : all) {
-    if ((by_architecture ? family->architecture : family->name) == asked) return *family;
+    if (family->name == labelled || (by_architecture ? family->architecture : family->name) == asked) return *family;
     known.append(known.empty() ? "" : ", ").append(by_architecture ? family->architecture : family->name);
   }
   config_json::fail(json, by_architecture ? "architectures" : "model_type",
@@ -59,6 +62,7 @@ PLUME_FUNCTION const Family& of(const Json& json) {
 // Whether what a family's reader makes of what its writer wrote is the configuration again. Biases may come on top: they are written as
 // zeros; and the rows of separate query and key projections are written in the order that the family's rotary layout wants.
 inline bool expresses(const Family& family, Config config) {
+  if (architecture_name(family, config.task).empty()) return false;
   Json json = Json::object();
   Config read;
   try {
@@ -74,6 +78,7 @@ inline bool expresses(const Family& family, Config config) {
   if (config.position != PositionKind::rotary) read.rotary = config.rotary;
   if (config.qkv_layout == QkvLayout::separate) read.rotary.layout = config.rotary.layout;
   read.family = config.family = {};
+  read.task = config.task;
   return read == config;
 }
 

@@ -6,3 +6,4 @@
 #include "plume/plume.hpp"
 // What few programs include, plume/plume.hpp leaves out.
 #include "plume/data/moss.hpp"
+#include "plume/models/encoder_decoder_files.hpp"

@@ -1,15 +1,17 @@
 #pragma once
-// Config: a decoder's architecture as data. Every field is used by at least one family.
+// Config: the architecture of a decoder, or of one stack of an encoder-decoder, as data. Every field is used by at least one family.
 #include <cmath>
 #include <limits>
 
 #include "plume/base/limits.hpp"
 #include "plume/models/task.hpp"
 #include "plume/modules/block.hpp"
+#include "plume/modules/relative_positions.hpp"
 
 namespace plume::inline PLUME_ABI {
 
-enum class PositionKind : std::uint8_t { learned, rotary, alibi };
+// The last two are those of encoder-decoders: a fixed table, sines then cosines, or learned biases by distance.
+enum class PositionKind : std::uint8_t { learned, rotary, alibi, sinusoidal, relative };
 
 // What differs from layer to layer.
 struct LayerKind {
@@ -33,6 +35,7 @@ struct Config {
   PositionKind position = PositionKind::rotary;
   Rotary rotary = {};
   std::optional<Rotary> local_rotary = {};  // of layers of local scope, where it differs
+  RelativeBuckets relative = {};
   Index window = 0;                         // keys that layers of local scope see
   std::vector<LayerKind> layer_kinds = {};  // one for each layer; empty: all are global
   QkvLayout qkv_layout = QkvLayout::separate;
@@ -48,6 +51,9 @@ struct Config {
   double logit_cap = 0;    // 0: none
   bool tied_head = false;  // the output projection is the token embedding
   Task task = {};          // next tokens as a rule
+  bool bidirectional = false;    // every token sees every other: an encoder
+  bool cross_attention = false;  // blocks read an encoder's output too
+  TokenId frozen_token = -1;     // its embedding does not learn from being read (padding); -1: none
   std::vector<TokenId> begin_tokens = {}, end_tokens = {};
 
   LayerKind layer(Index index) const { return layer_kinds.empty() ? LayerKind{} : layer_kinds[static_cast<std::size_t>(index)]; }
@@ -57,8 +63,9 @@ struct Config {
     return {layers, key_heads * head_width, key_heads * head_width, capacity, dtype};
   }
 
-  // Ranges and divisibility; ConfigError names the field as this struct spells it.
+  // Ranges and divisibility; ConfigError names the field as this struct spells it. check() is for decoders that stand alone.
   PLUME_FUNCTION void check(const std::string& path = {}, const Limits& limits = {}) const;
+  PLUME_FUNCTION void check_stack(const std::string& path = {}, const Limits& limits = {}) const;
 
   friend bool operator==(const Config&, const Config&) = default;
 };
@@ -84,17 +91,29 @@ PLUME_FUNCTION BlockShape Config::block(Index index) const {
                .scale = attention_scale,
                .soft_cap = attention_cap,
                .alibi = position == PositionKind::alibi,
+               .relative = position == PositionKind::relative,
                .scope = kind.scope,
                .qk_norm = qk_norm,
                .norm = norm_shape()};
   if (position == PositionKind::rotary && kind.rotates)
     attention.rotary = kind.scope == AttentionScope::local && local_rotary ? *local_rotary : rotary;
+  if (cross_attention) {
+    shape.cross_attention = attention;
+    shape.cross_attention->relative = false;
+    shape.cross_attention->source = AttentionSource::memory;
+  }
   shape.mlp = {width, hidden, activation, gated, mlp_bias, gate_layout};
   if (kind.experts) shape.experts = experts;
   return shape;
 }
 
 PLUME_FUNCTION void Config::check(const std::string& path, const Limits& limits) const {
+  check_stack(path, limits);
+  if (bidirectional || cross_attention || position == PositionKind::sinusoidal || position == PositionKind::relative)
+    throw ConfigError({.path = path, .field = "position"}, "this is a stack of an encoder-decoder, not a decoder that stands alone");
+}
+
+PLUME_FUNCTION void Config::check_stack(const std::string& path, const Limits& limits) const {
   const auto fail = [&](std::string_view field, std::string_view reason) {
     throw ConfigError({.path = path, .field = std::string(field)}, reason);
   };
@@ -148,6 +167,15 @@ PLUME_FUNCTION void Config::check(const std::string& path, const Limits& limits)
     check_rotary("rotary", rotary);
     if (local_rotary) check_rotary("local_rotary", *local_rotary);
   }
+  if (position == PositionKind::relative) {
+    if (relative.count < 4 || relative.count > 4096) fail("relative.count", concat("is ", relative.count, ", expected 4 .. 4096"));
+    if (relative.reach <= relative.count / 2 || relative.reach > 1 << 20)
+      fail("relative.reach",
+           concat("is ", relative.reach, ", expected more than half of the ", relative.count, " buckets, up to ", 1 << 20));
+  }
+  if (cross_attention && qkv_layout != QkvLayout::separate) fail("qkv_layout", "cross-attention has separate projections");
+  if (frozen_token < -1 || frozen_token >= vocabulary)
+    fail("frozen_token", concat("token ", frozen_token, " is not in a vocabulary of ", vocabulary));
   if (!layer_kinds.empty() && static_cast<Index>(layer_kinds.size()) != layers)
     fail("layer_kinds", concat("there are ", layer_kinds.size(), " for ", layers, " layers"));
   for (const LayerKind& kind : layer_kinds) {

@@ -11,17 +11,40 @@ namespace plume::inline PLUME_ABI {
 struct NameRule {
   std::string_view ours, theirs;
   bool transposed = false;  // the file stores (in, out)
+  bool as_row = false;      // the file stores a vector as (1, n)
 };
 
-struct Family {
+// Of decoders (Family), of encoder-decoders and of encoders.
+template <class ConfigType>
+struct FamilyOf {
   std::string_view name;               // config.json "model_type"
   std::string_view architecture = {};  // config.json "architectures"[0]
-  Config (*read)(const Json& json) = nullptr;
-  void (*write)(const Config& config, Json& json) = nullptr;
+  bool (*is_meant)(const Json& json) = nullptr;  // which of several families of one architecture; null: it is the only one
+  ConfigType (*read)(const Json& json) = nullptr;
+  void (*write)(const ConfigType& config, Json& json) = nullptr;
   std::span<const NameRule> names = {};
   std::string_view optional_prefix = {};           // of every tensor, in some files
   std::span<const std::string_view> ignored = {};  // tensors that hold no parameter; "*" as above
+  std::span<const NameRule> copies = {};           // a tensor's name, and another under which files may hold it once more, or alone
 };
+using Family = FamilyOf<Config>;
+
+// The family among `all` that config.json names, by "architectures" and else by "model_type".
+template <class ConfigType>
+const FamilyOf<ConfigType>& family_of(std::span<const FamilyOf<ConfigType>* const> all, const Json& json) {
+  std::string known, asked;
+  const Json* const list = json.find("architectures");
+  if (list && list->is_array() && list->size() > 0) asked = list->at(std::size_t{0}).as_text();
+  const bool by_architecture = !asked.empty();
+  if (!by_architecture) asked = json.text("model_type");
+  for (const FamilyOf<ConfigType>* family : all) {
+    const std::string_view name = by_architecture ? family->architecture : family->name;
+    if (name == asked && (family->is_meant == nullptr || family->is_meant(json))) return *family;
+    if (known.find(name) == std::string::npos) known.append(known.empty() ? "" : ", ").append(name);
+  }
+  config_json::fail(json, by_architecture ? "architectures" : "model_type",
+                    concat("unknown architecture ", quoted(asked), " (known: ", known, ")"));
+}
 
 // Lists of names, one behind the other.
 template <std::size_t... Sizes>
@@ -66,22 +89,23 @@ inline Match match(std::string_view pattern, std::string_view path) {
 // The file's name of one of our parameters.
 struct FileName {
   std::string name;
-  bool transposed = false;
+  bool transposed = false, as_row = false;
 };
-inline FileName file_name(const Family& family, std::string_view path) {
+template <class ConfigType>
+FileName file_name(const FamilyOf<ConfigType>& family, std::string_view path) {
   for (const NameRule& rule : family.names) {
     const auto found = family_detail::match(rule.ours, path);
     if (!found.found) continue;
     std::string name(rule.theirs);
     for (const std::string_view number : found.numbers)
       if (const std::size_t star = name.find('*'); star != std::string::npos) name.replace(star, 1, number);
-    return {name.append(found.rest), rule.transposed && found.rest == ".weight"};
+    return {name.append(found.rest), rule.transposed && found.rest == ".weight", rule.as_row};
   }
   throw ArgumentError(concat("[", family.name, "] has no name for the parameter ", path));
 }
 
-inline bool is_ignored(const Family& family, std::string_view name) {
-  for (const std::string_view pattern : family.ignored) {
+inline bool is_ignored(std::span<const std::string_view> patterns, std::string_view name) {
+  for (const std::string_view pattern : patterns) {
     const auto found = family_detail::match(pattern, name);
     if (found.found && found.rest.empty()) return true;
   }

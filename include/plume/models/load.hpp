@@ -5,17 +5,10 @@
 
 #include "plume/base/files.hpp"
 #include "plume/base/gguf.hpp"
+#include "plume/models/load_options.hpp"
 #include "plume/models/model.hpp"
 
 namespace plume::inline PLUME_ABI {
-
-struct LoadOptions {
-  DType dtype = DType::f32;    // weights become this type: f32; bf16 (matrices alone, half the memory; computes in f32); f64 for exact work
-  std::string tokenizer = {};  // file or directory; empty: beside the weights, if it is there
-  Mapping mapping = Mapping::automatic;
-  Symlinks symlinks = Symlinks::refuse;  // of shards that an index names
-  Limits limits = {};
-};
 
 // A Hugging Face directory: config.json, model.safetensors (or its index and shards), and the end tokens of generation_config.json and
 // tokenizer files if there are any.
@@ -37,35 +30,14 @@ PLUME_FUNCTION Model load(const std::string& path, const LoadOptions& options = 
 
 #if PLUME_BODIES
 #include "plume/formats/llama2c.hpp"
-#include "plume/formats/safetensors.hpp"
 #include "plume/models/families/families.hpp"
 #include "plume/models/families/llama2c.hpp"
+#include "plume/models/tensor_files.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 
 namespace plume::inline PLUME_ABI {
 
 namespace load_detail {
-
-inline std::string first_ten(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < names.size() && i < 10; ++i) text.append(i > 0 ? ", " : "").append(names[i]);
-  if (names.size() > 10) text.append(concat(" and ", names.size() - 10, " more"));
-  return text;
-}
-
-inline Tensor transposed(const Tensor& weight) {
-  const Tensor result = Tensor::empty({weight.columns(), weight.rows()}, weight.dtype());
-  visit_dtype(weight.dtype(), [&]<class T>() {
-    const auto from = weight.view<const T, 2>();
-    const auto into = result.view<T, 2>();
-    for (Index r = 0; r < into.rows(); ++r)
-      for (Index c = 0; c < into.columns(); ++c) into(r, c) = from(c, r);
-  });
-  return result;
-}
-
-// The type that a weight is kept in: matrices may be bf16, vectors (norms, biases) are not.
-inline DType type_for(const Tensor& parameter, DType wish) { return parameter.rank() >= 2 ? wish : compute_type(wish); }
 
 // The tokenizer of a model: the one asked for, or what lies beside it.
 inline Tokenizer tokenizer_for(const Config& config, const std::string& directory, const LoadOptions& options) {
@@ -82,96 +54,32 @@ inline Tokenizer tokenizer_for(const Config& config, const std::string& director
 
 PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadOptions& options) try {
   const std::string config_path = directory + "/config.json";
-  const Json json =
-      Json::parse(read_file(config_path, options.limits.max_json_bytes, "max_json_bytes"), {.path = config_path, .limits = options.limits});
+  const Json json = load_detail::read_json(config_path, options.limits);
   const Family& family = families::of(json);
-  if (const Json* const quantized = json.find("quantization_config"); quantized && !quantized->is_null())
-    config_json::fail(json, "quantization_config", "quantised weights are not supported; use a float32, bfloat16 or float16 checkpoint");
-  constexpr std::string_view stored_types[] = {"float32", "float64", "bfloat16", "float16", "float", "half", "double"};
-  if (const std::string type = json.text("torch_dtype", json.text("dtype", "float32"));
-      std::find(std::begin(stored_types), std::end(stored_types), type) == std::end(stored_types))
-    config_json::fail(json, json.find("torch_dtype") ? "torch_dtype" : "dtype",
-                      concat("unknown type ", quoted(type), " (known: float32, float64, bfloat16, float16)"));
+  load_detail::check_stored_type(json);
   Config config = families::read_config(family, json);
-  // What ends an answer stands in generation_config.json where there is one: often more tokens than in config.json.
-  if (const std::string path = directory + "/generation_config.json"; file_exists(path)) {
-    const Json generation =
-        Json::parse(read_file(path, options.limits.max_json_bytes, "max_json_bytes"), {.path = path, .limits = options.limits});
-    if (const Json* const end = generation.find("eos_token_id"); end && !end->is_null())
-      config.end_tokens = config_json::tokens(generation, "eos_token_id", config.vocabulary);
-  }
+  load_detail::read_end_tokens(directory, config, options.limits);
   config.check(config_path, options.limits);
 
-  // A single file comes first, as in transformers: saving into a directory of shards must not leave the old weights in charge.
-  const std::string single = directory + "/model.safetensors", index = single + ".index.json";
-  const SafetensorsFile file = read_safetensors(file_exists(single) || !file_exists(index) ? single : index,
-                                                {.limits = options.limits, .mapping = options.mapping, .symlinks = options.symlinks});
-  // Some files leave the family's common prefix out.
-  const auto in_file = [&](const std::string& name) -> const SafetensorsEntry* {
-    const SafetensorsEntry* entry = file.find(name);
-    if (!entry && !family.optional_prefix.empty() && name.starts_with(family.optional_prefix))
-      entry = file.find(name.substr(family.optional_prefix.size()));
-    return entry;
-  };
+  const TensorFiles files(directory, family, options);
   const std::string head_name = file_name(family, "head.weight").name, embedding_name = file_name(family, "embedding.weight").name;
-  const SafetensorsEntry* const stored_head = in_file(head_name);
+  const bool stored_head = files.find(head_name) != nullptr;
   const Json* const tie = json.find("tie_word_embeddings");
   const bool has_tokens = config.task.has_tokens();
-  if (has_tokens && (tie == nullptr || tie->is_null())) config.tied_head = stored_head == nullptr;
-  if (has_tokens && config.tied_head && stored_head) {
-    const SafetensorsEntry* const embedding = in_file(embedding_name);
-    if (embedding && (embedding->bytes.size() != stored_head->bytes.size() ||
-                      !std::equal(embedding->bytes.begin(), embedding->bytes.end(), stored_head->bytes.begin())))
-      config_json::fail(json, "tie_word_embeddings", concat("is true, but ", head_name, " differs from ", embedding_name));
-  }
-
-  // Of a tied pair, one may be there under either name.
-  const auto entry_of = [&](std::string_view path, const FileName& name) {
-    const SafetensorsEntry* const entry = in_file(name.name);
-    return !entry && has_tokens && config.tied_head && path == "embedding.weight" ? stored_head : entry;
-  };
+  if (has_tokens && (tie == nullptr || tie->is_null())) config.tied_head = !stored_head;
+  if (has_tokens && config.tied_head && stored_head && files.find(embedding_name) && !files.same_bytes(head_name, embedding_name))
+    config_json::fail(json, "tie_word_embeddings", concat("is true, but ", head_name, " differs from ", embedding_name));
 
   Model model{Decoder::described(config, options.dtype, options.limits), load_detail::tokenizer_for(config, directory, options)};
-  std::vector<std::string> missing, unexpected, wanted;
-  if (has_tokens) wanted.push_back(head_name);
+  // Of a tied pair, one may be there under either name.
+  const bool under_the_other = has_tokens && config.tied_head && stored_head && !files.find(embedding_name);
+  std::vector<TensorFiles::Wanted> wanted;
   for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
-    const FileName name = parameter_name(family, config.task, path);
-    const SafetensorsEntry* const entry = entry_of(path, name);
-    wanted.push_back(name.name);
-    if (!entry) return missing.push_back(name.name);
-    if (constexpr std::string_view floats[] = {"F64", "F32", "BF16", "F16"};
-        std::find(std::begin(floats), std::end(floats), entry->dtype) == std::end(floats))
-      throw ConfigError(file.where(*entry), concat("has dtype ", entry->dtype, "; weights are F64, F32, BF16 or F16"));
-    std::vector<std::uint64_t> shape;
-    for (const Index extent : parameter.shape().extents()) shape.push_back(static_cast<std::uint64_t>(extent));
-    if (name.transposed) std::reverse(shape.begin(), shape.end());
-    if (entry->shape != shape) {
-      std::string found;
-      for (const std::uint64_t extent : entry->shape) found.append(concat(found.empty() ? "" : ", ", extent));
-      const Shape expected = name.transposed ? Shape{parameter.columns(), parameter.rows()} : parameter.shape();
-      throw ConfigError(file.where(*entry), concat("shape is (", found, "), but ", config_path, " asks for ", expected));
-    }
+    FileName name = parameter_name(family, config.task, path);
+    if (under_the_other && path == "embedding.weight") name.name = head_name;
+    wanted.push_back({std::move(name), &parameter});
   });
-  std::sort(wanted.begin(), wanted.end());
-  for (const std::string& name : file.names()) {
-    const auto known = [&](const std::string& spelled) {
-      return std::binary_search(wanted.begin(), wanted.end(), spelled) || is_ignored(family, spelled);
-    };
-    if (!known(name) && (name.starts_with(family.optional_prefix) || !known(concat(family.optional_prefix, name))))
-      unexpected.push_back(name);
-  }
-  if (!missing.empty())
-    throw ConfigError({.path = file.path()}, concat(missing.size(), " tensors are missing: ", load_detail::first_ten(missing)));
-  if (!unexpected.empty())
-    throw ConfigError({.path = file.path()}, concat(unexpected.size(), " tensors are unexpected: ", load_detail::first_ten(unexpected)));
-
-  for_each_parameter(model, [&](std::string_view path, Tensor& parameter) {
-    const FileName name = parameter_name(family, config.task, path);
-    Tensor tensor = file.tensor(entry_of(path, name)->name);
-    const DType type = load_detail::type_for(parameter, options.dtype);
-    if (tensor.dtype() != type) tensor = tensor.to(type);
-    parameter = name.transposed ? load_detail::transposed(tensor) : tensor;
-  });
+  files.read(wanted, std::span(&head_name, has_tokens ? 1 : 0), config_path);
   return model;
 } catch (...) {
   rethrow_memory_failure("a model");

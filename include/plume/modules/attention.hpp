@@ -20,6 +20,9 @@ enum class QkvLayout : std::uint8_t {
 // Norms of queries and keys before they turn: none, one for all heads alike (Qwen 3), or one over the whole projection (OLMo 2).
 enum class QkNorm : std::uint8_t { none, head, projection };
 
+// Whose keys and values attention reads: those of its own sequence, or of the pass's memory (cross-attention).
+enum class AttentionSource : std::uint8_t { self, memory };
+
 struct AttentionShape {
   Index width = 0;  // of the residual stream
   HeadShape heads = {};
@@ -29,6 +32,8 @@ struct AttentionShape {
   double scale = 0;     // of scores; 0: 1 / sqrt(head width)
   double soft_cap = 0;  // of scores; 0: none
   bool alibi = false;   // a bias by distance      [Press et al. 2021]
+  bool relative = false;                           // the stack's learned bias by distance, as the pass has it
+  AttentionSource source = AttentionSource::self;  // memory: layout separate, without norms and rotary positions
   AttentionScope scope = AttentionScope::global;
   QkNorm qk_norm = QkNorm::none;
   NormShape norm = {};  // of queries and keys; their width is filled in
@@ -50,6 +55,8 @@ struct Attention {
   PLUME_FUNCTION static Attention described(const AttentionShape& shape, DType dtype = DType::f32);
 
   PLUME_FUNCTION Tensor operator()(const Tensor& x, Pass& pass) const;
+  // Cross-attention: the keys and values that it makes of a memory's states.
+  KvCache::Rows project(const Memory& memory) const { return {k(memory.states), v(memory.states)}; }
 
   template <class Self>
   static void visit(Self& self, auto&& f) {
@@ -146,8 +153,16 @@ PLUME_FUNCTION Attention Attention::described(const AttentionShape& shape, DType
 
 PLUME_FUNCTION Tensor Attention::operator()(const Tensor& x, Pass& pass) const {
   const HeadShape& heads = shape.heads;
+  const bool from_memory = shape.source == AttentionSource::memory;
   Tensor queries, keys, values;
-  if (shape.layout == QkvLayout::separate) {
+  if (from_memory) {
+    require(pass.memory != nullptr, "[attention] cross-attention needs a memory: encode the source first");
+    queries = q(x, pass.adapted);
+    // Kept ones serve where nothing is differentiated.
+    const bool kept = thread_slot.tape == nullptr && !pass.memory->layers.empty();
+    const KvCache::Rows rows = kept ? pass.memory->layers.at(static_cast<std::size_t>(pass.layer)) : project(*pass.memory);
+    keys = rows.keys, values = rows.values;
+  } else if (shape.layout == QkvLayout::separate) {
     queries = q(x, pass.adapted);
     keys = k(x, pass.adapted);
     values = v(x, pass.adapted);
@@ -179,14 +194,17 @@ PLUME_FUNCTION Tensor Attention::operator()(const Tensor& x, Pass& pass) const {
   options.scale = shape.scale != 0 ? shape.scale : 1 / std::sqrt(static_cast<double>(heads.head_width));
   options.soft_cap = shape.soft_cap;
   if (shape.alibi) options.slopes = alibi_slopes(heads.query_heads);
-  options.dropout = pass.dropout_at(0);
-  const PoolVector<AttentionSegment> segments = pass.remember(keys, values, shape.scope);
-  const Tap tap = pass.tap();
-  tap("attention.queries", queries), tap("attention.keys", keys), tap("attention.values", values);
-  if (tap.taps)
-    tap.taps->keep(tap.layer, "attention.weights",
-                   tap.want("attention.weights") ? attention_weights(queries, segments, options) : std::vector<Tensor>{});
-  return output(tap("attention.context", attention(queries, segments, options)), pass.adapted);
+  if (shape.relative) options.relative = pass.relative;
+  options.dropout = pass.dropout_at(from_memory ? 3 : 0);
+  const PoolVector<AttentionSegment> segments = from_memory ? pass.recall(keys, values) : pass.remember(keys, values, shape.scope);
+  const Tensor context = attention(queries, segments, options);
+  if (const Tap tap = pass.tap(); tap.taps) {
+    const std::string name = from_memory ? "cross_attention." : "attention.";
+    tap(name + "queries", queries), tap(name + "keys", keys), tap(name + "values", values), tap(name + "context", context);
+    const bool wanted = tap.want(name + "weights");
+    tap.taps->keep(tap.layer, name + "weights", wanted ? attention_weights(queries, segments, options) : std::vector<Tensor>{});
+  }
+  return output(context, pass.adapted);
 }
 
 }  // namespace plume::inline PLUME_ABI

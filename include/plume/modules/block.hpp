@@ -23,6 +23,7 @@ enum class NormPlace : std::uint8_t { before, behind, both };
 struct BlockShape {
   NormShape norm = {};
   AttentionShape attention = {};
+  std::optional<AttentionShape> cross_attention = {};  // sequential and post-norm wirings have a place for it
   MlpShape mlp = {};
   std::optional<ExpertsShape> experts = {};  // in place of one feed-forward layer
   Wiring wiring = Wiring::sequential;
@@ -32,10 +33,13 @@ struct BlockShape {
 
 //   x ──┬─ attention_norm ─ attention ─ (+) ──┬─ mlp_norm ─ mlp ─ (+) ── y          (the sequential wiring)
 //       └──────────────────────────────┘      └──────────────────┘
+// With cross-attention c and its norm there is a third such step between the two:  h = h + c(nc h);  post-norm  h = nc(s h + c(h)).
 struct Block {
   Norm attention_norm, mlp_norm;  // absent where the wiring has none
   Norm attention_output_norm, mlp_output_norm;
   Attention attention;
+  Norm cross_norm;  // absent, with the next, as a rule
+  Attention cross_attention;
   Mlp mlp;          // absent where there are experts
   Experts experts;  // absent as a rule
   Wiring wiring = Wiring::sequential;
@@ -49,6 +53,8 @@ struct Block {
     f("attention_norm", self.attention_norm);
     f("attention", self.attention);
     f("attention_output_norm", self.attention_output_norm);
+    f("cross_norm", self.cross_norm);
+    f("cross_attention", self.cross_attention);
     f("mlp_norm", self.mlp_norm);
     f("mlp", self.mlp);
     f("experts", self.experts);
@@ -56,6 +62,8 @@ struct Block {
   }
 
  private:
+  // The residual stream behind cross-attention, where there is one.
+  PLUME_FUNCTION Tensor crossed(const Tensor& x, Pass& pass) const;
   // The feed-forward half: what `norm` (null: none), the layer and its output norm make of `input`.
   PLUME_FUNCTION Tensor feed_forward(const Tensor& input, const Norm* norm, const Pass& pass) const;
 };
@@ -74,6 +82,12 @@ PLUME_FUNCTION Block Block::described(const BlockShape& shape, DType dtype) {
   block.attention_output_norm = norm(sequential && shape.norm_place != NormPlace::before);
   block.mlp_output_norm = norm(sequential && shape.norm_place != NormPlace::before);
   block.attention = Attention::described(shape.attention, dtype);
+  if (shape.cross_attention) {
+    require(sequential || shape.wiring == Wiring::post_norm, "[block] cross-attention needs the sequential or the post-norm wiring");
+    require(shape.norm_place == NormPlace::before, "[block] cross-attention has no output norm");
+    block.cross_norm = norm(true);
+    block.cross_attention = Attention::described(*shape.cross_attention, dtype);
+  }
   if (shape.experts)
     block.experts = Experts::described(*shape.experts, shape.mlp, dtype);
   else
@@ -98,6 +112,14 @@ PLUME_FUNCTION Tensor Block::feed_forward(const Tensor& input, const Norm* norm,
   return dropout(pass.recompute == Recompute::mlp ? recompute(input, half) : half(input), pass.dropout_at(2));
 }
 
+PLUME_FUNCTION Tensor Block::crossed(const Tensor& x, Pass& pass) const {
+  if (!cross_norm.weight) return x;
+  const bool post_norm = wiring == Wiring::post_norm;
+  const Tensor y = dropout(cross_attention(post_norm ? x : cross_norm(x), pass), pass.dropout_at(4));
+  if (!post_norm) return x + y;
+  return cross_norm((residual_scale == 1 ? x : scale(x, residual_scale)) + y);
+}
+
 PLUME_FUNCTION Tensor Block::operator()(const Tensor& x, Pass& pass) const {
   const auto attended = [&](const Tensor& input) {
     const Tap tap = pass.tap();
@@ -115,7 +137,7 @@ PLUME_FUNCTION Tensor Block::operator()(const Tensor& x, Pass& pass) const {
       return x + attended(normed) + feed_forward(normed, nullptr, pass);
     }
     case Wiring::post_norm: {
-      const Tensor h = attention_norm(scaled(x) + attended(x));
+      const Tensor h = crossed(attention_norm(scaled(x) + attended(x)), pass);
       return mlp_norm(scaled(h) + feed_forward(h, nullptr, pass));
     }
     case Wiring::normed_residual: {
@@ -123,7 +145,7 @@ PLUME_FUNCTION Tensor Block::operator()(const Tensor& x, Pass& pass) const {
       return scaled(m) + feed_forward(m, nullptr, pass);
     }
   }
-  const Tensor h = x + attended(attention_norm.weight ? attention_norm(x) : x);
+  const Tensor h = crossed(x + attended(attention_norm.weight ? attention_norm(x) : x), pass);
   return h + feed_forward(h, mlp_norm.weight ? &mlp_norm : nullptr, pass);
 }
 

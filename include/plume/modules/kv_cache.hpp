@@ -32,6 +32,8 @@ class KvCache {
   // Writes rows after the used ones in one layer and returns all rows of that layer. They count as used after advance().
   PLUME_FUNCTION Rows append(Index layer, const Tensor& keys, const Tensor& values);
   void advance(Index tokens) { used_ += tokens; }
+  // Holds the same tokens as another cache of the same shape.
+  PLUME_FUNCTION void assign(const KvCache& other);
   // Forgets all but the first `tokens` tokens.
   PLUME_FUNCTION void truncate(Index tokens);
 
@@ -59,6 +61,17 @@ PLUME_FUNCTION KvCache::Rows KvCache::append(Index layer, const Tensor& keys, co
   rows.keys.rows(used_, end).assign(keys);
   rows.values.rows(used_, end).assign(values);
   return {rows.keys.rows(0, end), rows.values.rows(0, end)};
+}
+
+PLUME_FUNCTION void KvCache::assign(const KvCache& other) {
+  require(layers() == other.layers() && other.used_ <= capacity(), "[kv_cache] a cache of ", layers(), " layers and ", capacity(),
+          " tokens cannot hold ", other.used_, " tokens of ", other.layers(), " layers");
+  used_ = 0;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    if (other.used_ > 0)
+      append(static_cast<Index>(i), other.layers_[i].keys.rows(0, other.used_), other.layers_[i].values.rows(0, other.used_));
+  }
+  used_ = other.used_;
 }
 
 PLUME_FUNCTION void KvCache::truncate(Index tokens) {

@@ -6,6 +6,7 @@
 #include "plume/base/stop_token.hpp"
 #include "plume/modules/adapted_rows.hpp"
 #include "plume/modules/kv_cache.hpp"
+#include "plume/modules/memory.hpp"
 #include "plume/modules/taps.hpp"
 #include "plume/ops/attention.hpp"
 #include "plume/ops/dropout.hpp"
@@ -18,6 +19,7 @@ struct Segment {
   Index tokens = 0;
   KvCache* cache = nullptr;                 // null: the sequence starts here and is not remembered
   const LinearAdapters* adapter = nullptr;  // null: the model as it is
+  Index source = -1;                        // sequence of the memory that it reads; -1: the one of its own number
 };
 
 // What training runs again instead of keeping its activations: nothing, the feed-forward half of each block, or whole blocks.
@@ -37,16 +39,18 @@ struct Pass {
   bool training = false;              // adapters drop out, by their own rate and the seed and stream above
   Recompute recompute = Recompute::nothing;
   Activations activations = Activations::full;
-  StopToken stop = {};   // polled before each block
-  Taps* taps = nullptr;  // what it keeps of the way; those of an earlier pass go
+  StopToken stop = {};             // polled before each block
+  const Memory* memory = nullptr;  // of blocks with cross-attention
+  Taps* taps = nullptr;            // what it keeps of the way; those of an earlier pass go
 
   // Set by begin() for the modules.
   PoolVector<Segment> sequences = {};  // `segments`, or the one that all rows are
   Index layer = 0;
   PoolVector<std::int32_t> positions = {};
   RotaryAngles angles = {}, local_angles = {};  // local ones where they differ
+  RelativeBias relative = {};                   // of the layers that have one
   AdaptedRows adapted = {};
-  PoolVector<std::shared_ptr<const IntervalMask>> masks = {}, local_masks = {};
+  PoolVector<std::shared_ptr<const IntervalMask>> masks = {}, local_masks = {}, memory_masks = {};
 
   // Prepares positions and masks for `rows` rows. Layers of local scope see `window` keys.
   PLUME_FUNCTION void begin(Index rows, Index window = 0);
@@ -56,6 +60,8 @@ struct Pass {
   // Keys and values of this layer for each segment, the remembered ones in front.
   PLUME_FUNCTION PoolVector<AttentionSegment> remember(const Tensor& keys, const Tensor& values,
                                                        AttentionScope scope = AttentionScope::global) const;
+  // Keys and values of the memory in this layer for each segment, all of them visible.
+  PLUME_FUNCTION PoolVector<AttentionSegment> recall(const Tensor& keys, const Tensor& values) const;
   // Makes the new tokens part of what is remembered.
   void end() const {
     adapted.check();
@@ -70,6 +76,9 @@ struct Pass {
     rule.stream = (dropout.stream << 24) + static_cast<std::uint64_t>(layer + 1) * 8 + place;
     return rule;
   }
+
+ private:
+  PLUME_FUNCTION Memory::Rows source_of(std::size_t segment) const;
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -83,6 +92,7 @@ PLUME_FUNCTION void Pass::begin(Index rows, Index window) {
   positions.clear();
   masks.clear();
   local_masks.clear();
+  memory_masks.clear();
   adapted = {.training = training, .seed = dropout.seed, .stream = dropout.stream};
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     const Segment& segment = sequences[i];
@@ -96,6 +106,10 @@ PLUME_FUNCTION void Pass::begin(Index rows, Index window) {
     for (Index t = 0; t < segment.tokens; ++t) positions.push_back(static_cast<std::int32_t>(first + t));
     masks.push_back(make_shared_in_pool<const IntervalMask>(mask.intervals(first, segment.tokens, first + segment.tokens)));
     if (window > 0) local_masks.push_back(make_shared_in_pool<const IntervalMask>(masks.back()->within(window, first)));
+    if (memory != nullptr) {
+      const Memory::Rows read = source_of(i);
+      memory_masks.push_back(make_shared_in_pool<const IntervalMask>(Mask::full().intervals(0, segment.tokens, read.end - read.begin)));
+    }
   }
   require(static_cast<Index>(positions.size()) == rows, "[pass] the segments hold ", positions.size(), " tokens, the batch has ", rows);
 }
@@ -115,6 +129,26 @@ PLUME_FUNCTION PoolVector<AttentionSegment> Pass::remember(const Tensor& keys, c
       part.values = rows.values;
     }
     parts.push_back(std::move(part));
+    begin = end;
+  }
+  return parts;
+}
+
+PLUME_FUNCTION Memory::Rows Pass::source_of(std::size_t segment) const {
+  const Index wanted = sequences[segment].source >= 0 ? sequences[segment].source : static_cast<Index>(segment);
+  require(wanted < static_cast<Index>(memory->sequences.size()), "[pass] segment ", segment, " reads sequence ", wanted,
+          " of a memory that holds ", memory->sequences.size());
+  return memory->sequences[static_cast<std::size_t>(wanted)];
+}
+
+PLUME_FUNCTION PoolVector<AttentionSegment> Pass::recall(const Tensor& keys, const Tensor& values) const {
+  PoolVector<AttentionSegment> parts;
+  parts.reserve(sequences.size());
+  Index begin = 0;
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    const Memory::Rows read = source_of(i);
+    const Index end = begin + sequences[i].tokens;
+    parts.push_back({begin, end, keys.rows(read.begin, read.end), values.rows(read.begin, read.end), memory_masks[i], 0});
     begin = end;
   }
   return parts;

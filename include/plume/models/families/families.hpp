@@ -42,6 +42,8 @@ PLUME_FUNCTION const Family* fitting(const Config& config);
 }  // namespace plume::inline PLUME_ABI::families
 
 #if PLUME_BODIES
+#include "plume/models/families/encoder_decoders.hpp"
+
 namespace plume::inline PLUME_ABI::families {
 
 PLUME_FUNCTION const Family& of(const Json& json) {
@@ -55,8 +57,12 @@ PLUME_FUNCTION const Family& of(const Json& json) {
     if (family->name == labelled || (by_architecture ? family->architecture : family->name) == asked) return *family;
     known.append(known.empty() ? "" : ", ").append(by_architecture ? family->architecture : family->name);
   }
+  std::string hint;
+  for (const EncoderDecoderFamily* family : encoder_decoders)
+    if ((by_architecture ? family->architecture : family->name) == asked)
+      hint = "; it is an encoder-decoder: load_encoder_decoder() reads it";
   config_json::fail(json, by_architecture ? "architectures" : "model_type",
-                    concat("unknown architecture ", quoted(asked), " (known: ", known, ")"));
+                    concat("unknown architecture ", quoted(asked), hint, " (known: ", known, ")"));
 }
 
 // Whether what a family's reader makes of what its writer wrote is the configuration again. Biases may come on top: they are written as

@@ -197,6 +197,16 @@ TEST_CASE("T4 merge with one or three parts, parts or result not in the vocabula
   merges_reject("a b\nab c\na b\n", "merges[2]", "duplicate merge");
 }
 
+TEST_CASE("A token that no merge makes and nothing declares special, first or last") {
+  Entries first = sound();
+  first[0].second = "258";
+  first.emplace_back("zz", "0");
+  vocabulary_rejects(first, "zz", "no merge of");
+  Entries last = sound();
+  last.emplace_back("zz", "258");
+  vocabulary_rejects(last, "zz", "no merge of");
+}
+
 TEST_CASE("T6 added token: id collides or leaves a gap, empty, 1 MB long (L)") {
   const auto added = [](const std::string& content) {
     auto files = std::make_unique<Files>();

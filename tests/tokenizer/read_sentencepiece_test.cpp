@@ -124,3 +124,31 @@ TEST_CASE("A megabyte without a space takes time and merges in proportion") {
     }
   }
 }
+
+TEST_CASE("The character map of a model: the longest key at a place, and a text as tokenizer.json applies it") {
+  const plume::Tokenizer tokenizer = plume::load_tokenizer(plume_test::golden("sentencepiece/unigram_map.model"));
+  const auto& model = dynamic_cast<const plume::PipelineModel&>(tokenizer.model());
+  const plume::PrecompiledMap* map = nullptr;
+  for (const plume::Normalizer& step : model.pipeline().normalizers)
+    if (const auto* rules = std::get_if<plume::normalizers::SentencePiece>(&step); rules && rules->rules->map) map = &*rules->rules->map;
+  REQUIRE(map != nullptr);
+  const auto applied = [&](std::string_view text) { return map->apply(plume::AlignedText::of(text, 0, plume::Spans::skip)).text; };
+  struct Case {
+    std::string_view key, text;
+  };
+  // Those of make_sentencepiece_hashes.py.
+  for (const Case& each : {Case{"\xef\xac\x81", "fi"}, {"\xc3\xa9", "e\xcc\x81"}, {"\xe2\x85\xa0", "I "}, {"\xf0\x9f\x99\x82", " :) "}}) {
+    CAPTURE(std::string(each.key));
+    CHECK(applied(each.key) == each.text);
+    CHECK(applied("c" + std::string(each.key) + "b") == "c" + std::string(each.text) + "b");
+    CHECK(map->longest(each.key, 0).text == each.text);
+    CHECK(map->longest(each.key, 0).length == each.key.size());
+  }
+  CHECK(applied("b") == "b");
+  CHECK(applied(std::string_view("\0\xef\xac\x81", 4)) == std::string_view("\0fi", 3));
+  CHECK(applied("ABC") == "aBC");
+  CHECK(map->longest("ABC", 0).text == "z");
+  CHECK(map->longest("ABD", 0).text == "xy");
+  CHECK(map->longest("bABC", 0).length == 0);
+  CHECK(map->longest("bABC", 1).length == 3);
+}

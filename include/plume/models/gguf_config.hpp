@@ -164,9 +164,8 @@ class ConfigReader {
     throw ConfigError(entry ? header().where(*entry) : Where{.path = header().path(), .field = std::string(key)}, reason);
   }
   Config config_of(const Family& family) const {
-    const Json json = as_json();
     try {
-      return families::read_config(family, json);
+      return families::read_config(family, Json::parse(dump(as_json()), {.limits = limits_}));  // of text, so that values know their fields
     } catch (const InputError& error) {  // it speaks of a field of config.json, which this file has no place of
       throw ConfigError({.path = header().path(), .field = error.where().field}, concat(error.reason(), " (the field is config.json's)"));
     }
@@ -177,6 +176,7 @@ class ConfigReader {
     if (entry == nullptr) return std::nullopt;
     if (entry->is_array()) fail(key(name), "has a value for each layer: only one for all is supported");
     const double value = *header().number(key(name));
+    if (!std::isfinite(value)) fail(key(name), "is not finite");
     return entry->type == GgufType::f32 ? decimal(static_cast<float>(value)) : value;
   }
   Index positive(std::string_view name, std::optional<Index> fallback = {}) const {

@@ -3,6 +3,8 @@
 #define PLUME_COMPILED 2
 #include "plume/formats/gguf.hpp"
 #include "plume/formats/write_gguf.hpp"
+#include "plume/formats/xor_files.hpp"
+#include "plume/models/weight_delta.hpp"
 #include "plume/plume.hpp"
 // What few programs include, plume/plume.hpp leaves out.
 #include "plume/data/moss.hpp"

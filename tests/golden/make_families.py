@@ -88,6 +88,9 @@ MODELS = {
     "qwen3_moe_renormalised": (33, "Qwen3Moe", dict(LLAMA, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20, norm_topk_prob=True,
                                                     attention_bias=True)),
     "qwen2_moe_plain": (34, "Qwen2Moe", dict(WHOLE, num_experts=3, num_experts_per_tok=2, moe_intermediate_size=20, shared_expert_intermediate_size=28)),
+    # GPT-3's alternating dense and locally banded layers on transformers' GPT-2: every second block gets a mask of the last 9 keys as well
+    "gpt3": (35, "GPT2", dict(vocab_size=VOCABULARY, n_positions=96, n_embd=24, n_layer=3, n_head=3, n_inner=44, layer_norm_epsilon=1e-4,
+                              resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **NO_TOKENS), dict(window=9)),
     "openai_gpt": (29, "OpenAIGPT", dict(vocab_size=VOCABULARY, n_positions=71, n_embd=24, n_layer=3, n_head=3, layer_norm_epsilon=1e-4,
                                          resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None)),
 }
@@ -97,8 +100,19 @@ def build(name):
     _, family, keys = MODELS[name][:3]
     config = getattr(transformers, family + "Config")(**keys)
     config._attn_implementation = config._experts_implementation = "eager"
-    head = {"Gemma3Text": "Gemma3ForCausalLM", "OpenAIGPT": "OpenAIGPTLMHeadModel"}.get(family, family + "ForCausalLM")
-    return getattr(transformers, head)(config).eval()
+    head = {"Gemma3Text": "Gemma3ForCausalLM", "OpenAIGPT": "OpenAIGPTLMHeadModel", "GPT2": "GPT2LMHeadModel"}.get(family, family + "ForCausalLM")
+    model = getattr(transformers, head)(config).eval()
+    if window := MODELS[name][3].get("window") if len(MODELS[name]) > 3 else None:
+        for block in model.transformer.h[1::2]:
+            block.attn.register_forward_pre_hook(lambda module, args, keys: (args, keys | dict(attention_mask=banded(keys["attention_mask"], window))), with_kwargs=True)
+    return model
+
+
+def banded(mask, window):
+    """The additive mask (batch, 1, queries, keys) of the last `window` keys of each query alone; queries are the last ones."""
+    queries, keys = mask.shape[-2:]
+    distance = torch.arange(keys - queries, keys)[:, None] - torch.arange(keys)
+    return mask.masked_fill(distance >= window, torch.finfo(mask.dtype).min)
 
 
 def fill(model, seed, scale, gain):
@@ -146,7 +160,7 @@ def forward(model, ids, mask):
     hooks = [block.register_forward_hook(lambda m, i, o, index=index: caught.update({str(index): o[0] if isinstance(o, (tuple, list)) else o}))
              for index, block in enumerate(blocks_of(model))]
     keys = dict(input_ids=ids, attention_mask=mask)
-    if "position_ids" in model.forward.__code__.co_varnames:
+    if "position_ids" in model.forward.__code__.co_varnames or isinstance(model, transformers.GPT2LMHeadModel):
         keys["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
     logits = model(**keys).logits
     for hook in hooks:
@@ -233,6 +247,14 @@ def make(name):
     model.save_pretrained(folder)
     if os.path.exists(os.path.join(folder, "generation_config.json")):
         os.remove(os.path.join(folder, "generation_config.json"))
+    if "window" in special:
+        with open(os.path.join(folder, "config.json")) as file:
+            config = json.load(file)
+        config.update(architectures=["GPT3LMHeadModel"], model_type="gpt3", window_size=special["window"],
+                      attention_layers=["local" if i % 2 else "global" for i in range(config["n_layer"])])
+        with open(os.path.join(folder, "config.json"), "w") as file:
+            json.dump(config, file, indent=2)
+            file.write("\n")
     tokens = numpy.random.Generator(numpy.random.PCG64(seed + 1000))
     sequences = [[int(t) for t in tokens.integers(0, VOCABULARY, length)] for length in special.get("lengths", LENGTHS)]
     prompt = [int(t) for t in tokens.integers(0, VOCABULARY, special.get("prompt", PROMPT))]

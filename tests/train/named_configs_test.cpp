@@ -27,6 +27,8 @@ TEST_CASE("shapes are those of their sources") {
     return count_parameters(Decoder::described(config.model));
   };
   CHECK(parameters("gpt2-124m", 50257) == 124'439'808);                                      // transformers, GPT2LMHeadModel(GPT2Config())
+  CHECK(parameters("gpt3-125m", 50257) == 124'439'808 + 1024 * 768);                         // GPT-2's, with twice the positions
+  CHECK(parameters("gpt3-175b", 50257) == 174'604'259'328);                                  // the paper's 175B
   CHECK(parameters("stories15m", 32000) == 15'191'712);                                      // llama2.c's stories15M
   CHECK(parameters("shakespeare", 65) == 10'646'784 - 1024 * 384 + 1024 * 384 + 256 * 384);  // nanoGPT's 10.65M counts no positions
   CHECK(parameters("shakespeare-cpu", 65) == 795'904 + 64 * 128);                            // nanoGPT's 0.80M
@@ -37,6 +39,14 @@ TEST_CASE("JSON files: unknown keys, families and shapes that do not work are re
   const auto refused = [&](std::string_view text, const char* word) {
     CHECK_THROWS_WITH_AS(pretrain_config(folder.write("c.json", text)), doctest::Contains(word), ConfigError);
   };
+  const std::string banded = R"({"family":"gpt3","layers":3,"heads":2,"width":8,"context":16)";
+  refused(banded + "}", "window");
+  refused(banded + R"(,"window":0})", "expected at least 1");
+  refused(banded + R"(,"window":4,"key_heads":1})", "gpt3 family has as many key heads");
+  refused(R"({"family":"gpt2","layers":3,"heads":2,"width":8,"context":16,"window":4})", "the gpt2 family has no window");
+  const Config gpt3 = pretrain_config(folder.write("c.json", banded + R"(,"window":4})")).model;
+  CHECK(gpt3.window == 4);
+  for (Index i = 0; i < 3; ++i) CHECK((gpt3.layer(i).scope == AttentionScope::local) == (i == 1));
   const std::string good = R"({"family":"llama","layers":1,"heads":2,"width":8,"hidden":16,"context":16)";
   CHECK(pretrain_config(folder.write("c.json", good + "}")).sequence == 16);
   refused(good + R"(,"learningrate":1})", "learningrate: unknown key");

@@ -17,7 +17,8 @@ struct NamedConfig {
 };
 
 // tiny: the quickstart's. shakespeare, shakespeare-cpu: nanoGPT's character-level settings. gpt2-124m: [Radford et al. 2019].
-// stories15m: llama2.c's model of TinyStories.
+// stories15m: llama2.c's model of TinyStories. gpt3-125m, gpt3-175b: [Brown et al. 2020], table 2.1 and appendix B; the paper does not say
+// how wide its bands are.
 inline constexpr NamedConfig named_configs[] = {
     {"tiny", R"({"family": "llama", "layers": 2, "heads": 4, "width": 128, "hidden": 384, "context": 256, "tied_head": true,
       "sequence": 64, "batch": 16, "steps": 2000, "learning_rate": 6e-3, "minimum_learning_rate": 3e-4, "warmup": 50,
@@ -30,6 +31,12 @@ inline constexpr NamedConfig named_configs[] = {
       "beta2": 0.99, "weight_decay": 0.1, "dropout": 0.2, "evaluate_every": 250})"},
     {"gpt2-124m", R"({"family": "gpt2", "layers": 12, "heads": 12, "width": 768, "context": 1024, "bias": true, "tied_head": true,
       "batch": 12, "accumulation": 40, "steps": 600000, "learning_rate": 6e-4, "minimum_learning_rate": 6e-5, "warmup": 2000,
+      "beta2": 0.95, "weight_decay": 0.1, "evaluate_every": 1000})"},
+    {"gpt3-125m", R"({"family": "gpt3", "layers": 12, "heads": 12, "width": 768, "context": 2048, "window": 256, "tied_head": true,
+      "batch": 8, "accumulation": 32, "steps": 572000, "learning_rate": 6e-4, "minimum_learning_rate": 6e-5, "warmup": 715,
+      "beta2": 0.95, "weight_decay": 0.1, "evaluate_every": 1000})"},
+    {"gpt3-175b", R"({"family": "gpt3", "layers": 96, "heads": 96, "width": 12288, "context": 2048, "window": 256, "tied_head": true,
+      "batch": 8, "accumulation": 195, "steps": 93900, "learning_rate": 6e-5, "minimum_learning_rate": 6e-6, "warmup": 117,
       "beta2": 0.95, "weight_decay": 0.1, "evaluate_every": 1000})"},
     {"stories15m", R"({"family": "llama", "layers": 6, "heads": 6, "width": 288, "hidden": 768, "context": 256, "tied_head": true,
       "batch": 128, "accumulation": 4, "steps": 100000, "learning_rate": 5e-4, "minimum_learning_rate": 0, "warmup": 1000,
@@ -69,30 +76,12 @@ PLUME_FUNCTION std::string named_config_names() {
 }
 
 PLUME_FUNCTION PretrainConfig read_pretrain_config(const Json& json) {
-  constexpr std::string_view known[] = {"family",
-                                        "layers",
-                                        "heads",
-                                        "key_heads",
-                                        "width",
-                                        "hidden",
-                                        "context",
-                                        "bias",
-                                        "tied_head",
-                                        "rotary_base",
-                                        "sequence",
-                                        "batch",
-                                        "accumulation",
-                                        "steps",
-                                        "warmup",
-                                        "learning_rate",
-                                        "minimum_learning_rate",
-                                        "beta1",
-                                        "beta2",
-                                        "epsilon",
-                                        "weight_decay",
-                                        "clip",
-                                        "dropout",
-                                        "evaluate_every"};
+  constexpr std::string_view known[] = {
+      "family",        "layers",       "heads",   "key_heads",    "width",         "hidden",
+      "context",       "window",       "bias",    "tied_head",    "rotary_base",   "sequence",
+      "batch",         "accumulation", "steps",   "warmup",       "learning_rate", "minimum_learning_rate",
+      "beta1",         "beta2",        "epsilon", "weight_decay", "clip",          "dropout",
+      "evaluate_every"};
   for (const Json::Member& member : json.members()) {
     if (std::find(std::begin(known), std::end(known), member.key) != std::end(known)) continue;
     std::string list;
@@ -132,8 +121,9 @@ PLUME_FUNCTION PretrainConfig read_pretrain_config(const Json& json) {
     if (json.find("bias")) json.at("bias").fail("the llama family has no biases: leave this key out");
     model.hidden = positive("hidden");
     model.rotary = {number("rotary_base", 10000, above_zero, "more than 0"), model.head_width, RotaryLayout::half_split};
-  } else if (family == "gpt2") {
-    if (model.key_heads != model.heads) json.at("key_heads").fail("the gpt2 family has as many key heads as heads: leave this key out");
+  } else if (family == "gpt2" || family == "gpt3") {
+    if (model.key_heads != model.heads)
+      json.at("key_heads").fail(concat("the ", family, " family has as many key heads as heads: leave this key out"));
     constexpr Index widest = Index{1} << 40;  // beyond this four times it would not fit; Config::check() draws the real line
     model.hidden = positive("hidden", 4 * std::min(model.width, widest));
     model.norm = NormKind::layer;
@@ -142,9 +132,17 @@ PLUME_FUNCTION PretrainConfig read_pretrain_config(const Json& json) {
     model.activation = {.kind = kernels::ActivationKind::gelu_tanh};
     model.gated = false;
     model.norm_bias = model.qkv_bias = model.output_bias = model.mlp_bias = json.boolean("bias", true);
+    if (family == "gpt3") {  // every second layer sees the last tokens alone
+      model.family = "gpt3";
+      model.window = positive("window");
+      constexpr Index most = 1 << 20;  // Config::check() draws the real line
+      for (Index i = 0; i < std::min(model.layers, most); ++i)
+        model.layer_kinds.push_back({.scope = i % 2 == 1 ? AttentionScope::local : AttentionScope::global});
+    }
   } else {
-    json.at("family").fail(concat("unknown family ", quoted(family), " (known: gpt2, llama)"));
+    json.at("family").fail(concat("unknown family ", quoted(family), " (known: gpt2, gpt3, llama)"));
   }
+  if (family != "gpt3" && json.find("window")) json.at("window").fail(concat("the ", family, " family has no window: leave this key out"));
   result.sequence = positive("sequence", model.context);
   if (result.sequence > model.context) json.fail(concat("sequence ", result.sequence, " is longer than the context of ", model.context));
   result.batch = positive("batch", 16);

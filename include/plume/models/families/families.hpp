@@ -5,6 +5,7 @@
 #include "plume/models/families/gemma2.hpp"
 #include "plume/models/families/gemma3.hpp"
 #include "plume/models/families/gpt2.hpp"
+#include "plume/models/families/gpt3.hpp"
 #include "plume/models/families/gpt_neox.hpp"
 #include "plume/models/families/gptj.hpp"
 #include "plume/models/families/llama.hpp"
@@ -23,7 +24,7 @@ namespace plume::inline PLUME_ABI::families {
 
 inline constexpr const Family* all[] = {&gpt2,   &llama,    &mistral, &qwen2,      &qwen3,    &gemma,     &gemma2,
                                         &gemma3, &phi3,     &olmo2,   &smollm3,    &stablelm, &gptj,      &codegen,
-                                        &moss,   &gpt_neox, &bloom,   &openai_gpt, &mixtral,  &qwen2_moe, &qwen3_moe};
+                                        &moss,   &gpt_neox, &bloom,   &openai_gpt, &mixtral,  &qwen2_moe, &qwen3_moe, &gpt3};
 
 // The family that config.json names, by "architectures" and else by "model_type".
 PLUME_FUNCTION const Family& of(const Json& json);

@@ -1,0 +1,31 @@
+#include "plume/base/sha256.hpp"
+
+#include <doctest/doctest.h>
+
+#include "../sha256.hpp"
+
+using namespace plume;
+
+namespace {
+
+std::string hash_of(std::string_view text, std::size_t piece) {
+  Sha256 hash;
+  for (std::size_t begin = 0; begin < text.size(); begin += piece) hash.add(std::as_bytes(std::span(text.substr(begin, piece))));
+  return hexadecimal(hash.finish());
+}
+
+}  // namespace
+
+TEST_CASE("the examples of FIPS 180-4") {
+  CHECK(hash_of("", 1) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  CHECK(hash_of("abc", 3) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  CHECK(hash_of("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 5) ==
+        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  CHECK(hash_of(std::string(1'000'000, 'a'), 999) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST_CASE("every length around a block, in pieces") {
+  std::string text;
+  for (int length = 0; length < 140; ++length, text.push_back(static_cast<char>(length * 37)))
+    for (const std::size_t piece : {1U, 7U, 64U, 200U}) CHECK(hash_of(text, piece) == plume_test::sha256(std::as_bytes(std::span(text))));
+}

@@ -95,7 +95,9 @@ TEST_CASE("a name from a file stays inside its folder") {
   for (const std::string_view bad :
        {"", "/etc/passwd", "../secret", "sub/../../secret", "./a.bin", "sub//b.bin", "C:a.bin", "..", "a\\b", "inner", "outer"})
     CHECK_THROWS_AS(plume::contained_path(root, bad, where), FormatError);
-  CHECK_THROWS_AS(plume::contained_path(root, std::string_view("a.bin\0x", 7), where), FormatError);
+  for (const std::string_view bad : {std::string_view("a.bin\0x", 7), std::string_view("a\f.bin"), std::string_view("a\x7f.bin"),
+                                     std::string_view("a\x1f"), std::string_view("sub\\b.bin")})
+    CHECK_THROWS_WITH_AS(plume::contained_path(root, bad, where), doctest::Contains("control character or a backslash"), FormatError);
   CHECK_THROWS_AS(plume::contained_path(root, "outer", where, follow), FormatError);
   CHECK_THROWS_AS(plume::contained_path(root, "absent", where), IoError);
   CHECK_THROWS_AS(plume::contained_path(root, "sub", where), IoError);

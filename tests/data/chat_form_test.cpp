@@ -4,6 +4,7 @@
 
 #include "plume/data/chat_encoder.hpp"
 #include "plume/data/chat_template_file.hpp"
+#include "plume/formats/write_gguf.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "temporary_folder.hpp"
 #include "test_data.hpp"
@@ -144,4 +145,25 @@ TEST_CASE("templates of a directory: chat_template.jinja, tokenizer_config.json,
                        ConfigError);
   folder.write("tokenizer_config.json", R"({"chat_template": 3})");
   CHECK_THROWS_AS(repository_template(directory), ConfigError);
+}
+
+TEST_CASE("the template inside a GGUF file, with the names of its special tokens") {
+  const plume_test::TemporaryFolder folder;
+  const std::string path = folder.path() + "/model.gguf";
+  GgufKeyValues keys{{"general.architecture", "llama"},
+                     {"tokenizer.ggml.tokens", std::vector<std::string>{"<unk>", "<s>", "</s>"}},
+                     {"tokenizer.ggml.bos_token_id", 1u},
+                     {"tokenizer.ggml.eos_token_id", 9u}};  // no token: it has no name
+  write_gguf(path, keys, {});
+  CHECK(!repository_template(path));
+  keys.emplace_back("tokenizer.chat_template", "{{ bos_token }}{{ eos_token is defined }}{{ messages[0].content }}");
+  keys.emplace_back("tokenizer.chat_template.tool_use", "with tools");
+  write_gguf(path, keys, {});
+  folder.write("chat_template.jinja", "beside the file");
+  const Json hello = Json::parse(R"([{"role": "user", "content": "Hi"}])");
+  const auto inside = repository_template(path);
+  REQUIRE(inside);
+  CHECK(inside->program.render(hello, {.variables = inside->variables}).text == "<s>FalseHi");
+  CHECK(repository_template(path, "tool_use")->program.text() == "with tools");
+  CHECK(saved_chat_form(path)->own);
 }

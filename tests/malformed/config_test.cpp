@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "plume/formats/safetensors.hpp"
@@ -296,6 +297,8 @@ TEST_CASE("weights of whole numbers, a tokenizer that knows more tokens, types t
   Config odd = model.config();
   odd.embedding_norm = true;  // LLaMA but for a norm on its embeddings
   CHECK(families::fitting(odd) == nullptr);
+  CHECK_THROWS_WITH_AS(save_hugging_face(model, directory / "none", {.dtype = DType::f64}), doctest::Contains("f32, bf16 or f16, not f64"),
+                       ArgumentError);
   Model unfit = model;
   unfit.decoder.config = odd;
   CHECK_THROWS_WITH_AS(save(unfit, directory / "none"), doctest::Contains("no model family has a place for every part"), ArgumentError);
@@ -334,4 +337,39 @@ TEST_CASE("unknown keys and the buffers that old GPT-2 files hold are accepted, 
   bare.push_back({"h.0.attn.foo", Tensor::zeros({1})});
   write_safetensors(directory / "model.safetensors", bare);
   CHECK_THROWS_WITH_AS(load(path), doctest::Contains("h.0.attn.foo"), ConfigError);
+}
+
+TEST_CASE("every family names the key whose number cannot be") {
+  std::size_t tried = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(golden("families"))) {
+    const nlohmann::json sound = nlohmann::json::parse(read_all(entry.path().string() + "/config.json"));
+    const auto refuses = [&](const std::string& key, const nlohmann::json& value) {
+      nlohmann::json changed = sound;
+      changed[key] = value;
+      CAPTURE(entry.path().string());
+      CAPTURE(key);
+      CAPTURE(value.dump());
+      ++tried;
+      try {
+        const Json json = Json::parse(changed.dump(), {.path = "config.json"});
+        families::read_config(families::of(json), json);
+        FAIL_CHECK("was accepted");
+      } catch (const InputError& error) {
+        CHECK(error.where().path == "config.json");
+        CHECK_MESSAGE(error.where().field == key, error.what());
+      }
+    };
+    for (const char* key : {"vocab_size", "hidden_size", "n_embd", "num_hidden_layers", "n_layer", "num_attention_heads", "n_head",
+                            "intermediate_size", "n_inner", "max_position_embeddings", "n_positions", "num_key_value_heads", "head_dim",
+                            "num_local_experts", "num_experts", "num_experts_per_tok", "moe_intermediate_size"})
+      if (sound.contains(key) && sound[key].is_number())
+        for (const nlohmann::json& value :
+             {nlohmann::json(0), nlohmann::json(-3), nlohmann::json(1.5), nlohmann::json("x"), nlohmann::json(true)})
+          refuses(key, value);
+    for (const char* key : {"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"})
+      if (sound.contains(key))
+        for (const nlohmann::json& value : {nlohmann::json(1.5), nlohmann::json(0), nlohmann::json(-1e-5), nlohmann::json("x")})
+          refuses(key, value);
+  }
+  CHECK(tried > 500);
 }

@@ -152,6 +152,40 @@ inline void forward(const plume::Model& model, const plume::LinearAdapters* adap
   expect(logits.rows() == count && logits.columns() == last + 1, "logits of another shape");
 }
 inline void use_model(const std::string& folder) { forward(plume::load(folder)); }
+// The tiny models of the families, as transformers and the gguf package wrote them, and what their generation is told.
+inline std::string bytes_of_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+inline std::vector<std::filesystem::path> sorted_goldens(std::string_view name) {
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(plume::concat(PLUME_TEST_SOURCE_DIR "/golden/", name)))
+    paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+inline Files sound_families(Dice& dice) {
+  static const std::vector<Files> all = [] {
+    std::vector<Files> read;
+    for (const auto& path : sorted_goldens("families"))
+      read.push_back({bytes_of_file(path / "config.json"), bytes_of_file(path / "model.safetensors"), std::nullopt});
+    return read;
+  }();
+  Files files = all[dice.below(all.size())];
+  constexpr std::string_view generation[] = {"{}", R"({"eos_token_id": 3, "bos_token_id": 1})",
+                                             R"({"eos_token_id": [3, 5, 7], "pad_token_id": null, "temperature": 0.5})"};
+  if (dice.chance(50)) files[2] = std::string(dice.pick(generation));
+  return files;
+}
+inline Files sound_gguf_models(Dice& dice) {
+  static const std::vector<std::string> all = [] {
+    std::vector<std::string> read;
+    for (const auto& path : sorted_goldens("gguf_models")) read.push_back(bytes_of_file(path));
+    return read;
+  }();
+  return {all[dice.below(all.size())]};
+}
+inline void use_gguf_model(const std::string& folder) { forward(plume::load(folder + "/model.gguf")); }
 inline void use_llama2c(const std::string& folder) { forward(plume::load(folder + "/model.bin")); }
 
 inline void use_tokenizer(const std::string& folder) {
@@ -303,6 +337,8 @@ inline const std::vector<Format>& formats() {
        sound_index,
        use_index},
       {"model", {"config.json", "model.safetensors"}, {json, safetensors}, sound_model, use_model},
+      {"families", {"config.json", "model.safetensors", "generation_config.json"}, {json, safetensors, json}, sound_families, use_model},
+      {"gguf_model", {"model.gguf"}, {gguf}, sound_gguf_models, use_gguf_model},
       {"llama2c", {"model.bin"}, {llama2c}, sound_llama2c, use_llama2c},
       {"tokenizer_bin", {"tokenizer.bin"}, {tokenizer_bin}, sound_tokenizer_bin, use_tokenizer},
       {"sentencepiece", {"tokenizer.model", "tokenizer_config.json"}, {protobuf, json}, sound_sentencepiece, use_tokenizer},

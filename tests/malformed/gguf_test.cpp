@@ -240,6 +240,8 @@ TEST_CASE("GGUF: Limits are kept, and a getter of the wrong kind says what there
   };
   const std::string two = gguf_file({}, {gguf_tensor("v", {8}, 0, 0), gguf_tensor("w", {8}, 0, 32)}, std::string(64, '\0'));
   refused<plume::LimitError>(two, one_allowed, {"tensor_count", 8, "max_tensors"});
+  const std::string one = gguf_file({}, {gguf_tensor("v", {8}, 0, 0)}, std::string(32, '\0'));
+  CHECK_NOTHROW(plume::GgufHeader::read(std::as_bytes(std::span(one)), "one.gguf", {.max_tensors = 1}));
   const auto three_allowed = [](const std::string& path) { plume::load_gguf_tokenizer(path, {.limits = {.max_vocabulary = 3}}); };
   refused<plume::LimitError>(Pieces().bytes(), three_allowed, {tokens_key, {}, "max_vocabulary"});
   const std::string texts = gguf_file({gguf_texts("k", {"a"})});

@@ -3,6 +3,7 @@
 
 #include "malformed/protobuf_writer.hpp"
 #include "malformed/refused.hpp"
+#include "plume/tokenizer/read_sentencepiece.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 
 using namespace plume_test;
@@ -196,4 +197,16 @@ TEST_CASE("every byte of a SentencePiece model changed, every part of it") {
       const plume::Tokenizer tokenizer = plume::load_sentencepiece(path);
       tokenizer.decode(tokenizer.encode("a  ab<s> nu\xff\n", {.special = plume::SpecialText::recognise}));
     });
+}
+
+TEST_CASE("what begins a model of SentencePiece, cut anywhere, is not taken for one") {
+  for (const std::string& beginning : {std::string("\x0a\x0e\x0a\x05"), std::string("\x0a\x80\x80\x01\x0a\x05")}) {
+    const std::size_t enough = beginning.size() - 1;
+    for (std::size_t size = 0; size <= beginning.size(); ++size)
+      CHECK(plume::looks_like_sentencepiece(std::string_view(beginning).substr(0, size)) == (size >= enough));
+  }
+  for (const std::string_view other : {"\x0b\x0e\x0a\x05", "\x0a\x0e\x0b\x05", "{\"a\": 1}"})
+    CHECK(!plume::looks_like_sentencepiece(other));
+  CHECK(!plume::looks_like_sentencepiece(std::string_view("\x0a\x00\x0a\x05", 4)));
+  CHECK(!plume::looks_like_sentencepiece("\x0a\xff\xff\xff\xff\xff\x01\x0a"));
 }

@@ -7,11 +7,14 @@
 
 #include "../fixtures.hpp"
 #include "../numbers.hpp"
+#include "../sha256.hpp"
 #include "../temporary.hpp"
 #include "../test_data.hpp"
 #include "plume/base/error.hpp"
 #include "plume/formats/gguf.hpp"
 #include "plume/formats/write_gguf.hpp"
+#include "plume/generate/generate.hpp"
+#include "plume/models/gguf_vocabulary.hpp"
 #include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
@@ -37,6 +40,31 @@ std::vector<std::string> texts() {
 Tokenizer of_golden(const std::string& name) {
   const std::string path = golden("tokenizers/" + name + ".json");
   return read_tokenizer_json(plume_test::read_all(path), {.path = path});
+}
+
+// Of rows that blocks of 256 weights fill; each weight is a function of its place.
+Model wide_model() {
+  Config config;
+  config.family = "llama";
+  config.vocabulary = 101, config.context = 96, config.width = 256, config.layers = 2, config.hidden = 512;
+  config.heads = 4, config.key_heads = 2, config.head_width = 64, config.rotary.width = 64;
+  Model model{Decoder::described(config), {}};
+  std::uint32_t state = 1;
+  for_each_parameter(model, [&](std::string_view, Tensor& parameter) {
+    const Tensor values = Tensor::empty(parameter.shape());
+    const bool gain = parameter.shape().rank() == 1;
+    for (Index i = 0; i < values.size(); ++i) {
+      state = state * 1664525u + 1013904223u;
+      values.writable<float>()[i] = (gain ? 1.0f : 0.0f) + static_cast<float>(static_cast<int>(state >> 16) % 2001 - 1000) / 16384;
+    }
+    parameter = values;
+  });
+  return model;
+}
+
+std::string sum_of_file(const std::string& path) {
+  const std::string bytes = plume_test::read_all(path);
+  return plume_test::sha256(std::as_bytes(std::span(bytes)));
 }
 
 }  // namespace
@@ -129,4 +157,70 @@ TEST_CASE("what GGUF cannot say is refused before anything is written") {
   model.decoder.config.residual_scale = 2;
   CHECK_THROWS_WITH_AS(save_gguf(model, folder / "model.gguf"), doctest::Contains("no architecture of GGUF"), ArgumentError);
   CHECK(!std::filesystem::exists(folder / "model.gguf"));
+}
+
+// What check_gguf_models.py runs in llama.cpp: the families' tiny models, and stories260K.bin in every type that is written.
+TEST_CASE("files for llama.cpp are written, are those that it has run, and said the same there") {
+  const char* const wish = std::getenv("PLUME_GGUF_OUTPUT");
+  const plume_test::TemporaryDirectory folder;
+  const std::string place = wish && *wish ? wish : folder.path();
+  const Json ran = Json::parse(plume_test::read_all(golden("gguf/models_from_plume.json")), {.path = "models_from_plume.json"});
+  std::size_t checked = 0;
+  const auto check = [&](const std::string& name) {
+    const Json* const record = ran.find(name);
+    if (record == nullptr) return;  // an architecture that this llama.cpp does not know
+    ++checked;
+    CHECK_MESSAGE(sum_of_file(concat(place, "/", name)) == record->text("sha256"), name);
+  };
+  for (const auto& entry : std::filesystem::directory_iterator(golden("families"))) {
+    const std::string name = entry.path().filename().string();
+    bool exact = true;
+    try {
+      const Model model = load(entry.path().string());
+      save(model, concat(place, "/", name, ".gguf"));
+      exact = model.config().activation.kind == ActivationKind::silu;  // its GELU comes from a table of halfs, by the formula with tanh
+    } catch (const ArgumentError&) {
+      continue;
+    }
+    check(name + ".gguf");
+    const Json* const record = ran.find(name + ".gguf");
+    if (record == nullptr) continue;
+    CHECK_MESSAGE(record->number("logits_error") <= (exact ? 1e-5 : 2e-3), name);
+    const auto numbers = plume_test::read_safetensors(entry.path().string() + "/golden.safetensors");
+    const auto greedy = numbers.at("greedy_ids").span<TokenId>();
+    const Json& theirs = record->at("greedy_ids");
+    REQUIRE(theirs.size() == greedy.size());
+    for (std::size_t i = 0; i < greedy.size(); ++i) CHECK_MESSAGE(theirs.at(i).as_integer() == greedy[i], name);
+  }
+  CHECK(checked >= 14);
+  // 256 weights to a block. llama.cpp rounds what meets such weights to 8 bits, but not what meets their values in f32.
+  for (const GgmlType type : {GgmlType::q4_k, GgmlType::q6_k}) {
+    const std::string blocks = concat("wide-", layout_of(type).name, ".gguf"), values = concat("wide-", layout_of(type).name, "-F32.gguf");
+    save_gguf(wide_model(), concat(place, "/", blocks), {.type = type});
+    const Model model = load(concat(place, "/", blocks));
+    save(model, concat(place, "/", values));
+    const Tensor logits = model.logits(std::vector<TokenId>{3, 1, 4, 15, 92, 65, 35}).columns(0, 5).copy();
+    for (const auto& [name, most] : {std::pair{blocks, 5e-2}, {values, 1e-5}}) {
+      check(name);
+      const Json* const record = ran.find(name);
+      CHECK(record != nullptr);
+      if (record == nullptr) continue;
+      const Tensor theirs = Tensor::empty({7, 5});
+      for (std::size_t i = 0; i < 35; ++i)
+        theirs.writable<float>()[i] = static_cast<float>(record->at("logits").at(i / 5).at(i % 5).as_number());
+      CHECK(plume_test::relative_distance(logits, theirs) <= most);
+    }
+  }
+  const auto path = plume_test::test_data("stories260k/stories260K.bin");
+  if (!path) return;
+  const Model stories = load(*path);
+  for (const GgmlType type : {GgmlType::f32, GgmlType::f16, GgmlType::bf16, GgmlType::q8_0, GgmlType::q4_0}) {
+    const std::string name = concat("stories260K-", layout_of(type).name, ".gguf");
+    save_gguf(stories, concat(place, "/", name), {.type = type, .name = "stories260K"});
+    check(name);
+    std::string text;
+    generate(load(concat(place, "/", name)), "", {.max_tokens = 200, .sampling = {.temperature = 0}},
+             [&](std::string_view piece) { text += piece; });
+    if (const Json* const record = ran.find(name)) CHECK_MESSAGE(text.substr(0, 100) == record->text("text").substr(0, 100), name);
+  }
 }

@@ -37,6 +37,7 @@ TESTS = [
     (r"base/protobuf", "base/protobuf_test malformed/sentencepiece_test"),
     (r"base/utf8", "base/json_test tokenizer/stream_decoder_test malformed/tokenizer_test"),
     (r"formats/llama2c|models/families/llama2c", "formats/llama2c_test malformed/llama2c_test models/load_test"),
+    (r"formats/\w*gguf", "formats/gguf_test malformed/gguf_test models/save_gguf_test"),
     (r"formats/", "formats/safetensors_test malformed/safetensors_test formats/llama2c_test"),
     (r"tokenizer/template/", "malformed/chat_template_test tokenizer/jinja_template_test"),
     (r"tokenizer/(gguf_\w+)", "malformed/gguf_test tokenizer/gguf_tokenizer_test"),
@@ -44,6 +45,7 @@ TESTS = [
     (r"tokenizer/(read_sentencepiece|sentencepiece_\w+|precompiled_map)", "malformed/sentencepiece_test tokenizer/read_sentencepiece_test"),
     (r"tokenizer/(read_byte_bpe|byte_pair_files|tokenizer_files|added_tokens|tiktoken|base64)",
      "tokenizer/tokenizer_files_test tokenizer/trained_files_test tokenizer/byte_bpe_test malformed/tokenizer_test malformed/tokenizer_json_test"),
+    (r"tokenizer/text_pattern", "tokenizer/byte_pairs_test tokenizer/tokenizer_files_test malformed/tokenizer_json_test"),
     (r"tokenizer/", "tokenizer/tokenizer_files_test tokenizer/trained_files_test malformed/tokenizer_json_test tokenizer/edit_vocabulary_test"),
     (r"data/chats", "data/chats_test malformed/chats_test"),
     (r"data/chat_", "data/chat_template_file_test data/chat_form_test malformed/chat_template_test"),
@@ -51,7 +53,9 @@ TESTS = [
     (r"train/named_configs", "train/named_configs_test"),
     (r"train/", "malformed/paths_test reliability/system_calls_test malformed/checkpoint_test train/file_faults_test train/resume_test"),
     (r"peft/", "peft/adapter_files_test"),
-    (r"models/", "malformed/config_test models/load_test"),
+    (r"models/\w*gguf", "models/gguf_models_test models/save_gguf_test"),
+    (r"models/config\.", "models/config_test malformed/config_test"),
+    (r"models/", "malformed/config_test models/load_test models/families_test"),
 ]
 HEADERS = """
 base/atomic_save base/bytes base/checked base/checksum base/directory base/files base/gguf base/json base/json_value base/protobuf base/utf8
@@ -61,7 +65,7 @@ tokenizer/sentencepiece_rules tokenizer/text_pattern tokenizer/tiktoken tokenize
 tokenizer/tokenizer_json tokenizer/tokenizer_json_parts
 tokenizer/template/lexer tokenizer/template/parser tokenizer/template/expression_parser tokenizer/template/jinja_template
 data/chats data/chat_form data/chat_template_file train/checkpoint train/metrics train/named_configs train/state peft/adapter_files
-models/config models/family models/families/* models/load
+models/config models/config_json models/family models/families/* models/gguf_config models/load models/load_gguf models/rotary_json
 """.split()
 
 OPERATORS = [
@@ -143,7 +147,7 @@ class Bench:
             self.commands.setdefault(str(pathlib.Path(entry["file"])), shlex.split(entry["command"]))
         self.links = {}
         shutil.copytree(INCLUDE, work / "include")
-        self.before, self.unchanged = {}, {}
+        self.before, self.plain, self.unchanged = {}, {}, {}  # plain: the object of a header's bodies without a change
 
     def compile_command(self, test, source, target, precompiled):
         command = list(self.commands[next(file for file in self.commands if file.endswith(f"/tests/{test}.cpp"))])
@@ -193,6 +197,7 @@ class Bench:
                 result = self.compile_bodies(header, candidate + source[begin:end], test)
                 if result is not None and result.returncode == 0:
                     self.before[header] = candidate
+                    self.plain[header] = (self.work / "mutant.o").read_bytes()
                     break
         return self.before[header]
 
@@ -204,7 +209,10 @@ class Bench:
             before = self.bodies_before(mutant.header, tests[0])
             if before is not None:
                 result = self.compile_bodies(mutant.header, before + mutant.source[begin:end], tests[0])
-                return [str(self.work / "mutant.o")], {}, result is not None and result.returncode == 0
+                if result is None or result.returncode != 0:
+                    return [], {}, False
+                if (self.work / "mutant.o").read_bytes() != self.plain[mutant.header]:
+                    return [str(self.work / "mutant.o")], {}, True  # else nothing of it stands there alone: its users compile it
         old = header.read_text()
         header.write_text(mutant.source)
         anew = {}

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "plume/tokenizer/text_pattern.hpp"
 #include "test_data.hpp"
 
 using plume::TokenId;
@@ -93,4 +94,17 @@ TEST_CASE("A megabyte of one letter takes no longer than its length asks for") {
     for (const TokenId id : ids) back += vocabulary.bytes[static_cast<std::size_t>(id)];
     CHECK(back == text);
   }
+}
+
+TEST_CASE("every known way of cutting texts is found by its own name") {
+  namespace styles = plume::piece_styles;
+  for (const plume::PieceStyle& style : {styles::gpt2, styles::cl100k, styles::cl100k_any_digits, styles::llama3, styles::qwen2,
+                                         styles::o200k, styles::o200k_single_digits, styles::tekken}) {
+    bool itself = false;
+    CHECK(plume::visit_style(style, [&]<plume::PieceStyle found>() { itself = found == style; }));
+    CHECK(itself);
+  }
+  plume::PieceStyle other = styles::gpt2;
+  other.digits = 7;
+  CHECK(!plume::visit_style(other, []<plume::PieceStyle>() {}));
 }

@@ -2,6 +2,7 @@
 #include "plume/tokenizer/edit_vocabulary.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <set>
 #include <string>
@@ -9,12 +10,14 @@
 
 #include "plume/base/error.hpp"
 #include "plume/base/json.hpp"
+#include "plume/base/utf8.hpp"
 #include "plume/tokenizer/byte_pair_files.hpp"
 #include "plume/tokenizer/tiktoken.hpp"
 #include "plume/tokenizer/tokenizer_files.hpp"
 #include "plume/tokenizer/tokenizer_json.hpp"
 #include "plume/tokenizer/train_byte_bpe.hpp"
 #include "plume/tokenizer/train_unigram.hpp"
+#include "string_generator.hpp"
 #include "temporary.hpp"
 #include "test_data.hpp"
 
@@ -232,6 +235,49 @@ TEST_CASE("Vocabularies of vocab.json + merges.txt and of tiktoken: edited, and 
     const Ids meant = grown_back.encode("a<|user|>", {.special = SpecialText::recognise});
     CHECK(meant.back() == old.vocabulary());
   }
+}
+
+// What check_edited.py opens in Python: with PLUME_EDITED_OUTPUT naming a folder the files stay there.
+TEST_CASE("Files of edited tokenizers give the ids that Python's tokenizers gave, and are the files that it read") {
+  const char* const wish = std::getenv("PLUME_EDITED_OUTPUT");
+  const plume_test::TemporaryDirectory folder;
+  const std::string place = wish && *wish ? wish : folder.path();
+  const plume::Json read = plume::Json::parse(plume_test::read_all(plume_test::golden("tokenizers/edited.json")));
+  plume::Json list = plume::Json::array();
+  std::vector<std::string> all = texts();
+  for (const char* text : {"<|user|>", "a zyzzyva <|bot|>zyzzyvas", "zyzzyva"}) all.emplace_back(text);
+  std::erase_if(all, [](const std::string& text) { return plume::utf8_error(text) != text.size(); });  // Python has no such texts
+  for (const std::string& text : all) list.push(text);
+  plume_test::write_all(place + "/texts.json", plume::dump(list));
+  const auto check = [&](const std::string& name, const Tokenizer& tokenizer) {
+    CAPTURE(name);
+    const std::string file = plume::write_tokenizer_json(tokenizer);
+    plume_test::write_all(place + "/" + name + ".json", file);
+    const plume::Json* const record = read.find(name);
+    CHECK(record != nullptr);
+    if (record == nullptr) return;
+    plume_test::Crc32 sum, ids;
+    sum.add(file);
+    CHECK(sum.text() == record->text("file"));
+    const Tokenizer again = plume::read_tokenizer_json(file);
+    for (const std::string& text : all) {
+      for (const TokenId id : again.encode(text, {.special = SpecialText::recognise})) ids.add(id);
+      ids.add(TokenId{-1});
+    }
+    CHECK(ids.text() == record->text("ids"));
+  };
+  for (const std::string& name : kinds) {
+    const Tokenizer old = kind(name);
+    check(name + "_grown",
+          plume::add_tokens(plume::add_tokens(old, {"<|user|>", "<|bot|>"}), {"zyzzyva"}, {.kind = plume::NewToken::text}));
+    plume::TokenUse use(old);
+    for (const std::string& text : texts()) use.add(text);
+    check(name + "_pruned", plume::keep_tokens(old, use.used()).tokenizer);
+  }
+  const Tokenizer bytes = kind("byte_bpe"), pieces = kind("llama");
+  check("bytes_and_pieces", plume::merge_tokenizers(bytes, pieces));
+  check("pieces_and_bytes", plume::merge_tokenizers(pieces, bytes));
+  check("unigram_and_pieces", plume::merge_tokenizers(kind("unigram"), pieces));
 }
 
 TEST_CASE("What has no tokenizer.json cannot be edited, and says so") {

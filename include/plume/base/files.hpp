@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <limits>
@@ -152,7 +153,8 @@ inline std::string contained_path(const std::string& root, std::string_view name
                                   Symlinks symlinks = Symlinks::refuse) {
   const auto refuse = [&](std::string_view reason) { throw FormatError(where, concat("file name ", quoted(name), " ", reason)); };
   if (name.empty() || name.size() > 4096) refuse("is empty or too long");
-  if (name.find('\0') != name.npos || name.find('\\') != name.npos) refuse("holds a NUL byte or a backslash");
+  if (std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '\\'; }))
+    refuse("holds a NUL byte, another control character or a backslash");
   if (name.front() == '/' || (name.size() > 1 && name[1] == ':')) refuse("is absolute; it must be relative to the folder of this file");
   for (std::size_t begin = 0; begin <= name.size();) {
     const std::size_t end = std::min(name.find('/', begin), name.size());

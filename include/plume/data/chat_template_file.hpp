@@ -1,6 +1,7 @@
 #pragma once
 // Which chat template a model or an adapter was trained with: plume_chat.json beside its weights, {"template": "vicuna"}; else the Jinja
-// template of Hugging Face repositories, in chat_template.jinja or in the field chat_template of tokenizer_config.json.
+// template inside a GGUF file, or of Hugging Face repositories, in chat_template.jinja or in the field chat_template of
+// tokenizer_config.json.
 #include <optional>
 #include <string>
 
@@ -19,9 +20,10 @@ PLUME_FUNCTION void save_chat_template(const ChatTemplate& chat_template, const 
 // ConfigError: it names a template that is not known.
 PLUME_FUNCTION std::optional<ChatTemplate> saved_chat_template(const std::string& model, const Limits& limits = {});
 
-// The template of a Hugging Face directory, or beside a model's file: chat_template.jinja, which wins, or tokenizer_config.json, whose
-// field chat_template holds one or a list of {"name", "template"}. `name` picks one of several. Variables are the special tokens by name
-// (bos_token, eos_token ...). None: there is no template. ConfigError: not under this name, or plume does not know a construct of it.
+// The template of a GGUF file, of a Hugging Face directory, or beside a model's file: chat_template.jinja, which wins, or
+// tokenizer_config.json, whose field chat_template holds one or a list of {"name", "template"}. `name` picks one of several. Variables are
+// the special tokens by name (bos_token, eos_token ...). None: there is no template. ConfigError: not under this name, or plume does not
+// know a construct of it.
 PLUME_FUNCTION std::optional<RepositoryTemplate> repository_template(const std::string& model, std::string_view name = "default",
                                                                      const Limits& limits = {});
 
@@ -39,6 +41,7 @@ PLUME_FUNCTION const ChatTemplate& usual_chat_template(const Tokenizer& tokenize
 #include "plume/base/atomic_save.hpp"
 #include "plume/base/directory.hpp"
 #include "plume/base/files.hpp"
+#include "plume/base/gguf.hpp"
 #include "plume/base/json.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -70,10 +73,30 @@ namespace chat_detail {
 
 inline std::string directory_of(const std::string& model) { return is_directory(model) ? model : parent_path(model); }
 
+// What a GGUF file holds under tokenizer.chat_template, or with a point and a name behind it; none for other files.
+inline std::optional<RepositoryTemplate> gguf_template(const std::string& path, std::string_view name, const Limits& limits) {
+  if (!file_exists(path)) return std::nullopt;
+  const auto mapping = FileMapping::open(path, Mapping::map);
+  const auto beginning = mapping->bytes().first(std::min<std::size_t>(4, mapping->bytes().size()));
+  if (!looks_like_gguf({reinterpret_cast<const char*>(beginning.data()), beginning.size()})) return std::nullopt;
+  const GgufHeader header = GgufHeader::read(mapping->bytes(), path, limits);
+  const std::string key = name == "default" ? "tokenizer.chat_template" : concat("tokenizer.chat_template.", name);
+  const auto text = header.text(key);
+  if (!text) return std::nullopt;
+  Json variables = Json::object();
+  const std::vector<std::string_view> tokens = header.texts("tokenizer.ggml.tokens");
+  for (const auto& [variable, role] :
+       {std::pair{"bos_token", "bos"}, {"eos_token", "eos"}, {"unk_token", "unknown"}, {"pad_token", "padding"}})
+    if (const auto id = header.integer(concat("tokenizer.ggml.", role, "_token_id")); id && *id >= 0 && *id < std::ssize(tokens))
+      variables.set(variable, tokens[static_cast<std::size_t>(*id)]);
+  return RepositoryTemplate{JinjaTemplate(std::string(*text), {.name = concat(path, ": ", key), .limits = limits}), std::move(variables)};
+}
+
 }  // namespace chat_detail
 
 PLUME_FUNCTION std::optional<RepositoryTemplate> repository_template(const std::string& model, std::string_view name,
                                                                      const Limits& limits) {
+  if (auto inside = chat_detail::gguf_template(model, name, limits)) return inside;
   const std::string directory = chat_detail::directory_of(model);
   Json variables = Json::object();
   std::optional<std::pair<std::string, std::string>> found;  // where, text

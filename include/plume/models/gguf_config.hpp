@@ -146,7 +146,7 @@ class ConfigReader {
     for (const Family* const candidate : families::all)
       if (candidate->name == model_type) family = candidate;
     require(family != nullptr, "[load] there is no family ", model_type);
-    Config c = families::read_config(*family, as_json());
+    Config c = config_of(*family);
     c.norm_bias = has("output_norm.bias") || has("blk.0.attn_norm.bias");
     c.qkv_bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");
     c.output_bias = has("blk.0.attn_output.bias");
@@ -162,6 +162,14 @@ class ConfigReader {
   [[noreturn]] void fail(std::string_view key, std::string_view reason) const {
     const GgufEntry* const entry = header().find(key);
     throw ConfigError(entry ? header().where(*entry) : Where{.path = header().path(), .field = std::string(key)}, reason);
+  }
+  Config config_of(const Family& family) const {
+    const Json json = as_json();
+    try {
+      return families::read_config(family, json);
+    } catch (const InputError& error) {  // it speaks of a field of config.json, which this file has no place of
+      throw ConfigError({.path = header().path(), .field = error.where().field}, concat(error.reason(), " (the field is config.json's)"));
+    }
   }
   std::string key(std::string_view name) const { return prefix_ + std::string(name); }
   std::optional<double> number(std::string_view name) const {

@@ -1,13 +1,17 @@
 #pragma once
-// Writing models: Hugging Face layout that transformers opens, GGUF, or a llama2.c .bin file. All or nothing, also onto the files a model was
-// loaded from.
+// Writing models: Hugging Face layout that transformers opens, GGUF, or a llama2.c .bin file. All or nothing, also onto the files a model
+// was loaded from.
 #include "plume/models/save_gguf.hpp"
 
 namespace plume::inline PLUME_ABI {
 
-// Writes config.json, model.safetensors (f32) and the tokenizer's files into a directory, which is made if need be.
+struct SaveOptions {
+  DType dtype = DType::f32;  // of the weights: f32, bf16 or f16
+};
+
+// Writes config.json, model.safetensors and the tokenizer's files into a directory, which is made if need be.
 // ArgumentError: no family can express the configuration.
-PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& directory);
+PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& directory, const SaveOptions& options = {});
 
 // Writes a llama2.c .bin file of version 0. ArgumentError: the configuration is not the LLaMA that llama2.c runs.
 PLUME_FUNCTION void save_llama2c(const Model& model, const std::string& path);
@@ -34,30 +38,35 @@ namespace save_detail {
 
 // A parameter as a file wants it: f32, the file's rotary layout, transposed where it says so. A bias that our model lacks and the file must
 // have is zero.
-inline Tensor as_stored(const Decoder& model, std::string_view path, const Shape& shape, RotaryLayout layout, bool transposed) {
+inline Tensor as_stored(const Decoder& model, std::string_view path, const Shape& shape, RotaryLayout layout, bool transposed,
+                        DType dtype = DType::f32) {
   Tensor found;
   for_each_parameter(model, [&](std::string_view name, const Tensor& tensor) {
     if (name == path) found = tensor;
   });
-  if (!found && path.ends_with(".bias")) return Tensor::zeros(shape);
+  if (!found && path.ends_with(".bias")) return Tensor::zeros(shape, dtype);
   require(found && found.has_data() && found.shape() == shape, "[save] the model has no values for ", path, " of shape ", shape);
   const Config& config = model.config;
   if (config.position == PositionKind::rotary && config.qkv_layout == QkvLayout::separate && is_rotated(path))
     found = reorder_rotary_rows(found, config.head_width, config.rotary.width, config.rotary.layout, layout);
   if (found.dtype() != DType::f32 || !found.is_dense()) found = found.to(DType::f32);
-  return transposed ? load_detail::transposed(found) : found;
+  if (transposed) found = load_detail::transposed(found);
+  return dtype == DType::f32 ? found : found.to(dtype);
 }
 
 }  // namespace save_detail
 
-PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& directory) try {
+PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& directory, const SaveOptions& options) try {
+  const DType dtype = options.dtype;
+  require(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16, "[save] weights are written as f32, bf16 or f16, not ",
+          dtype);
   const Family* const found = families::fitting(model.config());
   require(found != nullptr, "[save] no model family has a place for every part of this configuration, so it has no Hugging Face layout");
   const Family& family = *found;
   Json json = Json::object();
   json.set("architectures", Json::array().push(family.architecture)).set("model_type", family.name);
   family.write(model.config(), json);
-  json.set("torch_dtype", "float32");
+  json.set("torch_dtype", dtype == DType::f32 ? "float32" : dtype == DType::bf16 ? "bfloat16" : "float16");
 
   // What the file will say is read back: it lists the tensors that a reader expects.
   const Decoder expected = Decoder::described(family.read(json));
@@ -65,7 +74,7 @@ PLUME_FUNCTION void save_hugging_face(const Model& model, const std::string& dir
   for_each_parameter(expected, [&](std::string_view path, const Tensor& parameter) {
     const FileName name = file_name(family, path);
     tensors.push_back(
-        {name.name, save_detail::as_stored(model.decoder, path, parameter.shape(), expected.config.rotary.layout, name.transposed)});
+        {name.name, save_detail::as_stored(model.decoder, path, parameter.shape(), expected.config.rotary.layout, name.transposed, dtype)});
   });
   make_directory(directory);
   write_safetensors(directory + "/model.safetensors", std::move(tensors));

@@ -8,4 +8,6 @@
 #include "plume/plume.hpp"
 // What few programs include, plume/plume.hpp leaves out.
 #include "plume/data/moss.hpp"
+#include "plume/generate/beam.hpp"
 #include "plume/models/encoder_decoder_files.hpp"
+#include "plume/models/encoder_files.hpp"

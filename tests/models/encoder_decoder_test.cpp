@@ -352,3 +352,15 @@ TEST_CASE("settings of T5 and Marian as older and newer files have them") {
   CHECK_THROWS_WITH_AS(changed("marian", [](Json& json) { json.set("pad_token_id", 53); }),
                        doctest::Contains("token 53 is not in a vocabulary of 53"), ConfigError);
 }
+
+// google-t5/t5-small and google/flan-t5-base (247.6 million with its own head), as transformers counts them.
+TEST_CASE("parameter counts of published encoder-decoders, from their configurations alone") {
+  const auto count = [](const std::string& text) {
+    const Json json = Json::parse(text);
+    return count_parameters(EncoderDecoder::described(families::encoder_decoder_of(json).read(json)));
+  };
+  CHECK(count(R"({"model_type": "t5", "d_ff": 2048, "d_kv": 64, "d_model": 512, "num_heads": 8, "num_layers": 6, "vocab_size": 32128,
+    "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1})") == 60506624);
+  CHECK(count(R"({"model_type": "t5", "d_ff": 2048, "d_kv": 64, "d_model": 768, "num_heads": 12, "num_layers": 12, "vocab_size": 32128,
+    "feed_forward_proj": "gated-gelu", "tie_word_embeddings": false, "decoder_start_token_id": 0, "pad_token_id": 0})") == 247577856);
+}

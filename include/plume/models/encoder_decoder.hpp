@@ -34,7 +34,8 @@ struct EncoderDecoder {
   // mask of the pass. Without a tape keys and values of the memory are made here, once. ArgumentError: a segment has a cache or an adapter.
   PLUME_FUNCTION Memory encode(std::span<const TokenId> ids, Pass pass = {}) const;
   // Target tokens (T) -> hidden states behind the final norm (T, width). Segment i of the pass reads sequence i of the memory, unless it
-  // says another; its cache remembers the tokens. ArgumentError: a segment has an adapter.
+  // says another; its cache remembers the tokens. Under a tape the memory must live until the backward pass has run. ArgumentError: a
+  // segment has an adapter.
   PLUME_FUNCTION Tensor hidden(const Memory& memory, std::span<const TokenId> ids, Pass& pass) const;
   // hidden states (T, width) -> logits (T, vocabulary)
   Tensor logits(const Tensor& hidden_states) const { return linear(scaled(hidden_states), head_weight(), head.bias); }
@@ -108,7 +109,9 @@ PLUME_FUNCTION Tensor EncoderDecoder::hidden(const Memory& memory, std::span<con
   for (const Segment& segment : pass.segments)
     require(segment.adapter == nullptr, "[encoder_decoder] adapters of encoder-decoders are not supported");
   pass.memory = &memory;
-  return decoder(decoder.embed(ids, target_table()), pass);
+  const Tensor states = decoder(decoder.embed(ids, target_table()), pass);
+  pass.memory = nullptr;  // the pass may outlive it
+  return states;
 }
 
 }  // namespace plume::inline PLUME_ABI

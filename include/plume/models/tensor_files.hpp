@@ -1,5 +1,9 @@
 #pragma once
 // The weights of a Hugging Face directory, found by the names that a family has for them.
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "plume/formats/safetensors.hpp"
 #include "plume/models/family.hpp"
 #include "plume/models/load_options.hpp"

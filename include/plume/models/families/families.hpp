@@ -43,6 +43,7 @@ PLUME_FUNCTION const Family* fitting(const Config& config);
 }  // namespace plume::inline PLUME_ABI::families
 
 #if PLUME_BODIES
+#include "plume/models/families/bert.hpp"
 #include "plume/models/families/encoder_decoders.hpp"
 
 namespace plume::inline PLUME_ABI::families {
@@ -58,10 +59,13 @@ PLUME_FUNCTION const Family& of(const Json& json) {
     if (family->name == labelled || (by_architecture ? family->architecture : family->name) == asked) return *family;
     known.append(known.empty() ? "" : ", ").append(by_architecture ? family->architecture : family->name);
   }
-  std::string hint;
-  for (const EncoderDecoderFamily* family : encoder_decoders)
-    if ((by_architecture ? family->architecture : family->name) == asked)
-      hint = "; it is an encoder-decoder: load_encoder_decoder() reads it";
+  std::string_view hint;
+  const auto is_one_of = [&](const auto& others) {
+    return std::any_of(std::begin(others), std::end(others),
+                       [&](const auto* other) { return (by_architecture ? other->architecture : other->name) == asked; });
+  };
+  if (is_one_of(encoder_decoders)) hint = "; it is an encoder-decoder: load_encoder_decoder() reads it";
+  if (is_one_of(encoders)) hint = "; it is an encoder: load_encoder() reads it";
   config_json::fail(json, by_architecture ? "architectures" : "model_type",
                     concat("unknown architecture ", quoted(asked), hint, " (known: ", known, ")"));
 }

@@ -1,0 +1,133 @@
+#pragma once
+// Encoder: tokens -> vectors, of each token or of whole texts.      [Devlin et al. 2018; Reimers & Gurevych 2019]
+//   Pass pass;
+//   Tensor vectors = model.embed(ids, pass);   // (texts, width): one for each segment of the pass
+#include <memory>
+
+#include "plume/models/stack.hpp"
+#include "plume/ops/soft_cap.hpp"
+#include "plume/tokenizer/tokenizer.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+// What a text's vector is: the mean of its tokens' or that of its first token.
+enum class Pooling : std::uint8_t { mean, first };
+
+struct EncoderConfig {
+  std::string_view family = {};
+  Config stack;
+  Index token_types = 0;
+  bool pooler = true;  // a layer over the first token, which embed() does not read
+  Pooling pooling = Pooling::mean;
+  bool normalised = false;  // the vectors of texts have length 1
+  friend bool operator==(const EncoderConfig&, const EncoderConfig&) = default;
+};
+
+struct Encoder {
+  EncoderConfig config;
+  Embedding embedding, token_type;
+  Stack stack;
+  Linear pooler;  // absent in some files
+
+  Tokenizer tokenizer = {};  // false in a condition when the files hold none
+
+  // All shapes of a configuration, without memory: load_encoder() fills them.
+  PLUME_FUNCTION static Encoder described(const EncoderConfig& config, DType dtype = DType::f32, const Limits& limits = {});
+
+  // ids (T), types (T, or empty: all 0) -> hidden states (T, width). Every token sees the whole of its segment, whatever the mask of the
+  // pass. ArgumentError: a segment has a cache or an adapter.
+  PLUME_FUNCTION Tensor hidden(std::span<const TokenId> ids, Pass& pass, std::span<const TokenId> types = {}) const;
+  // hidden states (T, width) -> vectors of the segments (segments, width), as the configuration pools them.
+  PLUME_FUNCTION Tensor pool(const Tensor& states, const Pass& pass) const;
+  Tensor embed(std::span<const TokenId> ids, Pass& pass, std::span<const TokenId> types = {}) const {
+    return pool(hidden(ids, pass, types), pass);
+  }
+  // hidden states (T, width) -> tanh of the pooler's layer over the first token of each segment (segments, width).
+  PLUME_FUNCTION Tensor pooled(const Tensor& states, const Pass& pass) const;
+
+  template <class Self>
+  static void visit(Self& self, auto&& f) {
+    f("embedding", self.embedding);
+    f("token_type", self.token_type);
+    f("stack", self.stack);
+    f("pooler", self.pooler);
+  }
+};
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+namespace plume::inline PLUME_ABI {
+
+namespace encoder_detail {
+
+// The rows of the first tokens, as a look-up: it has a gradient.
+inline Tensor first_rows(const Tensor& states, const Pass& pass) {
+  std::vector<TokenId> rows;
+  Index begin = 0;
+  for (const Segment& segment : pass.sequences) {
+    rows.push_back(static_cast<TokenId>(begin));
+    begin += segment.tokens;
+  }
+  return embedding(rows, states);
+}
+
+// The mean of each segment's rows: attention of a query of zeros sees all keys alike.
+inline Tensor mean_rows(const Tensor& states, const Pass& pass, const HeadShape& heads) {
+  std::vector<AttentionSegment> segments;
+  Index begin = 0, row = 0;
+  for (const Segment& segment : pass.sequences) {
+    const Tensor rows = states.rows(begin, begin + segment.tokens);
+    segments.push_back({row, row + 1, rows, rows, std::make_shared<const IntervalMask>(Mask::full().intervals(0, 1, segment.tokens)), 0});
+    begin += segment.tokens;
+    ++row;
+  }
+  AttentionOptions options;
+  options.heads = heads;
+  return attention(Tensor::zeros({row, states.columns()}, states.dtype()), segments, std::move(options));
+}
+
+}  // namespace encoder_detail
+
+PLUME_FUNCTION Encoder Encoder::described(const EncoderConfig& config, DType dtype, const Limits& limits) {
+  require(config.stack.bidirectional && !config.stack.cross_attention, "[encoder] an encoder sees both directions and nothing else");
+  Encoder model;
+  model.config = config;
+  model.embedding = Embedding::described(config.stack.vocabulary, config.stack.width, dtype);
+  if (config.token_types > 0) model.token_type = Embedding::described(config.token_types, config.stack.width, dtype);
+  model.stack = Stack::described(config.stack, dtype, limits);
+  if (config.pooler) model.pooler = Linear::described({config.stack.width, config.stack.width, true}, dtype);
+  return model;
+}
+
+PLUME_FUNCTION Tensor Encoder::hidden(std::span<const TokenId> ids, Pass& pass, std::span<const TokenId> types) const {
+  for (const Segment& segment : pass.segments)
+    require(segment.cache == nullptr && segment.adapter == nullptr && segment.tokens > 0,
+            "[encoder] a text has tokens, and neither cache nor adapter");
+  require(!ids.empty(), "[encoder] there are no tokens");
+  require(types.empty() || types.size() == ids.size(), "[encoder] ", types.size(), " token types for ", ids.size(), " tokens");
+  require(types.empty() || token_type.weight, "[encoder] the model has no token types");
+  pass.mask = Mask::full();
+  Tensor x = stack.embed(ids, embedding.weight);
+  if (token_type.weight)
+    x = x + token_type(types.empty() ? std::vector<TokenId>(ids.size()) : std::vector<TokenId>(types.begin(), types.end()));
+  return stack(x, pass);
+}
+
+PLUME_FUNCTION Tensor Encoder::pool(const Tensor& states, const Pass& pass) const {
+  const Tensor vectors = config.pooling == Pooling::first ? encoder_detail::first_rows(states, pass)
+                                                          : encoder_detail::mean_rows(states, pass, stack.blocks[0].attention.shape.heads);
+  if (!config.normalised) return vectors;
+  // x / |x| is an RMS norm with gains of 1 / sqrt(width).
+  const Tensor gains = Tensor::zeros({states.columns()}, states.dtype());
+  gains.fill(1 / std::sqrt(static_cast<double>(states.columns())));
+  return rms_norm(vectors, gains, 1e-24);
+}
+
+PLUME_FUNCTION Tensor Encoder::pooled(const Tensor& states, const Pass& pass) const {
+  require(static_cast<bool>(pooler.weight), "[encoder] the model has no pooler");
+  return soft_cap(pooler(encoder_detail::first_rows(states, pass)), 1);  // 1 * tanh(x / 1)
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

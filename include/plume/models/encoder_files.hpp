@@ -1,0 +1,134 @@
+#pragma once
+// Reading and writing encoders as Hugging Face directories, with what sentence-transformers keeps in them.
+#include "plume/models/encoder.hpp"
+#include "plume/models/load_options.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+// config.json, model.safetensors (or its index and shards) and tokenizer files if there are any. modules.json and the folder of the pooling
+// that it names say how texts become vectors; where they are absent it is the mean, of any length.
+// ConfigError: what the configuration asks for and the tensors offer differ; modules.json asks for what plume does not have.
+PLUME_FUNCTION Encoder load_encoder(const std::string& directory, const LoadOptions& options = {});
+
+// Writes config.json, model.safetensors (f32), the tokenizer's files, and modules.json and 1_Pooling/config.json for sentence-transformers,
+// into a directory, which is made if need be. ArgumentError: no family has a place for every part of the configuration.
+PLUME_FUNCTION void save(const Encoder& model, const std::string& directory);
+
+}  // namespace plume::inline PLUME_ABI
+
+#if PLUME_BODIES
+#include "plume/base/directory.hpp"
+#include "plume/models/families/bert.hpp"
+#include "plume/models/load.hpp"
+#include "plume/models/tensor_files.hpp"
+
+namespace plume::inline PLUME_ABI {
+
+namespace load_detail {
+
+// The mode of pooling that a folder's config.json switches on; sentence-transformers would put several behind each other.
+inline Pooling read_pooling(const std::string& path, const Limits& limits) {
+  const Json json = read_json(path, limits);
+  std::string_view chosen = json.find("pooling_mode") ? std::string_view(json.text("pooling_mode")) : std::string_view();
+  for (const auto& [key, value] : json.members()) {
+    if (!key.starts_with("pooling_mode_") || !value.as_boolean()) continue;
+    if (!chosen.empty()) value.fail("several modes of pooling are not supported");
+    chosen = std::string_view(key).substr(std::string_view("pooling_mode_").size());
+  }
+  if (chosen == "mean_tokens" || chosen == "mean") return Pooling::mean;
+  if (chosen == "cls_token" || chosen == "cls") return Pooling::first;
+  throw ConfigError({.path = path, .field = "pooling_mode"}, concat("is ", quoted(chosen), "; plume pools mean_tokens or cls_token"));
+}
+
+inline void read_modules(const std::string& directory, EncoderConfig& config, const Limits& limits) {
+  const std::string path = directory + "/modules.json";
+  if (!file_exists(path)) {
+    if (file_exists(directory + "/1_Pooling/config.json")) config.pooling = read_pooling(directory + "/1_Pooling/config.json", limits);
+    return;
+  }
+  const Json modules = read_json(path, limits);
+  for (const Json& module : modules.items()) {
+    const std::string& type = module.text("type");
+    const std::string_view kind = std::string_view(type).substr(type.rfind('.') + 1);
+    if (kind == "Pooling") {
+      const std::string& folder = module.text("path");
+      if (folder.find("..") != std::string::npos || folder.starts_with('/')) module.fail("the path leaves the directory of the model");
+      config.pooling = read_pooling(concat(directory, '/', folder, "/config.json"), limits);
+    } else if (kind == "Normalize") {
+      config.normalised = true;
+    } else if (kind == "Transformer") {
+      if (!module.text("path", "").empty()) module.fail("the transformer lies in a folder of its own: give that folder");
+    } else {
+      module.fail(concat("the module ", quoted(type), " is not supported (known: Transformer, Pooling, Normalize)"));
+    }
+  }
+}
+
+}  // namespace load_detail
+
+PLUME_FUNCTION Encoder load_encoder(const std::string& directory, const LoadOptions& options) try {
+  const std::string config_path = directory + "/config.json";
+  const Json json = load_detail::read_json(config_path, options.limits);
+  const families::EncoderFamily& family = families::encoder_of(json);
+  load_detail::check_stored_type(json);
+  EncoderConfig config = family.read(json);
+  config.family = family.name;
+  load_detail::read_modules(directory, config, options.limits);
+  config.stack.check_stack(config_path, options.limits);
+  const TensorFiles files(directory, family, options);
+  config.pooler = files.find(file_name(family, "pooler.weight").name) != nullptr;
+  Encoder model = Encoder::described(config, options.dtype, options.limits);
+  model.tokenizer = load_detail::tokenizer_for(config.stack, directory, options);
+  std::vector<TensorFiles::Wanted> wanted;
+  for_each_parameter(model, [&](std::string_view path, Tensor& parameter) { wanted.push_back({file_name(family, path), &parameter}); });
+  files.read(wanted, {}, config_path);
+  return model;
+} catch (...) {
+  rethrow_memory_failure("a model");
+}
+
+PLUME_FUNCTION void save(const Encoder& model, const std::string& directory) try {
+  const families::EncoderFamily& family = families::bert;
+  Json json = Json::object();
+  json.set("architectures", Json::array().push(family.architecture)).set("model_type", family.name);
+  family.write(model.config, json);
+  EncoderConfig read = family.read(json);
+  read.family = model.config.family;
+  read.pooler = model.config.pooler, read.pooling = model.config.pooling, read.normalised = model.config.normalised;  // not in this file
+  require(read == model.config, "[save] no family of encoders has a place for every part of this configuration");
+  json.set("torch_dtype", "float32");
+  std::vector<NamedTensor> tensors;
+  for_each_parameter(model, [&](std::string_view path, const Tensor& parameter) {
+    tensors.push_back(
+        {file_name(family, path).name, parameter.dtype() == DType::f32 && parameter.is_dense() ? parameter : parameter.to(DType::f32)});
+  });
+  Json modules = Json::array();
+  const auto add = [&](std::string_view folder, std::string_view type) {
+    const auto index = static_cast<std::int64_t>(modules.size());
+    modules.push(Json::object()
+                     .set("idx", index)
+                     .set("name", concat("", index))
+                     .set("path", folder)
+                     .set("type", concat("sentence_transformers.models.", type)));
+  };
+  add("", "Transformer"), add("1_Pooling", "Pooling");
+  if (model.config.normalised) add("2_Normalize", "Normalize");
+  const Json pooling = Json::object()
+                           .set("word_embedding_dimension", model.config.stack.width)
+                           .set("pooling_mode_cls_token", model.config.pooling == Pooling::first)
+                           .set("pooling_mode_mean_tokens", model.config.pooling == Pooling::mean);
+  const auto write = [&](const std::string& path, const Json& text) {
+    atomic_save(path, [&](FileWriter& out) { out.write(dump(text, 2) + "\n"); });
+  };
+  make_directory(directory + "/1_Pooling");
+  write_safetensors(directory + "/model.safetensors", std::move(tensors));
+  write(directory + "/config.json", json);
+  write(directory + "/1_Pooling/config.json", pooling);
+  write(directory + "/modules.json", modules);
+  if (model.tokenizer) save_tokenizer(model.tokenizer, directory);
+} catch (...) {
+  rethrow_memory_failure("a model that is saved");
+}
+
+}  // namespace plume::inline PLUME_ABI
+#endif

@@ -1,0 +1,76 @@
+#pragma once
+// BERT [Devlin et al. 2018]: an encoder with learned positions, token types and norms behind the sums.
+#include "plume/models/encoder.hpp"
+#include "plume/models/family.hpp"
+
+namespace plume::inline PLUME_ABI::families {
+
+using EncoderFamily = FamilyOf<EncoderConfig>;
+
+inline constexpr NameRule bert_names[] = {
+    {"embedding", "embeddings.word_embeddings"},
+    {"token_type", "embeddings.token_type_embeddings"},
+    {"stack.position", "embeddings.position_embeddings"},
+    {"stack.embedding_norm", "embeddings.LayerNorm"},
+    {"stack.blocks.*.attention.q", "encoder.layer.*.attention.self.query"},
+    {"stack.blocks.*.attention.k", "encoder.layer.*.attention.self.key"},
+    {"stack.blocks.*.attention.v", "encoder.layer.*.attention.self.value"},
+    {"stack.blocks.*.attention.output", "encoder.layer.*.attention.output.dense"},
+    {"stack.blocks.*.attention_norm", "encoder.layer.*.attention.output.LayerNorm"},
+    {"stack.blocks.*.mlp.up", "encoder.layer.*.intermediate.dense"},
+    {"stack.blocks.*.mlp.down", "encoder.layer.*.output.dense"},
+    {"stack.blocks.*.mlp_norm", "encoder.layer.*.output.LayerNorm"},
+    {"pooler", "pooler.dense"},
+};
+inline constexpr std::string_view bert_ignored[] = {"embeddings.position_ids"};
+
+inline EncoderConfig read_bert(const Json& json) {
+  using namespace config_json;
+  EncoderConfig config;
+  Config& c = config.stack;
+  c.vocabulary = positive(json, "vocab_size", 30522);
+  c.context = positive(json, "max_position_embeddings", 512);
+  read_heads(json, c, "hidden_size", "num_attention_heads");
+  c.layers = positive(json, "num_hidden_layers", 12);
+  c.hidden = positive(json, "intermediate_size", 3072);
+  c.norm = NormKind::layer;
+  c.norm_epsilon = between(json, "layer_norm_eps", 1e-12, 0, 1);
+  c.wiring = Wiring::post_norm;
+  c.position = PositionKind::learned;
+  c.activation = activation(json, "hidden_act", "gelu");
+  c.gated = c.final_norm = false;
+  c.embedding_norm = c.bidirectional = true;
+  c.norm_bias = c.qkv_bias = c.output_bias = c.mlp_bias = true;
+  if (const std::vector<TokenId> padding = tokens(json, "pad_token_id", c.vocabulary); !padding.empty()) c.frozen_token = padding.front();
+  if (!json.find("pad_token_id")) c.frozen_token = 0;
+  config.token_types = positive(json, "type_vocab_size", 2);
+  only(json, "is_decoder", false);
+  only(json, "add_cross_attention", false);
+  if (json.text("position_embedding_type", "absolute") != "absolute")
+    fail(json, "position_embedding_type", "only \"absolute\" is supported");
+  return config;
+}
+
+inline void write_bert(const EncoderConfig& config, Json& json) {
+  const Config& c = config.stack;
+  json.set("vocab_size", c.vocabulary)
+      .set("max_position_embeddings", c.context)
+      .set("hidden_size", c.width)
+      .set("num_attention_heads", c.heads)
+      .set("num_hidden_layers", c.layers)
+      .set("intermediate_size", c.hidden)
+      .set("layer_norm_eps", c.norm_epsilon)
+      .set("hidden_act", config_json::activation_name(c.activation))
+      .set("type_vocab_size", config.token_types)
+      .set("pad_token_id", c.frozen_token < 0 ? Json() : Json(c.frozen_token));
+}
+
+inline constexpr EncoderFamily bert{
+    .name = "bert", .architecture = "BertModel", .read = read_bert, .write = write_bert, .names = bert_names, .ignored = bert_ignored};
+
+inline constexpr const EncoderFamily* encoders[] = {&bert};
+
+// The family that config.json names, by "architectures" and else by "model_type".
+inline const EncoderFamily& encoder_of(const Json& json) { return family_of<EncoderConfig>(encoders, json); }
+
+}  // namespace plume::inline PLUME_ABI::families

@@ -47,7 +47,7 @@ class Taps {
 
  private:
   PLUME_FUNCTION static bool matches(std::string_view pattern, std::string_view name);
-  PLUME_FUNCTION [[noreturn]] void fail(std::string_view name) const;
+  [[noreturn]] PLUME_FUNCTION void fail(std::string_view name) const;
   static std::string full(Index layer, std::string_view part) {
     return layer < 0 ? std::string(part) : concat("blocks.", layer, part.empty() ? "" : ".", part);
   }

@@ -17,6 +17,7 @@
 #include "plume/base/checked.hpp"
 #include "plume/base/files.hpp"
 #include "plume/base/limits.hpp"
+#include "plume/base/sort_stably.hpp"
 #include "plume/formats/named_tensor.hpp"
 #include "plume/formats/refuse_pickle.hpp"
 
@@ -69,7 +70,7 @@ inline std::vector<Group> groups(const Llama2cHeader& h) {
                          {"freqs", 2 * std::int64_t{h.seq_len}, head / 2, false}};
   if (h.version != 0) {  // the vectors come first
     all.pop_back();
-    std::stable_partition(all.begin(), all.end(), [](const Group& group) { return group.rows == 0; });
+    sort_stably(all, [](const Group& a, const Group& b) { return a.rows == 0 && b.rows != 0; });
   }
   if (!h.shared_classifier) all.push_back({"wcls", h.vocab_size, dim, false});
   return all;

@@ -55,10 +55,12 @@ class ByteTrie {
 #if PLUME_BODIES
 #include <algorithm>
 
+#include "plume/base/sort_stably.hpp"
+
 namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION ByteTrie::ByteTrie(std::vector<Entry> entries) {
-  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.first < b.first; });
+  sort_stably(entries, [](const Entry& a, const Entry& b) { return a.first < b.first; });
   entries.erase(std::unique(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.first == b.first; }),
                 entries.end());
   if (entries.empty()) return;

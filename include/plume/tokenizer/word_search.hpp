@@ -60,6 +60,7 @@ class WordSearch {
 #include <algorithm>
 
 #include "plume/base/error.hpp"
+#include "plume/base/sort_stably.hpp"
 #include "plume/tokenizer/unicode.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -156,7 +157,7 @@ PLUME_FUNCTION void WordSearch::prepare(const word_models::ScoredBpe& model) {
     (word_search::one_character(model.pieces[id]) ? single : order).push_back(static_cast<TokenId>(id));
   }
   const auto score = [&](TokenId id) { return model.scores[static_cast<std::size_t>(id)]; };
-  std::stable_sort(order.begin(), order.end(), [&](TokenId a, TokenId b) { return score(a) > score(b); });
+  sort_stably(order, [&](TokenId a, TokenId b) { return score(a) > score(b); });
   std::vector<std::uint32_t> rank_of(model.pieces.size(), 0);
   std::vector<ByteTrie::Entry> tied;
   for (std::size_t i = 0; i < order.size(); ++i) {

@@ -167,8 +167,10 @@ inline std::vector<std::filesystem::path> sorted_goldens(std::string_view name) 
 inline Files sound_families(Dice& dice) {
   static const std::vector<Files> all = [] {
     std::vector<Files> read;
-    for (const auto& path : sorted_goldens("families"))
+    for (const auto& path : sorted_goldens("families")) {
       read.push_back({bytes_of_file(path / "config.json"), bytes_of_file(path / "model.safetensors"), std::nullopt});
+      while (read.back()[0]->back() == '\n') read.back()[0]->pop_back();  // so that no part of the file is the whole
+    }
     return read;
   }();
   Files files = all[dice.below(all.size())];
@@ -180,7 +182,14 @@ inline Files sound_families(Dice& dice) {
 inline Files sound_gguf_models(Dice& dice) {
   static const std::vector<std::string> all = [] {
     std::vector<std::string> read;
-    for (const auto& path : sorted_goldens("gguf_models")) read.push_back(bytes_of_file(path));
+    for (const auto& path : sorted_goldens("gguf_models")) {
+      std::string bytes = bytes_of_file(path);
+      std::uint64_t end = 0;  // of the last tensor; padding behind it is nobody's
+      const auto header = plume::GgufHeader::read(std::as_bytes(std::span(bytes)), path.string());
+      for (const plume::GgufTensor& tensor : header.tensors()) end = std::max(end, tensor.offset + tensor.bytes);
+      bytes.resize(static_cast<std::size_t>(end));
+      read.push_back(std::move(bytes));
+    }
     return read;
   }();
   return {all[dice.below(all.size())]};

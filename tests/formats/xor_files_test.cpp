@@ -15,7 +15,7 @@ using plume_test::golden, plume_test::read_all;
 namespace {
 
 std::string file(const std::string& name) { return golden("deltas/xor/" + name + ".bin"); }
-constexpr XorOptions belle{.base = XorBase::repeated, .header = XorHeader::sha256};
+const XorOptions belle{.base = XorBase::repeated, .header = XorHeader::sha256};
 
 }  // namespace
 

@@ -234,7 +234,13 @@ TEST_CASE("pooling and modules as sentence-transformers writes them; what is not
   CHECK(modules("Normalize", "2_Normalize").normalised);
   CHECK(modules("Normalize", "2_Normalize").pooling == Pooling::first);
   CHECK_THROWS_WITH_AS(modules("Dense", "2_Dense"), doctest::Contains("sentence_transformers.models.Dense"), ConfigError);
-  CHECK_THROWS_WITH_AS(modules("Pooling", "../elsewhere"), doctest::Contains("leaves the directory"), ConfigError);
+  CHECK_THROWS_WITH_AS(modules("Pooling", "../elsewhere"), doctest::Contains("leaves its folder"), FormatError);
+  CHECK_THROWS_WITH_AS(modules("Pooling", "/elsewhere"), doctest::Contains("is absolute"), FormatError);
+  CHECK_THROWS_WITH_AS(modules("Pooling", "a\\fb"), doctest::Contains("control character"), FormatError);
+  const plume_test::TemporaryDirectory elsewhere;
+  std::filesystem::copy(directory / "1_Pooling", elsewhere.path(), std::filesystem::copy_options::recursive);
+  std::filesystem::create_directory_symlink(elsewhere.path(), directory / "2_Linked");
+  CHECK_THROWS_WITH_AS(modules("Pooling", "2_Linked"), doctest::Contains("is a symbolic link"), FormatError);
   CHECK_THROWS_WITH_AS(modules("Transformer", "0_Transformer"), doctest::Contains("a folder of its own"), ConfigError);
 
   CHECK_THROWS_WITH_AS(load(fixture.folder), doctest::Contains("it is an encoder: load_encoder() reads it"), ConfigError);

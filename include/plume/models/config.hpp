@@ -48,9 +48,9 @@ struct Config {
   bool norm_bias = false, qkv_bias = false, output_bias = false, mlp_bias = false, head_bias = false;
   double embedding_scale = 1;
   bool embedding_norm = false, final_norm = true;
-  double logit_cap = 0;    // 0: none
-  bool tied_head = false;  // the output projection is the token embedding
-  Task task = {};          // next tokens as a rule
+  double logit_cap = 0;          // 0: none
+  bool tied_head = false;        // the output projection is the token embedding
+  Task task = {};                // next tokens as a rule
   bool bidirectional = false;    // every token sees every other: an encoder
   bool cross_attention = false;  // blocks read an encoder's output too
   TokenId frozen_token = -1;     // its embedding does not learn from being read (padding); -1: none

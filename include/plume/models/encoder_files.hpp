@@ -40,7 +40,8 @@ inline Pooling read_pooling(const std::string& path, const Limits& limits) {
   throw ConfigError({.path = path, .field = "pooling_mode"}, concat("is ", quoted(chosen), "; plume pools mean_tokens or cls_token"));
 }
 
-inline void read_modules(const std::string& directory, EncoderConfig& config, const Limits& limits) {
+inline void read_modules(const std::string& directory, EncoderConfig& config, const LoadOptions& options) {
+  const Limits& limits = options.limits;
   const std::string path = directory + "/modules.json";
   if (!file_exists(path)) {
     if (file_exists(directory + "/1_Pooling/config.json")) config.pooling = read_pooling(directory + "/1_Pooling/config.json", limits);
@@ -52,8 +53,8 @@ inline void read_modules(const std::string& directory, EncoderConfig& config, co
     const std::string_view kind = std::string_view(type).substr(type.rfind('.') + 1);
     if (kind == "Pooling") {
       const std::string& folder = module.text("path");
-      if (folder.find("..") != std::string::npos || folder.starts_with('/')) module.fail("the path leaves the directory of the model");
-      config.pooling = read_pooling(concat(directory, '/', folder, "/config.json"), limits);
+      const std::string name = folder.empty() ? "config.json" : concat(folder, "/config.json");
+      config.pooling = read_pooling(contained_path(directory, name, module.where(), options.symlinks), limits);
     } else if (kind == "Normalize") {
       config.normalised = true;
     } else if (kind == "Transformer") {
@@ -73,7 +74,7 @@ PLUME_FUNCTION Encoder load_encoder(const std::string& directory, const LoadOpti
   load_detail::check_stored_type(json);
   EncoderConfig config = family.read(json);
   config.family = family.name;
-  load_detail::read_modules(directory, config, options.limits);
+  load_detail::read_modules(directory, config, options);
   config.stack.check_stack(config_path, options.limits);
   const TensorFiles files(directory, family, options);
   config.pooler = files.find(file_name(family, "pooler.weight").name) != nullptr;

@@ -17,8 +17,8 @@ struct NameRule {
 // Of decoders (Family), of encoder-decoders and of encoders.
 template <class ConfigType>
 struct FamilyOf {
-  std::string_view name;               // config.json "model_type"
-  std::string_view architecture = {};  // config.json "architectures"[0]
+  std::string_view name;                         // config.json "model_type"
+  std::string_view architecture = {};            // config.json "architectures"[0]
   bool (*is_meant)(const Json& json) = nullptr;  // which of several families of one architecture; null: it is the only one
   ConfigType (*read)(const Json& json) = nullptr;
   void (*write)(const ConfigType& config, Json& json) = nullptr;

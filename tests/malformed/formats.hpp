@@ -18,6 +18,9 @@
 #include "plume/data/chats.hpp"
 #include "plume/formats/gguf.hpp"
 #include "plume/formats/safetensors.hpp"
+#include "plume/models/encoder_decoder_files.hpp"
+#include "plume/models/encoder_files.hpp"
+#include "plume/models/heads.hpp"
 #include "plume/models/load.hpp"
 #include "plume/peft/adapter_files.hpp"
 #include "plume/tokenizer/characters.hpp"
@@ -164,20 +167,71 @@ inline std::vector<std::filesystem::path> sorted_goldens(std::string_view name) 
   std::sort(paths.begin(), paths.end());
   return paths;
 }
-inline Files sound_families(Dice& dice) {
-  static const std::vector<Files> all = [] {
-    std::vector<Files> read;
-    for (const auto& path : sorted_goldens("families")) {
-      read.push_back({bytes_of_file(path / "config.json"), bytes_of_file(path / "model.safetensors"), std::nullopt});
-      while (read.back()[0]->back() == '\n') read.back()[0]->pop_back();  // so that no part of the file is the whole
-    }
-    return read;
-  }();
-  Files files = all[dice.below(all.size())];
+inline std::vector<Files> golden_models(std::string_view name) {
+  std::vector<Files> read;
+  for (const auto& path : sorted_goldens(name)) {
+    read.push_back({bytes_of_file(path / "config.json"), bytes_of_file(path / "model.safetensors"), std::nullopt});
+    while (read.back()[0]->back() == '\n') read.back()[0]->pop_back();  // so that no part of the file is the whole
+  }
+  return read;
+}
+inline Files one_of(const std::vector<Files>& models, Dice& dice) {
+  Files files = models[dice.below(models.size())];
   constexpr std::string_view generation[] = {"{}", R"({"eos_token_id": 3, "bos_token_id": 1})",
                                              R"({"eos_token_id": [3, 5, 7], "pad_token_id": null, "temperature": 0.5})"};
   if (dice.chance(50)) files[2] = std::string(dice.pick(generation));
   return files;
+}
+inline Files sound_families(Dice& dice) {
+  static const std::vector<Files> all = golden_models("families");
+  return one_of(all, dice);
+}
+inline Files sound_encoder_decoders(Dice& dice) {
+  static const std::vector<Files> all = golden_models("encoder_decoders");
+  return one_of(all, dice);
+}
+inline void use_encoder_decoder(const std::string& folder) {
+  const plume::EncoderDecoder model = plume::load_encoder_decoder(folder);
+  const auto ids = [](const plume::Config& stack) {
+    return std::vector<plume::TokenId>{0, static_cast<plume::TokenId>(stack.vocabulary - 1)};
+  };
+  const std::vector<plume::TokenId> source = ids(model.config.encoder), target = ids(model.config.decoder);
+  plume::Pass pass;
+  const plume::Tensor logits = model.logits(model.encode(source), target, pass);
+  expect(logits.rows() == 2 && logits.columns() == model.config.decoder.vocabulary, "logits of another shape");
+}
+inline Files sound_encoders(Dice& dice) {
+  static const std::vector<Files> all = golden_models("encoders");
+  Files files = all[dice.below(all.size())];
+  if (dice.chance(50))
+    files[2] = R"([{"type": "sentence_transformers.models.Transformer", "path": ""},
+  {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}, {"type": "sentence_transformers.models.Normalize", "path": "2"}])";
+  files.emplace_back();
+  if (files[2] || dice.chance(50))
+    files[3] = R"({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false, "word_embedding_dimension": 24})";
+  return files;
+}
+inline void use_encoder(const std::string& folder) {
+  const plume::Encoder model = plume::load_encoder(folder);
+  const std::vector<plume::TokenId> ids{0, static_cast<plume::TokenId>(model.config.stack.vocabulary - 1)};
+  plume::Pass pass;
+  const plume::Tensor vectors = model.embed(ids, pass);
+  expect(vectors.rows() == 1 && vectors.columns() == model.config.stack.width, "vectors of another shape");
+}
+inline Files sound_heads(Dice& dice) {
+  static const std::vector<Files> all = golden_models("heads");
+  return one_of(all, dice);
+}
+inline void use_head(const std::string& folder) {
+  const plume::Model model = plume::load(folder);
+  const std::vector<plume::TokenId> ids{0, static_cast<plume::TokenId>(model.config().vocabulary - 1)};
+  const plume::TaskKind kind = model.config().task.kind;
+  if (model.config().task.has_tokens()) forward(model);
+  if (kind == plume::TaskKind::next_token) return;
+  plume::Pass pass;
+  const plume::Tensor scores = kind == plume::TaskKind::double_heads ? plume::double_heads(model.decoder, ids, {}, pass).scores
+                                                                     : plume::label_scores(model.decoder, ids, pass);
+  expect(scores.columns() == model.config().task.labels, "scores of another shape");
 }
 inline Files sound_gguf_models(Dice& dice) {
   static const std::vector<std::string> all = [] {
@@ -347,6 +401,17 @@ inline const std::vector<Format>& formats() {
        use_index},
       {"model", {"config.json", "model.safetensors"}, {json, safetensors}, sound_model, use_model},
       {"families", {"config.json", "model.safetensors", "generation_config.json"}, {json, safetensors, json}, sound_families, use_model},
+      {"encoder_decoders",
+       {"config.json", "model.safetensors", "generation_config.json"},
+       {json, safetensors, json},
+       sound_encoder_decoders,
+       use_encoder_decoder},
+      {"encoders",
+       {"config.json", "model.safetensors", "modules.json", "1_Pooling/config.json"},
+       {json, safetensors, json, json},
+       sound_encoders,
+       use_encoder},
+      {"heads", {"config.json", "model.safetensors", "generation_config.json"}, {json, safetensors, json}, sound_heads, use_head},
       {"gguf_model", {"model.gguf"}, {gguf}, sound_gguf_models, use_gguf_model},
       {"llama2c", {"model.bin"}, {llama2c}, sound_llama2c, use_llama2c},
       {"tokenizer_bin", {"tokenizer.bin"}, {tokenizer_bin}, sound_tokenizer_bin, use_tokenizer},

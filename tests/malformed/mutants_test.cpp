@@ -72,6 +72,9 @@ TEST_CASE("mutants of safetensors") { try_mutants("safetensors"); }
 TEST_CASE("mutants of a safetensors index with its shards") { try_mutants("safetensors_index"); }
 TEST_CASE("mutants of config.json and its weights") { try_mutants("model"); }
 TEST_CASE("mutants of the families' models") { try_mutants("families"); }
+TEST_CASE("mutants of encoder-decoders") { try_mutants("encoder_decoders"); }
+TEST_CASE("mutants of encoders with what says how they pool") { try_mutants("encoders"); }
+TEST_CASE("mutants of models with heads of labels") { try_mutants("heads"); }
 TEST_CASE("mutants of models in GGUF files") { try_mutants("gguf_model"); }
 TEST_CASE("mutants of llama2.c models") { try_mutants("llama2c"); }
 TEST_CASE("mutants of tokenizer.bin") { try_mutants("tokenizer_bin"); }

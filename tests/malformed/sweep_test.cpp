@@ -43,12 +43,14 @@ Files whole(const Format& format) {
 
 TEST_CASE("prefixes and changed bytes") {
   for (const Format& format : formats()) {
-    if (format.name == "families" || format.name == "gguf_model") continue;  // large files: the mutants and the fuzzer go through them
+    // Many large files: the mutants and the fuzzer go through them.
+    if (format.name == "families" || format.name == "heads" || format.name == "gguf_model") continue;
     const Workshop place;
     const Files sound = whole(format);
     REQUIRE(outcome_of(format, place, sound) == Outcome::accepted);
     Counts prefixes, changed;
     for (std::size_t i = 0; i < sound.size(); ++i) {
+      if (format.name.starts_with("encoder") && sound[i]->size() > 16 << 10) continue;
       // All of the first 2 KiB, where headers lie, and of the end; every 23rd byte between.
       const auto next = [&](std::size_t at) { return at < 2048 || at + 256 > sound[i]->size() ? at + 1 : at + 23; };
       const std::size_t accepted_before = prefixes.accepted;

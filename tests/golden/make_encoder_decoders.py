@@ -38,8 +38,12 @@ MODELS = {
                                          share_encoder_decoder_embeddings=False, decoder_vocab_size=47, pad_token_id=46, decoder_start_token_id=46)),
     "bert": (205, "Bert", BERT),
     "bert_cls": (206, "Bert", dict(BERT, hidden_act="gelu_new", num_attention_heads=4)),
+    "roberta": (207, "Roberta", dict(BERT, pad_token_id=1, bos_token_id=0, eos_token_id=2)),
+    "xlm_roberta": (208, "XLMRoberta", dict(BERT, hidden_size=20, num_attention_heads=5, pad_token_id=4, type_vocab_size=1)),
 }
-HEADS = {"T5": "T5ForConditionalGeneration", "Marian": "MarianMTModel", "Bert": "BertModel"}
+HEADS = {"T5": "T5ForConditionalGeneration", "Marian": "MarianMTModel", "Bert": "BertModel", "Roberta": "RobertaModel",
+         "XLMRoberta": "XLMRobertaModel"}
+ENCODERS = ("Bert", "Roberta", "XLMRoberta")
 # What generate() is asked for beside 4 beams that are all returned.
 SEARCHES = [dict(), dict(early_stopping=True, length_penalty=0.6), dict(early_stopping="never", length_penalty=1.7),
             dict(early_stopping="never", length_penalty=0.0), dict(bad_words=True, renormalize_logits=True, forced_eos_token_id=1)]
@@ -93,7 +97,7 @@ def padded(sequences, pad):
 
 def hooks(model, caught):
     """Catches what each layer makes of the residual stream."""
-    kinds = {"T5Block": 0, "MarianEncoderLayer": 0, "MarianDecoderLayer": 0, "BertLayer": 0}
+    kinds = {"T5Block": 0, "MarianEncoderLayer": 0, "MarianDecoderLayer": 0, "BertLayer": 0, "RobertaLayer": 0, "XLMRobertaLayer": 0}
     placed = []
     for name, module in model.named_modules():
         if type(module).__name__ in kinds:
@@ -186,10 +190,15 @@ def run_encoder_decoder(name, weights, sources, targets):
     return out, integers, margin
 
 
+def padding(model):
+    """Any token, for the attention mask hides it; but RoBERTa numbers positions by what is not its own padding token."""
+    return model.config.pad_token_id if "roberta" in model.config.model_type else 7
+
+
 def run_encoder(name, weights, sources, types):
     model = build(name)
     model.load_state_dict(weights)
-    ids, mask = padded(sources, 7)
+    ids, mask = padded(sources, padding(model))
     caught = {}
     placed = hooks(model, caught)
     answer = model(input_ids=ids, attention_mask=mask, token_type_ids=padded(types, 0)[0])
@@ -214,16 +223,18 @@ def run_encoder(name, weights, sources, types):
 
 def make(name):
     seed, family, _ = MODELS[name]
-    folder = os.path.join(HERE, "encoders" if family == "Bert" else "encoder_decoders", name)
+    folder = os.path.join(HERE, "encoders" if family in ENCODERS else "encoder_decoders", name)
     shutil.rmtree(folder, ignore_errors=True)
     model = build(name)
     fill(model, seed)
     tokens = numpy.random.Generator(numpy.random.PCG64(seed + 1000))
     words = getattr(model.config, "decoder_vocab_size", None) or VOCABULARY
     sources = [[int(t) for t in tokens.integers(0, VOCABULARY, length)] for length in SOURCES]
+    if family in ("Roberta", "XLMRoberta"):
+        sources = [[t if t != padding(model) else 9 for t in source] for source in sources]
     integers = {"source_ids": sum(sources, []), "source_lengths": list(map(len, sources))}
-    if family == "Bert":
-        extra = [[int(t) for t in tokens.integers(0, 3, length)] for length in SOURCES]
+    if family in ENCODERS:
+        extra = [[int(t) for t in tokens.integers(0, model.config.type_vocab_size, length)] for length in SOURCES]
         integers["token_types"] = sum(extra, [])
         run = run_encoder
     else:
@@ -242,7 +253,7 @@ def make(name):
         f64, ids64, margin = run(name, weights, sources, extra)
     assert all(value.dtype == torch.float64 for value in f64.values()), [k for k, v in f64.items() if v.dtype != torch.float64]
     assert ids == ids64 and margin > 1e-4, (name, margin, [k for k in ids if ids[k] != ids64[k]])
-    key = "states" if family == "Bert" else "logits"
+    key = "states" if family in ENCODERS else "logits"
     difference = float((f32[key].double() - f64[key]).abs().max())
     assert 0 < difference < 2e-5, (name, difference)
 

@@ -145,11 +145,16 @@ TEST_CASE("64 greedy ids of every family, token by token through a cache") {
   for (const std::string& name : fixtures()) {
     INFO(name);
     const Fixture fixture(name);
-    const Model model = fixture.model(DType::f32);
-    double apart = 0;
-    CHECK(greedy(model, fixture, apart) == fixture.integers("greedy_ids"));
-    // Cached keys were turned by the frequencies of their time; transformers does the same.
-    if (model.config().rotary.scaling != RotaryScaling::dynamic) CHECK(apart <= 1e-5);
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const Model model = fixture.model(dtype);
+      double apart = 0;
+      CHECK(greedy(model, fixture, apart) == fixture.integers("greedy_ids"));
+      // Cached keys were turned by the frequencies of their time; transformers does the same.
+      if (model.config().rotary.scaling == RotaryScaling::dynamic) continue;
+      // Of the largest logit, for float32: transformers' own of phi3_long, up to 4.6, are 1.4e-5 from its float64.
+      const double largest = plume_test::largest(fixture.numbers.at("logits"));
+      CHECK(apart <= (dtype == DType::f32 ? 1e-5 * std::max(1.0, largest) : 1e-9));
+    }
   }
 }
 

@@ -33,6 +33,7 @@ struct Config {
   NormPlace norm_place = NormPlace::before;
   double residual_scale = 1;
   PositionKind position = PositionKind::rotary;
+  Index first_position = 0;  // row of the first token in the table of learned positions, where rows before it are never read
   Rotary rotary = {};
   std::optional<Rotary> local_rotary = {};  // of layers of local scope, where it differs
   RelativeBuckets relative = {};
@@ -129,6 +130,10 @@ PLUME_FUNCTION void Config::check_stack(const std::string& path, const Limits& l
   within("vocabulary", "max_vocabulary", vocabulary, limits.max_vocabulary);
   within("context", "max_context", context, limits.max_context);
   within("layers", "max_layers", layers, limits.max_layers);
+  if (first_position < 0 || static_cast<std::uint64_t>(first_position) > limits.max_context - static_cast<std::uint64_t>(context))
+    fail("first_position", concat("is ", first_position, " before ", context, " positions"));
+  if (first_position != 0 && (position != PositionKind::learned || !bidirectional))
+    fail("first_position", "only encoders with learned positions skip rows of their table");
   for (const auto& [field, value] :
        {std::pair{"width", width}, {"hidden", hidden}, {"heads", heads}, {"key_heads", key_heads}, {"head_width", head_width}})
     if (value < 1 || static_cast<std::uint64_t>(value) > widest) fail(field, concat("is ", value, ", expected 1 .. ", widest));

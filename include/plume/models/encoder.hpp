@@ -2,6 +2,7 @@
 // Encoder: tokens -> vectors, of each token or of whole texts.      [Devlin et al. 2018; Reimers & Gurevych 2019]
 //   Pass pass;
 //   Tensor vectors = model.embed(ids, pass);   // (texts, width): one for each segment of the pass
+#include <algorithm>
 #include <memory>
 
 #include "plume/models/stack.hpp"
@@ -20,6 +21,10 @@ struct EncoderConfig {
   bool pooler = true;  // a layer over the first token, which embed() does not read
   Pooling pooling = Pooling::mean;
   bool normalised = false;  // the vectors of texts have length 1
+
+  // Ranges and divisibility; ConfigError names the field as this struct spells it.
+  PLUME_FUNCTION void check(const std::string& path = {}, const Limits& limits = {}) const;
+
   friend bool operator==(const EncoderConfig&, const EncoderConfig&) = default;
 };
 
@@ -35,7 +40,7 @@ struct Encoder {
   PLUME_FUNCTION static Encoder described(const EncoderConfig& config, DType dtype = DType::f32, const Limits& limits = {});
 
   // ids (T), types (T, or empty: all 0) -> hidden states (T, width). Every token sees the whole of its segment, whatever the mask of the
-  // pass. ArgumentError: a segment has a cache or an adapter.
+  // pass. ArgumentError: a segment has a cache or an adapter; the padding token in a text of RoBERTa's.
   PLUME_FUNCTION Tensor hidden(std::span<const TokenId> ids, Pass& pass, std::span<const TokenId> types = {}) const;
   // hidden states (T, width) -> vectors of the segments (segments, width), as the configuration pools them.
   PLUME_FUNCTION Tensor pool(const Tensor& states, const Pass& pass) const;
@@ -89,7 +94,16 @@ inline Tensor mean_rows(const Tensor& states, const Pass& pass, const HeadShape&
 
 }  // namespace encoder_detail
 
+PLUME_FUNCTION void EncoderConfig::check(const std::string& path, const Limits& limits) const {
+  stack.check_stack(path, limits);
+  if (token_types < 0) throw ConfigError({.path = path, .field = "token_types"}, concat("is ", token_types));
+  if (static_cast<std::uint64_t>(token_types) > limits.max_vocabulary)
+    throw LimitError({.path = path, .field = "token_types"}, "max_vocabulary", limits.max_vocabulary,
+                     static_cast<std::uint64_t>(token_types));
+}
+
 PLUME_FUNCTION Encoder Encoder::described(const EncoderConfig& config, DType dtype, const Limits& limits) {
+  config.check({}, limits);
   require(config.stack.bidirectional && !config.stack.cross_attention, "[encoder] an encoder sees both directions and nothing else");
   Encoder model;
   model.config = config;
@@ -107,6 +121,9 @@ PLUME_FUNCTION Tensor Encoder::hidden(std::span<const TokenId> ids, Pass& pass, 
   require(!ids.empty(), "[encoder] there are no tokens");
   require(types.empty() || types.size() == ids.size(), "[encoder] ", types.size(), " token types for ", ids.size(), " tokens");
   require(types.empty() || token_type.weight, "[encoder] the model has no token types");
+  if (config.stack.first_position > 0)
+    require(std::find(ids.begin(), ids.end(), config.stack.frozen_token) == ids.end(), "[encoder] the text holds the padding token, ",
+            config.stack.frozen_token, ", which has no position in this family: texts are packed, not padded");
   pass.mask = Mask::full();
   Tensor x = stack.embed(ids, embedding.weight);
   if (token_type.weight)

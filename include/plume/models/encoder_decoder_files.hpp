@@ -56,6 +56,7 @@ PLUME_FUNCTION EncoderDecoder load_encoder_decoder(const std::string& directory,
   config.decoder.check_stack(config_path, options.limits);
 
   const TensorFiles files(directory, family, options);
+  files.check_layers(config.encoder.layers + config.decoder.layers, config_path);
   // A head that is there, and is not the embedding, is the model's; "tie_word_embeddings" does not say so reliably in files of T5.
   const std::string head = file_name(family, "head.weight").name,
                     table = file_name(family, config.shared_embedding ? "embedding.weight" : "target_embedding.weight").name;

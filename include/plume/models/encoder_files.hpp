@@ -75,8 +75,9 @@ PLUME_FUNCTION Encoder load_encoder(const std::string& directory, const LoadOpti
   EncoderConfig config = family.read(json);
   config.family = family.name;
   load_detail::read_modules(directory, config, options);
-  config.stack.check_stack(config_path, options.limits);
+  config.check(config_path, options.limits);
   const TensorFiles files(directory, family, options);
+  files.check_layers(config.stack.layers, config_path);
   config.pooler = files.find(file_name(family, "pooler.weight").name) != nullptr;
   Encoder model = Encoder::described(config, options.dtype, options.limits);
   model.tokenizer = load_detail::tokenizer_for(config.stack, directory, options);
@@ -89,7 +90,11 @@ PLUME_FUNCTION Encoder load_encoder(const std::string& directory, const LoadOpti
 }
 
 PLUME_FUNCTION void save(const Encoder& model, const std::string& directory) try {
-  const families::EncoderFamily& family = families::bert;
+  const auto named = std::find_if(std::begin(families::encoders), std::end(families::encoders),
+                                  [&](const families::EncoderFamily* each) { return each->name == model.config.family; });
+  const families::EncoderFamily& family = named != std::end(families::encoders)   ? **named
+                                          : model.config.stack.first_position > 0 ? families::roberta
+                                                                                  : families::bert;
   Json json = Json::object();
   json.set("architectures", Json::array().push(family.architecture)).set("model_type", family.name);
   family.write(model.config, json);

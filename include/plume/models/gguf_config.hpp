@@ -123,6 +123,7 @@ struct Contents {
   std::function<bool(std::string_view)> has = {};       // a tensor of this name
   std::function<Tensor(std::string_view)> tensor = {};  // one that it has
   Index vocabulary = 0;                                 // rows of the embedding
+  Index tensors = 0;                                    // how many; 0: that is not known yet
 };
 
 class ConfigReader {
@@ -195,6 +196,8 @@ class ConfigReader {
     if (contents_.vocabulary < 1) fail("token_embd.weight", "is no tensor of rank 2");
     const Index width = positive("embedding_length"), layers = positive("block_count"), heads = positive("attention.head_count"),
                 context = positive("context_length"), head_width = positive("attention.key_length", std::max<Index>(width / heads, 1));
+    if (contents_.tensors > 0 && layers > contents_.tensors)
+      fail(key("block_count"), concat("is ", layers, ", but the file holds only ", contents_.tensors, " tensors: some are missing"));
     if (positive("attention.value_length", head_width) != head_width)
       fail(key("attention.value_length"), concat("differs from the keys' ", head_width));
     json.set("vocab_size", contents_.vocabulary);
@@ -218,7 +221,7 @@ class ConfigReader {
     if (ends.size() > 0) json.set("eos_token_id", ends.size() == 1 ? ends.at(0) : ends);
     if (mixed) {
       Json dense = Json::array();
-      for (Index i = 0; i < std::min<Index>(layers, 1 << 20); ++i)
+      for (Index i = 0; i < layers; ++i)
         if (!has(concat("blk.", i, ".ffn_gate_inp.weight"))) dense.push(i);
       json.set("mlp_only_layers", std::move(dense));
       json.set("num_experts_per_tok", positive("expert_used_count"));

@@ -62,6 +62,7 @@ PLUME_FUNCTION Model load_hugging_face(const std::string& directory, const LoadO
   config.check(config_path, options.limits);
 
   const TensorFiles files(directory, family, options);
+  files.check_layers(config.layers, config_path);
   const std::string head_name = file_name(family, "head.weight").name, embedding_name = file_name(family, "embedding.weight").name;
   const bool stored_head = files.find(head_name) != nullptr;
   const Json* const tie = json.find("tie_word_embeddings");

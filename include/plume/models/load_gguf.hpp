@@ -37,7 +37,7 @@ class Reader {
     const GgufStored* const embedding = file.find("token_embd.weight");
     return {file.header(), [&file](std::string_view name) { return file.find(name) != nullptr; },
             [&file](std::string_view name) { return file.tensor(name); },
-            embedding && embedding->shape.rank() == 2 ? embedding->shape[0] : 0};
+            embedding && embedding->shape.rank() == 2 ? embedding->shape[0] : 0, static_cast<Index>(file.tensors().size())};
   }
 
   // Every parameter has a tensor of its shape, and every tensor is a parameter.

@@ -61,7 +61,8 @@ PLUME_FUNCTION Stack Stack::described(const Config& config, DType dtype, const L
   require(config.position != PositionKind::rotary, "[stack] rotary positions are those of a Decoder");
   Stack stack;
   stack.config = config;
-  if (config.position == PositionKind::learned) stack.position = Embedding::described(config.context, config.width, dtype);
+  if (config.position == PositionKind::learned)
+    stack.position = Embedding::described(config.first_position + config.context, config.width, dtype);
   if (config.position == PositionKind::relative) stack.relative = RelativePositions::described(config.heads, config.relative, dtype);
   if (config.embedding_norm) stack.embedding_norm = Norm::described(config.norm_shape(), dtype);
   stack.blocks.reserve(static_cast<std::size_t>(config.layers));
@@ -80,7 +81,11 @@ PLUME_FUNCTION Tensor Stack::begin(Tensor x, Pass& pass) const {
   const bool counts = config.position == PositionKind::learned || config.position == PositionKind::sinusoidal;
   for (const std::int32_t p : pass.positions)
     require(!counts || p < config.context, "[stack] position ", p, " is past the context of ", config.context);
-  if (config.position == PositionKind::learned) x = x + position(pass.positions);
+  if (config.position == PositionKind::learned) {
+    std::vector<TokenId> rows(pass.positions.begin(), pass.positions.end());
+    for (TokenId& row : rows) row += static_cast<TokenId>(config.first_position);
+    x = x + position(rows);
+  }
   if (config.position == PositionKind::sinusoidal) x = x + sinusoidal_positions(pass.positions, config.width, x.dtype());
   if (config.position == PositionKind::relative) pass.relative = relative.bias();
   if (embedding_norm.weight) x = embedding_norm(x);

@@ -23,6 +23,8 @@ class TensorFiles {
   PLUME_FUNCTION bool same_bytes(std::string_view name, std::string_view other) const;
   PLUME_FUNCTION Tensor tensor(std::string_view name) const;
   const std::string& path() const { return file_.path(); }
+  // ConfigError: more layers than tensors. Comes before memory for them.
+  PLUME_FUNCTION void check_layers(Index layers, const std::string& config_path) const;
 
   struct Wanted {
     FileName name = {};
@@ -124,6 +126,13 @@ PLUME_FUNCTION const SafetensorsEntry* TensorFiles::find(std::string_view name) 
 PLUME_FUNCTION bool TensorFiles::same_bytes(std::string_view name, std::string_view other) const {
   const SafetensorsEntry *const one = find(name), *const two = find(other);
   return one && two && std::equal(one->bytes.begin(), one->bytes.end(), two->bytes.begin(), two->bytes.end());
+}
+
+PLUME_FUNCTION void TensorFiles::check_layers(Index layers, const std::string& config_path) const {
+  const std::size_t tensors = file_.entries().size();
+  if (layers > static_cast<Index>(tensors))
+    throw ConfigError({.path = config_path, .field = "layers"},
+                      concat("is ", layers, ", but ", file_.path(), " holds only ", tensors, " tensors: some are missing"));
 }
 
 PLUME_FUNCTION Tensor TensorFiles::tensor(std::string_view name) const { return file_.tensor(find(name)->name); }

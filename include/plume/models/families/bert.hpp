@@ -1,5 +1,6 @@
 #pragma once
-// BERT [Devlin et al. 2018]: an encoder with learned positions, token types and norms behind the sums.
+// BERT [Devlin et al. 2018]: an encoder with learned positions, token types and norms behind the sums. RoBERTa [Liu et al. 2019] and XLM-R
+// [Conneau et al. 2020] count positions from behind the padding token's id on.
 #include "plume/models/encoder.hpp"
 #include "plume/models/family.hpp"
 
@@ -24,11 +25,11 @@ inline constexpr NameRule bert_names[] = {
 };
 inline constexpr std::string_view bert_ignored[] = {"embeddings.position_ids"};
 
-inline EncoderConfig read_bert(const Json& json) {
+inline EncoderConfig read_bert(const Json& json, Index vocabulary, TokenId padding_token) {
   using namespace config_json;
   EncoderConfig config;
   Config& c = config.stack;
-  c.vocabulary = positive(json, "vocab_size", 30522);
+  c.vocabulary = positive(json, "vocab_size", vocabulary);
   c.context = positive(json, "max_position_embeddings", 512);
   read_heads(json, c, "hidden_size", "num_attention_heads");
   c.layers = positive(json, "num_hidden_layers", 12);
@@ -42,7 +43,7 @@ inline EncoderConfig read_bert(const Json& json) {
   c.embedding_norm = c.bidirectional = true;
   c.norm_bias = c.qkv_bias = c.output_bias = c.mlp_bias = true;
   if (const std::vector<TokenId> padding = tokens(json, "pad_token_id", c.vocabulary); !padding.empty()) c.frozen_token = padding.front();
-  if (!json.find("pad_token_id")) c.frozen_token = 0;
+  if (!json.find("pad_token_id")) c.frozen_token = padding_token;
   config.token_types = positive(json, "type_vocab_size", 2);
   only(json, "is_decoder", false);
   only(json, "add_cross_attention", false);
@@ -50,11 +51,22 @@ inline EncoderConfig read_bert(const Json& json) {
     fail(json, "position_embedding_type", "only \"absolute\" is supported");
   return config;
 }
+inline EncoderConfig read_bert(const Json& json) { return read_bert(json, 30522, 0); }
+inline EncoderConfig read_roberta(const Json& json) {
+  EncoderConfig config = read_bert(json, 50265, 1);
+  Config& c = config.stack;
+  if (c.frozen_token < 0) config_json::fail(json, "pad_token_id", "is null, but positions count from behind it");
+  c.first_position = Index{c.frozen_token} + 1;
+  if (c.context <= c.first_position)
+    config_json::fail(json, "max_position_embeddings", concat("is ", c.context, ", of which ", c.first_position, " are never read"));
+  c.context -= c.first_position;
+  return config;
+}
 
 inline void write_bert(const EncoderConfig& config, Json& json) {
   const Config& c = config.stack;
   json.set("vocab_size", c.vocabulary)
-      .set("max_position_embeddings", c.context)
+      .set("max_position_embeddings", c.first_position + c.context)
       .set("hidden_size", c.width)
       .set("num_attention_heads", c.heads)
       .set("num_hidden_layers", c.layers)
@@ -68,7 +80,20 @@ inline void write_bert(const EncoderConfig& config, Json& json) {
 inline constexpr EncoderFamily bert{
     .name = "bert", .architecture = "BertModel", .read = read_bert, .write = write_bert, .names = bert_names, .ignored = bert_ignored};
 
-inline constexpr const EncoderFamily* encoders[] = {&bert};
+inline constexpr EncoderFamily roberta{.name = "roberta",
+                                       .architecture = "RobertaModel",
+                                       .read = read_roberta,
+                                       .write = write_bert,
+                                       .names = bert_names,
+                                       .ignored = bert_ignored};
+inline constexpr EncoderFamily xlm_roberta{.name = "xlm-roberta",
+                                           .architecture = "XLMRobertaModel",
+                                           .read = read_roberta,
+                                           .write = write_bert,
+                                           .names = bert_names,
+                                           .ignored = bert_ignored};
+
+inline constexpr const EncoderFamily* encoders[] = {&bert, &roberta, &xlm_roberta};
 
 // The family that config.json names, by "architectures" and else by "model_type".
 inline const EncoderFamily& encoder_of(const Json& json) { return family_of<EncoderConfig>(encoders, json); }

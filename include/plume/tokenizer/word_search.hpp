@@ -301,6 +301,11 @@ PLUME_FUNCTION void WordSearch::best_path(const word_models::Unigram& model, std
       nodes = scratch.nodes.data();
     }
     length = static_cast<unsigned char>(piece[at]) < 0x80 ? 1 : code_point_at(piece, at).length;
+    if (rounded && word_models::sum_is_large(nodes[at - origin].score)) {
+      const double base = nodes[at - origin].score;
+      for (std::size_t end = at; end <= reached; ++end)
+        nodes[end - origin].score = double{static_cast<float>(nodes[end - origin].score - base)};
+    }
     const double here = nodes[at - origin].score;
     const auto offer = [&](std::size_t end, TokenId id, double exact) {
       const double score = rounded ? double{static_cast<float>(exact)} : exact;

@@ -39,15 +39,6 @@ class PieceBorders {
  private:
   static constexpr char32_t malformed = 0xfffd;
   static std::size_t character(std::string_view text, std::size_t at, char32_t& value) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
-    if (byte(0) < 0x80) {
-      value = byte(0);
-      return 1;
-    }
-    if (byte(0) >= 0xe1 && byte(0) <= 0xec && text.size() - at >= 3 && (byte(1) & 0xc0) == 0x80 && (byte(2) & 0xc0) == 0x80) {
-      value = static_cast<char32_t>((byte(0) & 0xfu) << 12 | (byte(1) & 0x3fu) << 6 | (byte(2) & 0x3fu));
-      return 3;
-    }
     const CodePoint point = code_point_at(text, at);
     value = point.value;
     return point.length;

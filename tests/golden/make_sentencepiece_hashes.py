@@ -6,13 +6,16 @@
 
 The models are trained on words that this script makes up; a model that is there already is kept. The strings are those of tokenizer_strings.py.
 hashes.json has, per model and way, one CRC-32 for each 1,000 strings: "encode" and "decode" are sentencepiece's, "legacy" and "non_legacy" are
-transformers' LlamaTokenizer, for which the spellings of special tokens in the text are those tokens.
+transformers' LlamaTokenizer, for which the spellings of special tokens in the text are those tokens. "long" is one CRC-32: of the ids of the first
+20,000 strings in one text, for Unigram models. NAME "long" makes these alone.
 """
 import io
+import itertools
 import json
 import os
 import random
 import sys
+import zlib
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as proto
@@ -79,6 +82,14 @@ def gaps(file):  # pieces whose characters are none
     file.pieces.extend(kept)
 
 
+def mixed(file):  # every type where normal ones were; scores above zero, which user-defined pieces do not follow
+    choose = random.Random(3)
+    for piece in file.pieces:
+        if piece.type == 1:
+            piece.type = choose.choices([1, 3, 4, 5], [70, 5, 10, 15])[0]
+            piece.score = choose.choices([piece.score, 0.5, 3.0, -20.0], [90, 4, 3, 3])[0]
+
+
 def plain_spaces(file):
     file.normalizer_spec.escape_whitespaces = False
     for piece in file.pieces:
@@ -100,8 +111,22 @@ def train_all(folder):
     train(folder, "unigram_user", unused, model_type="unigram", rules=RULES, user_defined_symbols=symbols + ["e\u0301", "AB"], reverse=REVERSE)
     train(folder, "unigram_map", model_type="unigram", rules=RULES, user_defined_symbols=["<user>"])
     train(folder, "unigram_suffix", model_type="unigram", treat_whitespace_as_suffix=True, rules=RULES, remove_extra_whitespaces=False, bos_id=-1)
+    train(folder, "unigram_mixed", mixed, model_type="unigram", rules=RULES, user_defined_symbols=symbols)
+    train(folder, "bpe_mixed", mixed, model_type="bpe", rules=RULES, user_defined_symbols=symbols)
+    train(folder, "word_unused", unused, model_type="word", rules=RULES, vocab_size=300)
+    train(folder, "char_unused", unused, model_type="char", rules=RULES, user_defined_symbols=symbols)
     train(folder, "word", model_type="word", rules=RULES, use_all_vocab=True)
     train(folder, "char", model_type="char", rules=RULES, user_defined_symbols=symbols)
+
+
+def long_hash(path):
+    """Of Unigram models alone: their sums grow with a text. Nothing for the others."""
+    if proto.ModelProto.FromString(open(path, "rb").read()).trainer_spec.model_type != 1:
+        return {}
+    model = sentencepiece.SentencePieceProcessor(model_file=path)
+    pieces = [model.id_to_piece(i) for i in range(model.get_piece_size())]
+    text = "".join(itertools.islice(strings(pieces, [piece for i, piece in enumerate(pieces) if model.is_control(i) or model.is_unknown(i)]), 20_000))
+    return {"long": f"{zlib.crc32(id_bytes(model.encode(text))):08x}"}
 
 
 def hashes_of(path, ways):
@@ -111,6 +136,7 @@ def hashes_of(path, ways):
     texts = list(strings(pieces, special))
     ids = [model.encode(text) for text in texts]
     result = {"encode": grouped(map(id_bytes, ids)), "decode": grouped(model.decode(each).encode() + b"\0" for each in ids)}
+    result.update(long_hash(path))
     if ways:
         import transformers
         from transformers.models.llama import tokenization_llama
@@ -132,10 +158,13 @@ def main():
     for name in ["hf-fixtures/spiece.model", "hf-fixtures/test_sentencepiece.model", "sentencepiece/test_model.model", "llama2/tokenizer.model"]:
         files[name] = f"{data}/tokenizers/{name}"
     for name, file in files.items():
-        if only and name not in only:
+        if only == ["long"]:
+            hashes[name].update(long_hash(file))
+        elif only and name not in only:
             continue
         print(name, flush=True)
-        hashes[name] = hashes_of(file, name in ["bpe_llama", "unigram_map", "unigram", "llama2/tokenizer.model", "sentencepiece/test_model.model"])
+        if only != ["long"]:
+            hashes[name] = hashes_of(file, name in ["bpe_llama", "unigram_map", "unigram", "llama2/tokenizer.model", "sentencepiece/test_model.model"])
         with open(path, "w") as out:
             rows = [f" {json.dumps(key)}: {{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in ways.items()) + "}" for key, ways in hashes.items()]
             out.write("{\n" + ",\n".join(rows) + "\n}\n")

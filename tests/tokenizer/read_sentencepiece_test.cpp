@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <ctime>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
+#include "malformed/protobuf_writer.hpp"
 #include "plume/tokenizer/pipeline_model.hpp"
 #include "temporary_folder.hpp"
 #include "tokenizer/sentencepiece_samples.hpp"
@@ -15,6 +18,67 @@ using namespace plume;
 using Ids = std::vector<TokenId>;
 
 TEST_CASE("SentencePiece models of every kind: the first strings") { plume_test::check_sentencepiece(2); }
+
+TEST_CASE("A megabyte in one text: sums of scores are rounded as SentencePiece rounds them") {
+  for (const auto& member : plume_test::hashes("sentencepiece/hashes.json").members()) {
+    const Json* sum = member.value.find("long");
+    const auto path = plume_test::sentencepiece_sample(member.key);
+    if (!sum || !path) continue;
+    CAPTURE(std::string(member.key));
+    const Tokenizer tokenizer = load_tokenizer(*path);
+    plume_test::StringGenerator generator(plume_test::spelled(tokenizer), plume_test::special_spellings(tokenizer));
+    std::string text;
+    for (int i = 0; i < 20'000; ++i) text += generator.next();
+    const EncodeOptions alone{.begin = Begin::nothing, .end = End::nothing};
+    plume_test::Crc32 ids, with_spans;
+    for (const TokenId id : tokenizer.encode(text, alone)) ids.add(id);
+    for (const TokenId id : tokenizer.encode_with_spans(text, alone).ids) with_spans.add(id);
+    ids.add(TokenId{-1}), with_spans.add(TokenId{-1});
+    CHECK(ids.text() == sum->as_text());
+    CHECK(with_spans.text() == sum->as_text());
+  }
+}
+
+// What the pieces of a Unigram model make of a text, as sentencepiece 0.2.3 answered.
+static std::vector<std::string> pieces_of(const std::vector<plume_test::ModelPiece>& pieces, std::string_view text) {
+  const std::string no_prefix = plume_test::bytes_field(3, plume_test::number_field(3, 0));
+  const Tokenizer tokenizer =
+      read_sentencepiece(plume_test::pieces_bytes({{"<unk>", 0.0f, 2}}) + plume_test::pieces_bytes(pieces) + no_prefix);
+  const Ids ids = tokenizer.encode(text, {.begin = Begin::nothing});
+  CHECK(tokenizer.encode_with_spans(text, {.begin = Begin::nothing}).ids == ids);
+  std::vector<std::string> out;
+  for (const TokenId id : ids) out.push_back(tokenizer.piece(id));
+  return out;
+}
+
+TEST_CASE("Sums of scores begin anew behind 100,000, with what else ends later") {
+  // among sums beyond 65,000, -2.003 and -1 - 1 round to the same: then the longer piece stays
+  const std::vector<plume_test::ModelPiece> close = {{"a", -1000.0f}, {"xy", -2.003f}, {"x"}, {"y"}};
+  for (const auto& [before, last] :
+       {std::pair(0, "y"), {65, "y"}, {66, "xy"}, {100, "xy"}, {101, "y"}, {166, "y"}, {167, "xy"}, {201, "xy"}, {202, "y"}})
+    CHECK_MESSAGE(pieces_of(close, std::string(static_cast<std::size_t>(before), 'a') + "xy").back() == last, before);
+  for (const auto& [score, last] : {std::pair(-100'000.0f, "xy"), {-100'000.0078125f, "y"}, {100'000.0f, "xy"}, {100'000.5f, "y"}})
+    CHECK_MESSAGE(pieces_of({{"a", score}, {"xy", -2.003f}, {"x"}, {"y"}}, "axy").back() == last, score);
+  for (const int before : {99, 100, 101, 102, 201, 202})  // "aq" reaches over the place where a sum begins anew
+    for (const auto& [score, last] : {std::pair(-5.0f, "aq"), {-3.0f, "q"}})
+      CHECK_MESSAGE(
+          pieces_of({{"a", -1000.0f}, {"aq", -1004.0f}, {"q", score}}, std::string(static_cast<std::size_t>(before), 'a') + "q").back() ==
+              last,
+          before, " ", score);
+}
+
+TEST_CASE("The score of a user-defined piece grows by 0.1 a byte, whatever its file says") {
+  for (const auto& [text, below, from] : {std::tuple("ab", 0.09999999403953552f, 0.10000000149011612f),
+                                          {"abdefgh", 0.5999999642372131f, 0.6000000238418579f},
+                                          {"\u4e16\u754c", 0.4999999701976776f, 0.5f},
+                                          {"a", -1e-21f, 0.0f}}) {
+    const std::string whole = std::string(text) + "c";
+    for (const float other : {-20.0f, 20.0f}) {
+      CHECK(pieces_of({{text, -5.0f, 4}, {"c", 0.0f}, {whole, below}, {"z", other}}, whole).size() == 2);
+      CHECK(pieces_of({{text, -5.0f, 4}, {"c", 0.0f}, {whole, from}, {"z", other}}, whole).size() == 1);
+    }
+  }
+}
 
 TEST_CASE("LLaMA-2: tokenizer.model and tokenizer.bin give the same ids, and llama.cpp's") {
   const auto model = plume_test::test_data("tokenizers/llama2/tokenizer.model"),

@@ -99,49 +99,13 @@ class BytePairs {
     ids.insert(ids.end(), found.ids, found.ids + found.count);
   }
 
-  // Appends the ids of a text that next_end(at) cuts. Several pieces are found before the first is looked up, so that the memory of the
-  // table has time to arrive.
+  // Appends the ids of a text that next_end(at) cuts.
   template <class NextEnd>
   void encode_text(std::string_view text, NextEnd&& next_end, std::vector<TokenId>& ids, Scratch& scratch) const {
-    constexpr std::size_t block = 32, inside = 3;
-    struct Place {
-      std::size_t begin, end;
-      WordCache::Key key;
-    };
-    std::array<Place, block> places;
-    std::array<TokenId, 1024> made;
     scratch.known.expect(text.size());
-    for (std::size_t at = 0; at < text.size();) {
-      std::size_t count = 0;
-      for (; count < block && at < text.size(); ++count) {
-        const std::size_t end = next_end(at);
-        places[count] = {at, end, scratch.known.key(text.substr(at, end - at), text.size() - at)};
-        scratch.known.prefetch(places[count].key);
-        at = end;
-      }
-      TokenId* out = made.data();
-      for (std::size_t i = 0; i < count; ++i) {
-        const std::string_view piece = text.substr(places[i].begin, places[i].end - places[i].begin);
-        WordCache::Found found = scratch.known.find(places[i].key, piece);
-        if (found.ids == nullptr) [[unlikely]]
-          found = encode_new(places[i].key, piece, scratch);
-        if (found.count <= inside) [[likely]] {
-          std::copy_n(found.ids, inside, out);  // as many as there are places: no branch on their number
-          out += found.count;
-          continue;
-        }
-        if (found.count > static_cast<std::size_t>(made.data() + made.size() - out) - inside * block) {
-          ids.insert(ids.end(), made.data(), out);
-          out = made.data();
-          if (found.count > made.size() - inside * block) {
-            ids.insert(ids.end(), found.ids, found.ids + found.count);
-            continue;
-          }
-        }
-        out = std::copy_n(found.ids, found.count, out);
-      }
-      ids.insert(ids.end(), made.data(), out);
-    }
+    encode_known_words(
+        text, 0, text.size(), scratch.known, ids, next_end, [](const WordCache::Found&) { return true; },
+        [&](const WordCache::Key& key, std::string_view piece, bool) { return encode_new(key, piece, scratch); });
   }
 
  private:

@@ -13,10 +13,12 @@
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/added_tokens.hpp"
 #include "plume/tokenizer/byte_pairs.hpp"
+#include "plume/tokenizer/piece_borders.hpp"
 #include "plume/tokenizer/pre_tokenizers.hpp"
 #include "plume/tokenizer/sentencepiece_decoder.hpp"
 #include "plume/tokenizer/token_decoders.hpp"
 #include "plume/tokenizer/tokenizer_model.hpp"
+#include "plume/tokenizer/unigram_search.hpp"
 #include "plume/tokenizer/word_models.hpp"
 #include "plume/tokenizer/word_search.hpp"
 
@@ -88,6 +90,8 @@ class PipelineModel final : public TokenizerModel {
   struct Memory final : EncodeMemory::State {
     BytePairs::Scratch pairs = {};  // its table also holds the words of other models
     WordSearch::Scratch words = {};
+    UnigramSearch::Scratch unigram = {};
+    std::vector<TokenId> ids = {};
   };
   struct Call;
   void encode_special(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const {
@@ -113,7 +117,8 @@ class PipelineModel final : public TokenizerModel {
   std::optional<PieceStyle> style_;  // the only pre-tokeniser
   std::optional<BytePairs> pairs_;
   WordSearch search_;
-  std::string_view cut_space_;  // no merge joins another character and this space behind it: the text may be cut there
+  UnigramSearch unigram_;
+  PieceBorders borders_;  // where the text of a model that merges may be cut into shorter words
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -128,33 +133,27 @@ namespace plume::inline PLUME_ABI {
 
 namespace pipeline_details {
 
-// Whether a space stands behind another character.
-inline bool space_inside(std::string_view piece, std::string_view space) {
-  for (std::size_t at = piece.find(space, 1); at != piece.npos; at = piece.find(space, at + 1))
-    if (!piece.substr(0, at).ends_with(space)) return true;
-  return false;
-}
-inline std::string_view space_of(const WordModel& model) {
-  if (const auto* scored = std::get_if<word_models::ScoredBpe>(&model)) return scored->space;
-  return SentencePieceRules::block;
-}
-// Whether a word has the same tokens in any text: no piece reaches from before a space to behind it.
-inline bool words_stand_alone(const WordModel& model, const std::vector<std::string>& pieces) {
-  const std::string_view space = space_of(model);
+// Where merging cannot reach across.
+inline PieceBorders borders_of(const WordModel& model) {
+  using Unknown = PieceBorders::Unknown;
+  std::vector<std::string_view> texts;
   if (const auto* bpe = std::get_if<word_models::Bpe>(&model)) {
-    return bpe->prefix.empty() && bpe->suffix.empty() && !bpe->ignore_merges && bpe->ids.contains(std::string(space)) &&
-           std::none_of(bpe->merges.begin(), bpe->merges.end(),
-                        [&](const Merge& merge) { return space_inside(pieces[static_cast<std::size_t>(merge.result)], space); });
+    if (!bpe->prefix.empty() || !bpe->suffix.empty() || bpe->ignore_merges) return {};
+    const bool has_bytes = bpe->bytes && std::none_of(bpe->bytes->begin(), bpe->bytes->end(), [](TokenId id) { return id < 0; });
+    if (!has_bytes && !bpe->unknown) return {};  // a character that leaves no trace makes others neighbours
+    const auto stands_for_unknown = [&](TokenId id) {
+      return id == bpe->unknown || (bpe->bytes && std::find(bpe->bytes->begin(), bpe->bytes->end(), id) != bpe->bytes->end());
+    };
+    for (const Merge& merge : bpe->merges)
+      if (stands_for_unknown(merge.left) || stands_for_unknown(merge.right)) return {};
+    for (const auto& [text, id] : bpe->ids) texts.push_back(text);
+    return PieceBorders(texts, has_bytes ? Unknown::bytes : Unknown::shared);
   }
   const auto* scored = std::get_if<word_models::ScoredBpe>(&model);
-  if (scored == nullptr || space.empty()) return false;
-  bool knows_space = false;
-  for (std::size_t id = 0; id < scored->pieces.size(); ++id) {
-    if (scored->kinds[id] == word_models::ScoredBpe::Kind::absent) continue;
-    if (scored->kinds[id] == word_models::ScoredBpe::Kind::unused || space_inside(scored->pieces[id], space)) return false;
-    knows_space = knows_space || scored->pieces[id] == space;
-  }
-  return knows_space;
+  if (scored == nullptr) return {};
+  for (std::size_t id = 0; id < scored->pieces.size(); ++id)
+    if (scored->kinds[id] != word_models::ScoredBpe::Kind::absent) texts.push_back(scored->pieces[id]);
+  return PieceBorders(texts, scored->bytes ? Unknown::bytes : Unknown::shared);
 }
 
 }  // namespace pipeline_details
@@ -185,9 +184,11 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
     if (const auto* space = std::get_if<pre_tokenizers::Metaspace>(&step); space && space->prepend == PrependScheme::first)
       needs_origin_ = true;
   decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
-  if (pipeline_.words && pipeline_details::words_stand_alone(*pipeline_.words, vocabulary.pieces))
-    cut_space_ = pipeline_details::space_of(*pipeline_.words);
-  if (pipeline_.words) search_ = WordSearch(*pipeline_.words, vocabulary.pieces);
+  if (pipeline_.words) {
+    borders_ = pipeline_details::borders_of(*pipeline_.words);
+    search_ = WordSearch(*pipeline_.words, vocabulary.pieces);
+    if (const auto* unigram = std::get_if<word_models::Unigram>(&*pipeline_.words)) unigram_ = UnigramSearch(*unigram);
+  }
   if (!pipeline_.byte_level) return;
   ByteLevelModel& model = *pipeline_.byte_level;
   pairs_.emplace(model.bytes, std::move(model.merges), model.whole, model.order);
@@ -305,18 +306,13 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
   EncodedText& out = *call.out;
   const std::string_view all = cut.text.text;
   call.memory.pairs.known.expect(all.size());
-  if (!cut_space_.empty()) {  // shorter pieces, the same ids
+  if (!borders_.empty()) {  // shorter pieces, the same ids
     std::vector<Piece> parts;
-    for (const Piece& piece : cut.pieces) {
-      std::size_t begin = piece.begin;
-      const std::string_view before = all.substr(0, piece.end);
-      for (std::size_t at = before.find(cut_space_, begin + 1); at != before.npos; at = before.find(cut_space_, at + 1)) {
-        if (all.substr(0, at).ends_with(cut_space_)) continue;
-        parts.push_back({begin, at});
-        begin = at;
+    for (const Piece& piece : cut.pieces)
+      for (std::size_t at = piece.begin, end = 0; at < piece.end; at = end) {
+        end = borders_.next(all.substr(0, piece.end), at);
+        parts.push_back({at, end});
       }
-      parts.push_back({begin, piece.end});
-    }
     cut.pieces = std::move(parts);
   }
   for (const Piece& piece : cut.pieces) {
@@ -349,31 +345,31 @@ PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std
   std::vector<TokenId>& ids = call.out->ids;
   WordCache& known = call.memory.pairs.known;
   known.expect(text.size());
-  const auto word = [&](std::size_t begin, std::size_t end) {
-    const std::string_view view = text.substr(begin, end - begin);
-    if (view.empty()) return;
-    if (pairs_) return pairs_->encode(view, text.size() - begin, ids, call.memory.pairs);
-    if (view.size() > WordCache::longest_word) return encode_unseen(view, ids, call);
-    const WordCache::Key key = known.key(view, text.size() - begin);
-    if (const WordCache::Found found = known.find(key, view); found.ids != nullptr) {
-      ids.insert(ids.end(), found.ids, found.ids + found.count);
-      return;
-    }
-    const std::size_t first = ids.size();
-    encode_unseen(view, ids, call);
-    known.insert(key, view, std::span(ids).subspan(first));
+  if (unigram_) {
+    for (const Piece& piece : pieces)
+      unigram_.encode(std::get<word_models::Unigram>(*pipeline_.words), text, piece, ids, known, call.memory.unigram);
+    return;
+  }
+  if (pairs_) {
+    for (const Piece& piece : pieces)
+      if (piece.end > piece.begin)
+        pairs_->encode(text.substr(piece.begin, piece.end - piece.begin), text.size() - piece.begin, ids, call.memory.pairs);
+    return;
+  }
+  std::vector<TokenId>& fresh = call.memory.ids;
+  const auto make = [&](const WordCache::Key& key, std::string_view word, bool) -> WordCache::Found {
+    fresh.clear();
+    encode_unseen(word, fresh, call);
+    known.insert(key, word, fresh);
+    fresh.reserve(3);  // that many may be read
+    return {fresh.data(), static_cast<std::uint32_t>(fresh.size())};
   };
   for (const Piece& piece : pieces) {
-    std::size_t begin = piece.begin;
-    if (!cut_space_.empty()) {  // shorter words, the same ids
-      const std::string_view before = text.substr(0, piece.end);
-      for (std::size_t at = before.find(cut_space_, begin + 1); at != before.npos; at = before.find(cut_space_, at + 1)) {
-        if (text.substr(begin, at - begin).ends_with(cut_space_)) continue;
-        word(begin, at);
-        begin = at;
-      }
-    }
-    word(begin, piece.end);
+    const auto next_end = [&, before_end = text.substr(0, piece.end)](std::size_t at) {
+      return borders_.empty() ? before_end.size() : borders_.next(before_end, at);
+    };
+    encode_known_words(
+        text, piece.begin, piece.end, known, ids, next_end, [](const WordCache::Found&) { return true; }, make);
   }
 }
 

@@ -75,13 +75,13 @@ inline bool is_text(PieceType type) { return type == PieceType::normal || type =
 
 inline word_models::Unigram unigram(const SentencePieceVocabulary& vocabulary) {
   word_models::Unigram model;
-  float lowest = std::numeric_limits<float>::max(), highest = std::numeric_limits<float>::min();
+  float lowest = std::numeric_limits<float>::max();
   for (const ScoredPiece& piece : vocabulary.pieces)
-    if (piece.type == PieceType::normal) lowest = std::min(lowest, piece.score), highest = std::max(highest, piece.score);
+    if (piece.type == PieceType::normal) lowest = std::min(lowest, piece.score);
   for (std::size_t id = 0; id < vocabulary.pieces.size(); ++id) {
     const ScoredPiece& piece = vocabulary.pieces[id];
-    // a user-defined piece is to win against any way of cutting it
-    const double bonus = double{static_cast<float>(piece.text.size()) * highest} - 0.1;
+    // a user-defined piece is to win against any way of cutting it: its score is that of SentencePiece 0.2.3, whatever the file says
+    const double bonus = static_cast<double>(piece.text.size()) * 0.1 - 0.1;
     model.scores.push_back(piece.type == PieceType::user_defined ? bonus : double{piece.score});
     if (piece.type == PieceType::normal || piece.type == PieceType::user_defined)
       model.pieces.add(piece.text, static_cast<std::uint32_t>(id));
@@ -135,7 +135,6 @@ inline word_models::ScoredBpe scored_bpe(const SentencePieceVocabulary& vocabula
   model.bytes = byte_ids(vocabulary);
   model.characters = vocabulary.characters;
   model.joins_unknown = vocabulary.joins_unknown;
-  model.space = vocabulary.rules.escape_whitespaces ? SentencePieceRules::block : std::string_view(" ");
   return model;
 }
 
@@ -145,7 +144,7 @@ inline word_models::SimplePieces simple_pieces(const SentencePieceVocabulary& vo
       {}, {}, vocabulary.unknown.value_or(0), byte_ids(vocabulary), vocabulary.model == PieceModel::word ? Cut::words : Cut::characters};
   for (std::size_t id = 0; id < vocabulary.pieces.size(); ++id) {
     const ScoredPiece& piece = vocabulary.pieces[id];
-    if (!is_text(piece.type)) continue;
+    if (!is_text(piece.type) || piece.type == PieceType::unused) continue;
     model.ids.emplace(piece.text, static_cast<TokenId>(id));
     if (piece.type == PieceType::user_defined) model.whole.add(piece.text, static_cast<std::uint32_t>(id));
   }

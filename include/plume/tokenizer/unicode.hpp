@@ -83,6 +83,8 @@ struct CodePoint {
 inline CodePoint code_point_at(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return char32_t{static_cast<unsigned char>(text[at + i])}; };
   if (byte(0) < 0x80) return {byte(0), 1};
+  if (byte(0) >= 0xe1 && byte(0) <= 0xec && text.size() - at >= 3 && (byte(1) & 0xc0) == 0x80 && (byte(2) & 0xc0) == 0x80)
+    return {(byte(0) & 0x0f) << 12 | (byte(1) & 0x3f) << 6 | (byte(2) & 0x3f), 3};  // most of what is not ASCII, without a call
   switch (utf8_length(text, at)) {
     case 2:
       return {(byte(0) & 0x1f) << 6 | (byte(1) & 0x3f), 2};

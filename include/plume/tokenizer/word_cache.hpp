@@ -26,6 +26,7 @@ class WordCache {
   struct Found {
     const TokenId* ids;  // nullptr: not there. At least three may be read
     std::uint32_t count;
+    std::uint16_t note = 0;  // what insert() was given
   };
 
   // Comes before the words of a text of so many bytes: the table grows with all that was announced, and forgets where it grows.
@@ -76,6 +77,7 @@ class WordCache {
         return {nullptr, 0};
       return found_in(line.slots[in_second ? 1 : 0]);
     }
+    if (word.size() > longest_word) return {nullptr, 0};
     for (const Slot& slot : line.slots)
       if (slot.first == key.first && (slot.second ^ key.second) >> 32 == 0 &&
           std::memcmp(texts_.data() + static_cast<std::uint32_t>(slot.second), word.data(), word.size()) == 0)
@@ -83,8 +85,8 @@ class WordCache {
     return {nullptr, 0};
   }
 
-  void insert(const Key& key, std::string_view word, std::span<const TokenId> ids) {
-    if (word.size() > longest_word) return;
+  void insert(const Key& key, std::string_view word, std::span<const TokenId> ids, std::uint16_t note = 0) {
+    if (word.size() > longest_word || ids.size() > 0xffff) return;
     if (texts_.size() > most_bytes || ids_.size() > most_bytes / sizeof(TokenId)) {
       std::fill(lines_.begin(), lines_.end(), Line{});
       texts_.clear();
@@ -92,7 +94,7 @@ class WordCache {
     }
     Line& line = lines_[key.line];
     Slot& slot = line.slots[line.slots[0].second == 0 ? 0 : 1];
-    slot = {key.first, key.second, {}, static_cast<std::uint32_t>(ids.size())};
+    slot = {key.first, key.second, {}, static_cast<std::uint16_t>(ids.size()), note};
     if (word.size() > 15) {
       slot.second |= texts_.size();
       texts_.append(word);
@@ -116,7 +118,7 @@ class WordCache {
   struct Slot {
     std::uint64_t first = 0, second = 0;  // second: 0 where there is no word; of long words also where their bytes lie in texts_
     TokenId ids[inside] = {};             // more than fit: where they lie in ids_
-    std::uint32_t count = 0;
+    std::uint16_t count = 0, note = 0;
   };
   struct alignas(64) Line {
     Slot slots[2];
@@ -124,13 +126,59 @@ class WordCache {
   static bool holds(const Slot& slot, const Key& key) { return (slot.first == key.first) & (slot.second == key.second); }
   Found found_in(const Slot& slot) const {
     if (slot.count <= inside) [[likely]]
-      return {slot.ids, slot.count};
-    return {ids_.data() + slot.ids[0], slot.count};
+      return {slot.ids, slot.count, slot.note};
+    return {ids_.data() + slot.ids[0], slot.count, slot.note};
   }
   std::size_t announced_ = 0;
   std::vector<Line> lines_;
   std::string texts_;
   std::vector<TokenId> ids_;
 };
+
+// Appends the ids of the words into which next_end(at) cuts a part of a text. Known words for which may_use(found) holds have the ids that
+// are known, others those that make(key, word, known) returns, a Found that may be of this call only. known.expect() came before.
+// Several words are found before the first is looked up, so that the memory of the table has time to arrive.
+template <class NextEnd, class MayUse, class Make>
+void encode_known_words(std::string_view text, std::size_t begin, std::size_t part_end, WordCache& known, std::vector<TokenId>& ids,
+                        NextEnd&& next_end, MayUse&& may_use, Make&& make) {
+  constexpr std::size_t block = 32, inside = 3;
+  struct Place {
+    std::size_t begin, end;
+    WordCache::Key key;
+  };
+  std::array<Place, block> places;
+  std::array<TokenId, 1024> made;
+  for (std::size_t at = begin; at < part_end;) {
+    std::size_t count = 0;
+    for (; count < block && at < part_end; ++count) {
+      const std::size_t end = next_end(at);
+      places[count] = {at, end, known.key(text.substr(at, end - at), text.size() - at)};
+      known.prefetch(places[count].key);
+      at = end;
+    }
+    TokenId* out = made.data();
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string_view word = text.substr(places[i].begin, places[i].end - places[i].begin);
+      WordCache::Found found = known.find(places[i].key, word);
+      if (found.ids == nullptr || !may_use(found)) [[unlikely]]
+        found = make(places[i].key, word, found.ids != nullptr);
+      if (found.count <= inside) [[likely]] {
+        std::copy_n(found.ids, inside, out);  // as many as there are places: no branch on their number
+        out += found.count;
+        continue;
+      }
+      if (found.count > static_cast<std::size_t>(made.data() + made.size() - out) - inside * block) {
+        ids.insert(ids.end(), made.data(), out);
+        out = made.data();
+        if (found.count > made.size() - inside * block) {
+          ids.insert(ids.end(), found.ids, found.ids + found.count);
+          continue;
+        }
+      }
+      out = std::copy_n(found.ids, found.count, out);
+    }
+    ids.insert(ids.end(), made.data(), out);
+  }
+}
 
 }  // namespace plume::inline PLUME_ABI

@@ -37,6 +37,9 @@ struct Bpe {
 
 enum class ScoreType : std::uint8_t { real64, real32 };  // real32: sums are rounded as SentencePiece's are
 
+// SentencePiece 0.2.3 counts from zero again at a place with such a sum, so that rounding does not grow with the length of a text.
+inline bool sum_is_large(double sum) { return sum > 100'000 || sum < -100'000; }
+
 struct Unigram {
   TextMatcher pieces;          // values are ids
   std::vector<double> scores;  // by id
@@ -63,7 +66,6 @@ struct ScoredBpe {
   std::optional<std::array<TokenId, 256>> bytes;
   Characters characters = Characters::code_points;
   bool joins_unknown = true;  // characters that are no piece merge too, if together they are one
-  std::string space;          // as pieces spell it
 };
 
 // The two simplest models of SentencePiece: each character, or all from one U+2581 to the next, is a piece or unknown.
@@ -188,13 +190,19 @@ class EncodeWord {
     std::vector<Node> best(piece_.size() + 1);
     const bool rounded = model.sums == word_models::ScoreType::real32;
     if (model.behind_space != 0 && piece_.starts_with("\xe2\x96\x81")) best[0].score = model.behind_space;
+    std::size_t reached = 0;
     for (std::size_t at = 0, length = 0; at < piece_.size(); at += length) {
       length = code_point_at(piece_, at).length;
+      if (rounded && word_models::sum_is_large(best[at].score)) {
+        const double base = best[at].score;
+        for (std::size_t end = at; end <= reached; ++end) best[end].score = double{static_cast<float>(best[end].score - base)};
+      }
       const double here = best[at].score;
       bool single = false;
       const auto offer = [&](std::size_t end, TokenId id, double exact) {
         const double score = rounded ? double{static_cast<float>(exact)} : exact;
         Node& node = best[end];
+        reached = std::max(reached, end);
         if (node.begin == npos || score > node.score) node = {score, id, at};
       };
       model.pieces.each_at(piece_, at, [&](std::size_t end, std::uint32_t id) {

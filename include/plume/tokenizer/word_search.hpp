@@ -1,5 +1,6 @@
 #pragma once
-// The models of word_models.hpp prepared for speed, where only ids are asked for: the same ids as encode_word() gives.
+// The models of word_models.hpp prepared for speed, where only ids are asked for: the same ids as encode_word() gives. Unigram has a search
+// of its own, unigram_search.hpp.
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,13 +18,6 @@ class WordSearch {
   // Room for one call at a time.
   struct Scratch {
     TokenSearch::Scratch search = {};
-    struct Node {  // where a path through a piece may stop
-      double score;
-      TokenId id;
-      std::uint32_t length;  // of the token that ends here; 0: no path comes here
-    };
-    std::vector<Node> nodes = {};
-    std::vector<std::pair<TokenId, std::uint32_t>> path = {};  // ids and bytes, from the end
   };
 
   WordSearch() = default;
@@ -36,22 +30,17 @@ class WordSearch {
   PLUME_FUNCTION void prepare(const word_models::Bpe& model, const std::vector<std::string>& pieces);
   PLUME_FUNCTION void prepare(const word_models::ScoredBpe& model);
   PLUME_FUNCTION void prepare(const word_models::WordPiece& model);
-  PLUME_FUNCTION void prepare(const word_models::Unigram& model);
-  PLUME_FUNCTION void best_path(const word_models::Unigram& model, std::string_view piece, std::vector<TokenId>& ids,
-                                Scratch& scratch) const;
   bool holds_tied(std::string_view text) const {
     if (!tied_.empty())
       for (std::size_t at = 0; at < text.size(); ++at)
         if (tied_.longest_at(text, at) != ByteTrie::none) return true;
     return false;
   }
-  PLUME_FUNCTION void encode_unknown(const word_models::Unigram& model, std::string_view run, std::vector<TokenId>& ids) const;
 
   bool ready_ = false;
-  std::size_t longest_ = 0;  // Unigram: bytes of the longest piece
   TokenSearch tokens_;       // Bpe, ScoredBpe
   ByteTrie tied_;            // ScoredBpe: pieces that merge as soon as others; words that hold one merge step by step
-  ByteTrie pieces_, inner_;  // Unigram, WordPiece; inner_: what stands behind the prefix
+  ByteTrie pieces_, inner_;  // WordPiece; inner_: what stands behind the prefix
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -96,16 +85,6 @@ PLUME_FUNCTION WordSearch::WordSearch(const WordModel& model, const std::vector<
   if (const auto* bpe = std::get_if<word_models::Bpe>(&model)) prepare(*bpe, pieces);
   if (const auto* scored = std::get_if<word_models::ScoredBpe>(&model)) prepare(*scored);
   if (const auto* words = std::get_if<word_models::WordPiece>(&model)) prepare(*words);
-  if (const auto* unigram = std::get_if<word_models::Unigram>(&model)) prepare(*unigram);
-}
-
-PLUME_FUNCTION void WordSearch::prepare(const word_models::Unigram& model) {
-  if (!model.unknown) return;
-  const auto texts = model.pieces.entries();
-  std::vector<ByteTrie::Entry> entries;
-  for (const auto& [text, id] : texts) entries.emplace_back(text, id), longest_ = std::max(longest_, text.size());
-  pieces_ = ByteTrie(std::move(entries));
-  ready_ = true;
 }
 
 // Characters, and what merges make of them; characters outside the vocabulary part a text, for no merge has them.
@@ -213,10 +192,6 @@ PLUME_FUNCTION void WordSearch::prepare(const word_models::WordPiece& model) {
 
 PLUME_FUNCTION bool WordSearch::encode(const WordModel& model, std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const {
   if (!ready_) return false;
-  if (const auto* unigram = std::get_if<word_models::Unigram>(&model)) {
-    best_path(*unigram, piece, ids, scratch);
-    return true;
-  }
   if (const auto* words = std::get_if<word_models::WordPiece>(&model)) {
     std::size_t characters = 0;
     for (std::size_t at = 0; at < piece.size() && characters <= words->longest_word; ++characters) at += code_point_at(piece, at).length;
@@ -260,74 +235,6 @@ PLUME_FUNCTION bool WordSearch::encode(const WordModel& model, std::string_view 
     }
   }
   return true;
-}
-
-// The best path [Kudo 2018], as encode_word() finds it; where all paths go through one place, what lies before is settled.
-PLUME_FUNCTION void WordSearch::best_path(const word_models::Unigram& model, std::string_view piece, std::vector<TokenId>& ids,
-                                          Scratch& scratch) const {
-  using Node = Scratch::Node;
-  const TokenId unknown_id = *model.unknown;
-  const bool rounded = model.sums == word_models::ScoreType::real32;
-  const double* const scores = model.scores.data();
-  scratch.nodes.resize(std::max(scratch.nodes.size(), 2 * longest_ + 8));
-  Node* nodes = scratch.nodes.data();  // of the places from `origin` on
-  const bool starts_later = model.behind_space != 0 && piece.starts_with("\xe2\x96\x81");
-  nodes[0] = {starts_later ? double{model.behind_space} : 0, -1, 0};
-  std::size_t origin = 0, reached = 0, unknown_begin = 0, unknown_end = 0;  // reached: the furthest end of a token
-  const auto settle = [&](std::size_t at) {
-    scratch.path.clear();
-    for (std::size_t end = at; end > origin; end -= nodes[end - origin].length)
-      scratch.path.push_back({nodes[end - origin].id, nodes[end - origin].length});
-    std::size_t begin = origin;
-    for (std::size_t i = scratch.path.size(); i-- > 0;) {
-      const auto& [id, length] = scratch.path[i];
-      if (id == unknown_id) {
-        if (unknown_begin == unknown_end) unknown_begin = begin;
-        unknown_end = begin + length;
-      } else {
-        if (unknown_begin < unknown_end) encode_unknown(model, piece.substr(unknown_begin, unknown_end - unknown_begin), ids);
-        unknown_begin = unknown_end = 0;
-        ids.push_back(id);
-      }
-      begin += length;
-    }
-    nodes[0] = {nodes[at - origin].score, -1, 0};
-    origin = at;
-  };
-  for (std::size_t at = 0, length = 0; at < piece.size(); at += length) {
-    if (at == reached && at > origin) settle(at);
-    if (at - origin + longest_ + 8 > scratch.nodes.size()) {
-      scratch.nodes.resize(2 * scratch.nodes.size());
-      nodes = scratch.nodes.data();
-    }
-    length = static_cast<unsigned char>(piece[at]) < 0x80 ? 1 : code_point_at(piece, at).length;
-    const double here = nodes[at - origin].score;
-    const auto offer = [&](std::size_t end, TokenId id, double exact) {
-      const double score = rounded ? double{static_cast<float>(exact)} : exact;
-      while (reached < end) nodes[++reached - origin].length = 0;
-      Node& node = nodes[end - origin];
-      if (node.length == 0 || score > node.score) node = {score, id, static_cast<std::uint32_t>(end - at)};
-    };
-    bool single = false;
-    pieces_.each_at(piece, at, [&](std::size_t end, std::uint32_t id) {
-      offer(end, static_cast<TokenId>(id), scores[id] + here);
-      single = single || end == at + length;
-    });
-    if (!single) {
-      const float sum = static_cast<float>(model.lowest) - 10.0f + static_cast<float>(here);
-      offer(at + length, unknown_id, rounded ? double{sum} : model.lowest - 10 + here);
-    }
-  }
-  settle(piece.size());
-  if (unknown_begin < unknown_end) encode_unknown(model, piece.substr(unknown_begin, unknown_end - unknown_begin), ids);
-}
-
-PLUME_FUNCTION void WordSearch::encode_unknown(const word_models::Unigram& model, std::string_view run, std::vector<TokenId>& ids) const {
-  if (model.bytes && std::all_of(run.begin(), run.end(), [&](char c) { return (*model.bytes)[static_cast<unsigned char>(c)] >= 0; })) {
-    for (const char c : run) ids.push_back((*model.bytes)[static_cast<unsigned char>(c)]);
-  } else {
-    ids.push_back(*model.unknown);
-  }
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -1,0 +1,111 @@
+// Unigram with texts cut into words that are remembered, and where texts may be cut, beside the best path of the whole text.
+#include "plume/tokenizer/unigram_search.hpp"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+using plume::TokenId, plume::word_models::ScoreType, plume::word_models::Unigram;
+
+namespace {
+
+const std::string characters[] = {"\xe2\x96\x81", "a", "b", "c", "\xe4\xb8\xad", "\xe6\x96\x87", "\xc3\xa9", "\n", "\xf0\x9f\x90\xa7", "z"};
+
+std::string random_text(std::mt19937& random, std::size_t kinds, std::size_t most) {
+  std::string text;
+  for (std::size_t length = 1 + random() % most; length > 0; --length) text += characters[random() % kinds];
+  return text;
+}
+
+// Pieces of some characters, many scores close to each other.
+Unigram random_model(std::mt19937& random, bool has_bytes) {
+  Unigram model;
+  std::map<std::string, TokenId> ids;
+  const double scale = std::vector<double>{1, 40, 700}[random() % 3];
+  const std::size_t count = 3 + random() % 40;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string text = random_text(random, 8, i < 6 ? 1 : 4);
+    if (!ids.emplace(text, static_cast<TokenId>(model.scores.size())).second) continue;
+    model.pieces.add(text, static_cast<std::uint32_t>(model.scores.size()));
+    const auto steps = static_cast<float>(random() % 7);
+    model.scores.push_back(
+        static_cast<double>(static_cast<float>(-scale) * (random() % 2 ? steps : steps + 0.005f * static_cast<float>(random() % 9))));
+    model.lowest = std::min(model.lowest, model.scores.back());
+  }
+  model.unknown = static_cast<TokenId>(model.scores.size());
+  model.scores.push_back(0);
+  if (has_bytes) {
+    model.bytes.emplace();
+    for (int byte = 0; byte < 256; ++byte)
+      (*model.bytes)[static_cast<std::size_t>(byte)] = static_cast<TokenId>(model.scores.size()), model.scores.push_back(-1);
+  }
+  model.sums = random() % 4 == 0 ? ScoreType::real64 : ScoreType::real32;
+  if (random() % 3 == 0) model.behind_space = -3.25f;
+  return model;
+}
+
+std::vector<TokenId> whole(const Unigram& model, std::string_view text) {
+  std::vector<plume::WordToken> tokens;
+  plume::encode_word(model, text, tokens);
+  std::vector<TokenId> ids;
+  for (const plume::WordToken& token : tokens) ids.push_back(token.id);
+  return ids;
+}
+
+}  // namespace
+
+TEST_CASE("Words that are remembered have the tokens that the whole text gives them, however sums are rounded") {
+  std::mt19937 random(20261126);
+  for (int round = 0; round < 300; ++round) {
+    const Unigram model = random_model(random, round % 2 == 0);
+    const plume::UnigramSearch search(model);
+    plume::UnigramSearch::Scratch scratch;
+    plume::WordCache known;
+    std::vector<std::string> words;
+    for (int i = 0; i < 40; ++i) words.push_back(random_text(random, 4 + random() % 7, i == 0 ? 120 : 6));
+    for (const std::size_t length : {1u, 7u, 60u, round % 10 == 0 ? 20'000u : 1500u}) {
+      std::string text;
+      for (std::size_t i = 0; i < length; ++i) text += words[random() % words.size()];
+      std::vector<TokenId> ids;
+      known.expect(text.size());
+      search.encode(model, text, {0, text.size()}, ids, known, scratch);
+      CAPTURE(round);
+      REQUIRE(ids == whole(model, text));
+    }
+  }
+}
+
+TEST_CASE("No token reaches across a border, and there is one wherever two characters stand in no token") {
+  using Unknown = plume::PieceBorders::Unknown;
+  const std::vector<std::string_view> tokens{"a", "b", "ab", "\xe4\xb8\xad", "\xe4\xb8\xad\xe6\x96\x87", "b\xc3\xa9", ""};
+  const plume::PieceBorders bytes(tokens, Unknown::bytes), shared(tokens, Unknown::shared);
+  const auto cuts = [](const plume::PieceBorders& borders, std::string_view text) {
+    std::vector<std::size_t> ends;
+    for (std::size_t at = 0; at < text.size(); at = ends.back()) ends.push_back(borders.next(text, at));
+    return ends;
+  };
+  using Ends = std::vector<std::size_t>;
+  CHECK(cuts(bytes, "abba") == Ends{2, 3, 4});
+  CHECK(cuts(bytes, "azz") == Ends{1, 2, 3});
+  CHECK(cuts(shared, "azz") == Ends{3});  // unknown characters may share a token with what stands before them
+  CHECK(cuts(shared, "azza") == Ends{3, 4});
+  CHECK(cuts(bytes, "\xe4\xb8\xad\xe6\x96\x87\xe4\xb8\xad") == Ends{6, 9});
+  CHECK(cuts(bytes,
+             "b\xc3\xa9"
+             "b") == Ends{3, 4});
+  CHECK(cuts(shared,
+             "\xe4\xb8\xad"
+             "a\xf0\x9f\x90\xa7") == Ends{3, 8});
+  CHECK(cuts(bytes,
+             "ba\xf0\x9f\x90\xa7"
+             "ba") == Ends{1, 7, 8});  // beyond U+FFFF: none on either side
+  // What malformed bytes belong to, the next three bytes at most, is not for borders to say.
+  CHECK(cuts(bytes,
+             "ba\xe4z"
+             "baba") == Ends{1, 7, 8});
+  CHECK(cuts(bytes, "\xff") == Ends{1});
+  CHECK(plume::PieceBorders().empty());
+}

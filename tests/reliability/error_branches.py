@@ -23,7 +23,7 @@ base/atomic_save base/bytes base/checked base/checksum base/directory base/files
 base/utf8
 formats/*
 tokenizer/added_tokens tokenizer/base64 tokenizer/byte_pair_files tokenizer/gguf_pre_tokenizers tokenizer/gguf_tokenizer
-tokenizer/llama2c_tokenizer tokenizer/precompiled_map tokenizer/read_byte_bpe tokenizer/read_sentencepiece
+tokenizer/llama2c_tokenizer tokenizer/precompiled_map tokenizer/read_bert tokenizer/read_byte_bpe tokenizer/read_marian tokenizer/read_sentencepiece
 tokenizer/sentencepiece_model tokenizer/sentencepiece_rules tokenizer/text_pattern tokenizer/tiktoken tokenizer/tokenizer_files tokenizer/tokenizer_json tokenizer/tokenizer_json_parts
 tokenizer/template/*
 data/chat_dataset data/chat_form data/chat_template_file data/chat_templates data/chats data/parse_chat data/token_dataset

@@ -42,6 +42,8 @@ TESTS = [
     (r"tokenizer/template/", "malformed/chat_template_test tokenizer/jinja_template_test"),
     (r"tokenizer/(gguf_\w+)", "malformed/gguf_test tokenizer/gguf_tokenizer_test"),
     (r"tokenizer/llama2c_tokenizer", "malformed/tokenizer_test tokenizer/llama2c_tokenizer_test"),
+    (r"tokenizer/read_bert", "tokenizer/read_bert_test"),
+    (r"tokenizer/read_marian", "malformed/marian_test tokenizer/read_marian_test"),
     (r"tokenizer/(read_sentencepiece|sentencepiece_\w+|precompiled_map)", "malformed/sentencepiece_test tokenizer/read_sentencepiece_test"),
     (r"tokenizer/(read_byte_bpe|byte_pair_files|tokenizer_files|added_tokens|tiktoken|base64)",
      "tokenizer/tokenizer_files_test tokenizer/trained_files_test tokenizer/byte_bpe_test malformed/tokenizer_test malformed/tokenizer_json_test"),
@@ -63,7 +65,8 @@ TESTS = [
 HEADERS = """
 base/atomic_save base/bytes base/checked base/checksum base/directory base/files base/gguf base/json base/json_value base/protobuf base/utf8
 formats/* tokenizer/added_tokens tokenizer/base64 tokenizer/byte_pair_files tokenizer/gguf_pre_tokenizers tokenizer/gguf_tokenizer
-tokenizer/llama2c_tokenizer tokenizer/precompiled_map tokenizer/read_byte_bpe tokenizer/read_sentencepiece tokenizer/sentencepiece_model
+tokenizer/llama2c_tokenizer tokenizer/precompiled_map tokenizer/read_bert tokenizer/read_byte_bpe tokenizer/read_marian tokenizer/read_sentencepiece
+tokenizer/sentencepiece_model
 tokenizer/sentencepiece_rules tokenizer/text_pattern tokenizer/tiktoken tokenizer/tokenizer_files
 tokenizer/tokenizer_json tokenizer/tokenizer_json_parts
 tokenizer/template/lexer tokenizer/template/parser tokenizer/template/expression_parser tokenizer/template/jinja_template

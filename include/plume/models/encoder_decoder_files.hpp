@@ -5,9 +5,9 @@
 
 namespace plume::inline PLUME_ABI {
 
-// config.json, model.safetensors (or its index and shards), the end tokens of generation_config.json, and a tokenizer if there is one that
-// serves both sides. ConfigError: what the configuration asks for and the tensors offer differ, or it is no encoder-decoder that plume
-// knows.
+// config.json, model.safetensors (or its index and shards), the end tokens of generation_config.json, and a tokenizer if there is one:
+// encode() for what the encoder reads, decode() for what the decoder writes. ConfigError: what the configuration asks for and the tensors
+// offer differ, or it is no encoder-decoder that plume knows.
 PLUME_FUNCTION EncoderDecoder load_encoder_decoder(const std::string& directory, const LoadOptions& options = {});
 
 // Writes config.json, model.safetensors (f32) and the tokenizer's files into a directory, which is made if need be; all or nothing.
@@ -67,9 +67,7 @@ PLUME_FUNCTION EncoderDecoder load_encoder_decoder(const std::string& directory,
     load_detail::check_sinusoidal(files, concat("model.", side, ".embed_positions.weight"), config.encoder);
 
   EncoderDecoder model = EncoderDecoder::described(config, options.dtype, options.limits);
-  // Marian's two SentencePiece files with one vocab.json are no tokenizer of one side.
-  const bool one_tokenizer = !file_exists(directory + "/source.spm") || file_exists(directory + "/tokenizer.json");
-  if (one_tokenizer || !options.tokenizer.empty()) model.tokenizer = load_detail::tokenizer_for(config.decoder, directory, options);
+  model.tokenizer = load_detail::tokenizer_for(config.decoder, directory, options);
   std::vector<TensorFiles::Wanted> wanted;
   for_each_parameter(model, [&](std::string_view path, Tensor& parameter) { wanted.push_back({file_name(family, path), &parameter}); });
   files.read(wanted, also, config_path);

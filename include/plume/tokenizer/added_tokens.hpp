@@ -61,9 +61,10 @@ PLUME_FUNCTION std::vector<AddedSection> cut_at_added_tokens(std::string_view te
         begin = previous;
       }
     if (token.right_strip) end = piece_scanner::skip(text, end, category_sets::space);
-    begin = std::max(begin, done);
+    // White space that the last token took may be this one's too, as in tokenizers; one that takes white space takes what is left, if any.
+    if (token.left_strip) begin = std::max(begin, done);
     if (begin > done) sections.push_back({done, begin, nullptr});
-    sections.push_back({begin, std::max(begin, end), &token});
+    if (begin < end) sections.push_back({begin, end, &token});
     done = std::max(begin, end);
   }
   if (done < text.size()) sections.push_back({done, text.size(), nullptr});

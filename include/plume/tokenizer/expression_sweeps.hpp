@@ -73,7 +73,7 @@ inline void exaone_moe(std::string_view text, const Found& found) {
   const auto bit = [&](std::size_t at, std::size_t& length) { return at < text.size() ? piece_scanner::bit_at(text, at, length) : 0; };
   const auto newline = [&](std::size_t at) { return at < text.size() && (text[at] == '\n' || text[at] == '\r'); };
   const auto piece = [&](std::size_t at) {
-    if (const std::size_t size = piece_scanner::contraction<true>(text, at); size != 0) return at + size;
+    if (const std::size_t size = piece_scanner::contraction<PieceStyle::Contraction::any_case>(text, at); size != 0) return at + size;
     std::size_t length = 0, next_length = 0;
     const CategorySet first = bit(at, length);
     const std::size_t next = at + length;

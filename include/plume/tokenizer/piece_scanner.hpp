@@ -17,7 +17,8 @@ namespace plume::inline PLUME_ABI {
 //   llama3  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 //   o200k   words of upper then lower case, the contraction at their end, "/" behind symbols
 struct PieceStyle {
-  enum class Contraction : std::uint8_t { none, lower_case, any_case, word_end } contraction = Contraction::none;
+  // ascii_case: as [sS]; any_case and word_end: as (?i:s), which U+017F matches too
+  enum class Contraction : std::uint8_t { none, lower_case, ascii_case, any_case, word_end } contraction = Contraction::none;
   enum class Word : std::uint8_t { after_space, after_any, cased } word = Word::after_space;
   enum class Tail : std::uint8_t { nothing, newlines, newlines_and_slashes } tail = Tail::nothing;  // of a run of symbols
   std::uint8_t digits = 0;          // most in one piece; 0: any number, perhaps after a space; any_digits: any number
@@ -33,8 +34,8 @@ using enum PieceStyle::Word;
 using enum PieceStyle::Tail;
 inline constexpr PieceStyle gpt2{.contraction = lower_case}, cl100k{any_case, after_any, newlines, 3, true, true},
     cl100k_any_digits{any_case, after_any, newlines, PieceStyle::any_digits, true, true},
-    llama3{any_case, after_any, newlines, 3, true, false}, qwen2{any_case, after_any, newlines, 1, true, false},
-    o200k{word_end, cased, newlines_and_slashes, 3, true, false},
+    llama3{any_case, after_any, newlines, 3, true, false}, llama3_ascii{ascii_case, after_any, newlines, 3, true, false},
+    qwen2{any_case, after_any, newlines, 1, true, false}, o200k{word_end, cased, newlines_and_slashes, 3, true, false},
     o200k_single_digits{word_end, cased, newlines_and_slashes, 1, true, false},
     tekken{PieceStyle::Contraction::none, cased, newlines_and_slashes, 1, true, false};
 }  // namespace piece_styles
@@ -65,17 +66,18 @@ inline std::size_t skip(std::string_view text, std::size_t at, CategorySet set) 
 }
 
 // Bytes of 's 't 're 've 'm 'll 'd at `at`; 0 when there is none.
-template <bool any_case>
+template <PieceStyle::Contraction rule>
 std::size_t contraction(std::string_view text, std::size_t at) {
+  using enum PieceStyle::Contraction;
   if (text[at] != '\'' || at + 1 >= text.size()) return 0;
   const auto low = [&](std::size_t i) {
     const char c = i < text.size() ? text[i] : '\0';
-    return any_case && c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    return rule != lower_case && c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
   };
   const char first = low(at + 1), second = low(at + 2);
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return 2;
   if ((first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l')) return 3;
-  if (any_case && text.substr(at + 1, 2) == "\xc5\xbf") return 3;  // U+017F folds to s
+  if ((rule == any_case || rule == word_end) && text.substr(at + 1, 2) == "\xc5\xbf") return 3;  // U+017F folds to s
   return 0;
 }
 
@@ -134,16 +136,15 @@ std::size_t next_piece_end(Characters& characters, std::size_t at) {
   using namespace category_sets;
   constexpr CategorySet letters = letter, numbers = number, spaces = space, symbols = ~(letters | numbers | spaces), words = letter | mark;
   const std::string_view text = characters.text();
-  if constexpr (style.contraction == Style::Contraction::lower_case || style.contraction == Style::Contraction::any_case)
-    if (const std::size_t size = scan::contraction<style.contraction == Style::Contraction::any_case>(text, at); size != 0)
-      return at + size;
+  if constexpr (style.contraction != Style::Contraction::none && style.contraction != Style::Contraction::word_end)
+    if (const std::size_t size = scan::contraction<style.contraction>(text, at); size != 0) return at + size;
   characters.reach(at);
   const std::size_t next = at + characters.length(at);
   const bool newline = text[at] == '\n' || text[at] == '\r';
   if constexpr (style.word == Style::Word::cased) {
     const auto ended = [&](std::size_t end) {
       if (style.contraction != Style::Contraction::word_end || end == text.size()) return end;
-      return end + scan::contraction<true>(text, end);
+      return end + scan::contraction<style.contraction>(text, end);
     };
     const bool may_lead = !newline && !characters.template is<letters | numbers>(at), starts_word = characters.template is<words>(at);
     std::size_t led_upper = next, upper = at;

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -85,6 +86,11 @@ class PipelineModel final : public TokenizerModel {
   }
   PLUME_FUNCTION std::unique_ptr<TokenDecoder> decoder(const DecodeOptions& options) const override;
   std::vector<TokenizerFile> files() const override { return pipeline_.files; }
+  // What decoding begins with: the piece, or the normalised spelling of an added token that is to be found in normalised text.
+  const std::string& spelling(TokenId id) const {
+    const auto found = normalized_spellings_.find(id);
+    return found == normalized_spellings_.end() ? vocabulary.pieces[static_cast<std::size_t>(id)] : found->second;
+  }
 
  private:
   struct Memory final : EncodeMemory::State {
@@ -95,12 +101,10 @@ class PipelineModel final : public TokenizerModel {
   };
   struct Call;
   void encode_special(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const {
-    const std::size_t first = out.spans.size();
     Memory memory;
     encode(text, part, special, spans, memory, out);
-    if (pipeline_.trim != Pipeline::Trim::no && spans == Spans::keep) trim_spans(text, first, out);
   }
-  PLUME_FUNCTION void trim_spans(std::string_view text, std::size_t first, EncodedText& out) const;
+  PLUME_FUNCTION void trim_spans(std::string_view text, std::size_t first, const Call& call) const;
   PLUME_FUNCTION void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, Memory& memory,
                              EncodedText& out) const;
   PLUME_FUNCTION void encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const;
@@ -114,7 +118,8 @@ class PipelineModel final : public TokenizerModel {
   bool raw_text_ = false, normalized_text_ = false;  // whether one of them is not special
   bool needs_origin_ = false;                        // Metaspace asks whether a piece stands at the start of the original
   bool decodes_bytes_ = false;
-  std::optional<PieceStyle> style_;  // the only pre-tokeniser
+  std::unordered_map<TokenId, std::string> normalized_spellings_;  // where they are not the pieces
+  std::optional<PieceStyle> style_;                                // the only pre-tokeniser
   std::optional<BytePairs> pairs_;
   WordSearch search_;
   UnigramSearch unigram_;
@@ -125,7 +130,6 @@ class PipelineModel final : public TokenizerModel {
 
 #if PLUME_BODIES
 #include <algorithm>
-#include <unordered_map>
 
 #include "plume/tokenizer/byte_characters.hpp"
 
@@ -162,6 +166,8 @@ struct PipelineModel::Call {
   Spans spans;
   EncodedText* out;
   Memory& memory;
+  bool trims = false;
+  std::unordered_map<std::size_t, std::string> covered = {};  // what tokens stand for, by their place, where trimming asks for it
   std::vector<WordToken> tokens = {};
   std::unordered_map<std::string, std::vector<WordToken>> known = {};  // pieces of this call
 };
@@ -179,11 +185,13 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
     for (const Normalizer& step : pipeline_.normalizers) normalize(step, content);
     normalized_.add(content.text, i);
     normalized_text_ = normalized_text_ || !token.special;
+    if (content.text != vocabulary.pieces[static_cast<std::size_t>(token.id)]) normalized_spellings_.emplace(token.id, content.text);
   }
   for (const PreTokenizer& step : pipeline_.pre_tokenizers)
     if (const auto* space = std::get_if<pre_tokenizers::Metaspace>(&step); space && space->prepend == PrependScheme::first)
       needs_origin_ = true;
-  decodes_bytes_ = pipeline_.decoders.size() == 1 && std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
+  decodes_bytes_ = normalized_spellings_.empty() && pipeline_.decoders.size() == 1 &&
+                   std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
   if (pipeline_.words) {
     borders_ = pipeline_details::borders_of(*pipeline_.words);
     search_ = WordSearch(*pipeline_.words, vocabulary.pieces);
@@ -206,7 +214,10 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
 PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, Memory& memory,
                                           EncodedText& out) const {
   Call call{spans, &out, memory};
-  const auto add_token = [&](const AddedToken& token, TokenSpan span) {
+  call.trims = pipeline_.trim != Pipeline::Trim::no && spans == Spans::keep;
+  const std::size_t first = out.spans.size();
+  const auto add_token = [&](const AddedToken& token, TokenSpan span, std::string_view covered) {
+    if (call.trims) call.covered.emplace(out.ids.size(), covered);
     out.ids.push_back(token.id);
     if (spans == Spans::keep) out.spans.push_back(span);
   };
@@ -218,7 +229,7 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
       if (!match_normalized) return encode_text(view, begin, starts, call);
       for (const AddedSection& inner : cut_at_added_tokens(view, normalized_, pipeline_.added, special)) {
         if (inner.token)
-          add_token(*inner.token, {begin + inner.begin, begin + inner.end});
+          add_token(*inner.token, {begin + inner.begin, begin + inner.end}, view.substr(inner.begin, inner.end - inner.begin));
         else
           encode_text(view.substr(inner.begin, inner.end - inner.begin), begin + inner.begin, starts && inner.begin == 0, call);
       }
@@ -230,7 +241,8 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
     if (!match_normalized) return encode_aligned(std::move(normal), part == TextPart::first, call);
     for (const AddedSection& inner : cut_at_added_tokens(normal.text, normalized_, pipeline_.added, special)) {
       if (inner.token) {
-        add_token(*inner.token, normal.span(inner.begin, inner.end));
+        add_token(*inner.token, normal.span(inner.begin, inner.end),
+                  std::string_view(normal.text).substr(inner.begin, inner.end - inner.begin));
         continue;
       }
       AlignedText piece = normal.empty_copy();
@@ -238,25 +250,27 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
       encode_aligned(std::move(piece), part == TextPart::first, call);
     }
   };
-  if (raw_.empty() || (special == MatchSpecial::no && !raw_text_)) return section(0, text.size());
-  for (const AddedSection& outer : cut_at_added_tokens(text, raw_, pipeline_.added, special)) {
-    if (outer.token)
-      add_token(*outer.token, {outer.begin, outer.end});
-    else
-      section(outer.begin, outer.end);
+  if (raw_.empty() || (special == MatchSpecial::no && !raw_text_)) {
+    section(0, text.size());
+  } else {
+    for (const AddedSection& outer : cut_at_added_tokens(text, raw_, pipeline_.added, special)) {
+      if (outer.token)
+        add_token(*outer.token, {outer.begin, outer.end}, text.substr(outer.begin, outer.end - outer.begin));
+      else
+        section(outer.begin, outer.end);
+    }
   }
+  if (call.trims) trim_spans(text, first, call);
 }
 
 // What ByteLevel and RobertaProcessing do with trim_offsets [tokenizers/src/pre_tokenizers/byte_level.rs process_offsets].
-PLUME_FUNCTION void PipelineModel::trim_spans(std::string_view text, std::size_t first, EncodedText& out) const {
+PLUME_FUNCTION void PipelineModel::trim_spans(std::string_view text, std::size_t first, const Call& call) const {
+  EncodedText& out = *call.out;
   for (std::size_t i = first; i < out.spans.size(); ++i) {
     TokenSpan& span = out.spans[i];
-    const auto is_added = [&](const AddedToken& token) { return token.id == out.ids[i]; };
-    const std::string_view covered = text.substr(span.begin, span.end - span.begin),  // an added token may have swallowed white space
-        piece = covered.size() > vocabulary.pieces[static_cast<std::size_t>(out.ids[i])].size() &&
-                        std::any_of(pipeline_.added.begin(), pipeline_.added.end(), is_added)
-                    ? covered
-                    : vocabulary.pieces[static_cast<std::size_t>(out.ids[i])];
+    const auto covered = call.covered.find(i);
+    const std::string_view piece =
+        covered != call.covered.end() ? covered->second : vocabulary.pieces[static_cast<std::size_t>(out.ids[i])];
     std::vector<bool> spaces;
     for (std::size_t at = 0, length = 0; at < piece.size(); at += length) {
       const CodePoint point = code_point_at(piece, at);
@@ -266,7 +280,8 @@ PLUME_FUNCTION void PipelineModel::trim_spans(std::string_view text, std::size_t
     std::size_t leading = 0, trailing = 0;
     while (leading < spaces.size() && spaces[leading]) ++leading;
     while (trailing < spaces.size() && spaces[spaces.size() - 1 - trailing]) ++trailing;
-    if ((i == 0 || span.begin == 0) && pipeline_.trim == Pipeline::Trim::keep_first) leading = 0;
+    // one space in front of a text may be that which a pre-tokeniser put there
+    if ((i == first || span.begin == 0) && pipeline_.trim == Pipeline::Trim::keep_first && leading == 1) leading = 0;
     for (; leading > 0 && span.begin < span.end; --leading) span.begin += code_point_at(text, span.begin).length;
     for (; trailing > 0 && span.end > span.begin; --trailing)
       while (--span.end > span.begin && (static_cast<unsigned char>(text[span.end]) & 0xc0) == 0x80) continue;
@@ -306,6 +321,9 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
   EncodedText& out = *call.out;
   const std::string_view all = cut.text.text;
   call.memory.pairs.known.expect(all.size());
+  const auto* unigram = pipeline_.words ? std::get_if<word_models::Unigram>(&*pipeline_.words) : nullptr;
+  // An unknown token of this model stands for what it covers; that of others for its own spelling.
+  const TokenId unknown = unigram && call.trims ? unigram->unknown.value_or(-1) : -1;
   if (!borders_.empty()) {  // shorter pieces, the same ids
     std::vector<Piece> parts;
     for (const Piece& piece : cut.pieces)
@@ -335,6 +353,7 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
       encode_word(*pipeline_.words, view, call.tokens);
     }
     for (const WordToken& token : *tokens) {
+      if (token.id == unknown) call.covered.emplace(out.ids.size(), view.substr(token.begin, token.end - token.begin));
       out.ids.push_back(token.id);
       out.spans.push_back(cut.text.span(piece.begin + token.begin, piece.begin + token.end));
     }
@@ -387,7 +406,7 @@ class PipelineDecoder final : public TokenDecoder {
       : model_(&model), options_(options), chain_(model.pipeline().decoders) {}
   void push(TokenId id, std::string& text) override {
     if (options_.special == SpecialTokens::skip && model_->vocabulary.is_special(id)) return;
-    std::string token = model_->vocabulary.pieces[static_cast<std::size_t>(id)];
+    std::string token = model_->spelling(id);
     if (std::exchange(started_, true) && model_->pipeline().joins_with_spaces) token.insert(token.begin(), ' ');
     chain_.push(std::move(token), text);
   }

@@ -95,6 +95,7 @@ bool visit_style(const PieceStyle& style, Visit&& visit) {
   if (style == piece_styles::cl100k) return visit.template operator()<piece_styles::cl100k>(), true;
   if (style == piece_styles::cl100k_any_digits) return visit.template operator()<piece_styles::cl100k_any_digits>(), true;
   if (style == piece_styles::llama3) return visit.template operator()<piece_styles::llama3>(), true;
+  if (style == piece_styles::llama3_ascii) return visit.template operator()<piece_styles::llama3_ascii>(), true;
   if (style == piece_styles::qwen2) return visit.template operator()<piece_styles::qwen2>(), true;
   if (style == piece_styles::o200k) return visit.template operator()<piece_styles::o200k>(), true;
   if (style == piece_styles::o200k_single_digits) return visit.template operator()<piece_styles::o200k_single_digits>(), true;
@@ -129,7 +130,7 @@ inline constexpr Known known[] = {
     {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
      piece_styles::llama3},
     {R"((?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-     piece_styles::llama3},
+     piece_styles::llama3_ascii},
     {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
      piece_styles::qwen2},
     {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",

@@ -6,6 +6,8 @@
 //   encoder_bpe_40000.json + vocab_40000.bpe (GPT-1); vocab.json + merges.txt of a CLIPTokenizer                   BPE
 //   tokenizer.model, spiece.model, sentencepiece.bpe.model, or another of SentencePiece's (with tokenizer_config.json
 //   and added_tokens.json where present)                                                                          what it says
+//   source.spm + target.spm + vocab.json (with tokenizer_config.json and target_vocab.json where present)         Marian
+//   vocab.txt of BERT (with tokenizer_config.json where present)                                                  WordPiece
 //   tokenizer.gguf, or another GGUF file                                                                          what it says
 //   tokenizer.bin or tok*.bin of llama2.c                                                                         SentencePiece BPE
 //   plume-tokenizer.json                                                                                          characters, bytes
@@ -23,6 +25,7 @@
 #include "plume/base/config.hpp"
 #include "plume/base/error.hpp"
 #include "plume/base/limits.hpp"
+#include "plume/tokenizer/read_marian.hpp"
 #include "plume/tokenizer/read_sentencepiece.hpp"
 #include "plume/tokenizer/text_pattern.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
@@ -33,6 +36,7 @@ struct LoadTokenizerOptions {
   Limits limits = {};                                 // max_tokenizer_bytes, max_vocabulary, max_token_text
   TextPattern::Engine expressions = {};               // for regular expressions that plume does not know: pcre2_pattern.hpp
   LegacySpaces legacy = LegacySpaces::as_configured;  // of tokenizer.model
+  TranslationSide side = TranslationSide::source;     // of Marian's files: the language that encode() is given
 };
 
 // Byte-level BPE from its two files. The files tokenizer_config.json, special_tokens_map.json and added_tokens.json beside the
@@ -50,6 +54,12 @@ PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const Load
 // SentencePiece's tokenizer.model, with the tokenizer_config.json and added_tokens.json beside it; its errors are those of
 // read_sentencepiece().
 PLUME_FUNCTION Tokenizer load_sentencepiece(const std::string& path, const LoadTokenizerOptions& options = {});
+
+// Marian's files in a directory; its errors are those of read_marian().
+PLUME_FUNCTION Tokenizer load_marian(const std::string& directory, const LoadTokenizerOptions& options = {});
+
+// BERT's vocab.txt, with the tokenizer_config.json beside it; its errors are those of read_bert().
+PLUME_FUNCTION Tokenizer load_bert(const std::string& path, const LoadTokenizerOptions& options = {});
 
 // Characters or bytes from plume-tokenizer.json.
 PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options = {});
@@ -79,6 +89,7 @@ PLUME_FUNCTION void save_tokenizer(const Tokenizer& tokenizer, const std::string
 #include "plume/tokenizer/characters.hpp"
 #include "plume/tokenizer/gguf_tokenizer.hpp"
 #include "plume/tokenizer/llama2c_tokenizer.hpp"
+#include "plume/tokenizer/read_bert.hpp"
 #include "plume/tokenizer/read_byte_bpe.hpp"
 #include "plume/tokenizer/tiktoken.hpp"
 #include "plume/tokenizer/tokenizer_json.hpp"
@@ -89,7 +100,9 @@ namespace tokenizer_files {
 
 inline constexpr std::string_view known =
     "known are tokenizer.json, vocab.json + merges.txt, encoder.json + vocab.bpe, encoder_bpe_40000.json + vocab_40000.bpe, .tiktoken, "
-    "tokenizer.model and other files of SentencePiece, tokenizer.bin and other .bin files of llama2.c, GGUF, and plume-tokenizer.json";
+    "tokenizer.model and other files of SentencePiece, source.spm + target.spm + vocab.json, vocab.txt, tokenizer.bin and other .bin files "
+    "of "
+    "llama2.c, GGUF, and plume-tokenizer.json";
 inline std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }  // npos + 1 == 0
 
 // The files of a directory with such a beginning and end, sorted.
@@ -103,6 +116,7 @@ inline std::vector<std::string> files_named(const std::string& directory, std::s
   return names;
 }
 
+inline constexpr std::string_view marian_names[] = {"source.spm", "target.spm"};
 inline constexpr std::string_view sentencepiece_names[] = {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"};
 
 inline std::string read_text(const std::string& path, const Limits& limits) {
@@ -174,6 +188,31 @@ PLUME_FUNCTION Tokenizer load_sentencepiece(const std::string& path, const LoadT
   rethrow_memory_failure("a tokenizer");
 }
 
+PLUME_FUNCTION Tokenizer load_marian(const std::string& directory, const LoadTokenizerOptions& options) try {
+  MarianFiles reading{.directory = directory, .side = options.side, .limits = options.limits};
+  const auto read = [&](std::string_view name) { return tokenizer_files::read_text(concat(directory, '/', name), options.limits); };
+  reading.source = read("source.spm"), reading.target = read("target.spm"), reading.vocabulary = read("vocab.json");
+  const auto read_present = [&](std::string_view name, std::string& text) {
+    if (!file_exists(concat(directory, '/', name))) return;
+    text = read(name);
+    if (text.empty()) text = " ";  // no JSON either, but there
+  };
+  read_present("target_vocab.json", reading.target_vocabulary);
+  read_present("tokenizer_config.json", reading.config);
+  return read_marian(reading);
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
+}
+
+PLUME_FUNCTION Tokenizer load_bert(const std::string& path, const LoadTokenizerOptions& options) try {
+  BertOptions reading{.path = path, .limits = options.limits};
+  const std::string config = parent_path(path) + "/tokenizer_config.json";
+  if (file_exists(config)) reading.config = tokenizer_files::read_text(config, options.limits);
+  return read_bert(tokenizer_files::read_text(path, options.limits), reading);
+} catch (...) {
+  rethrow_memory_failure("a tokenizer");
+}
+
 PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const LoadTokenizerOptions& options) try {
   const Json file = tokenizer_files::parse(path, options.limits);
   const std::string& kind = file.text("kind");
@@ -193,10 +232,13 @@ PLUME_FUNCTION Tokenizer load_simple_tokenizer(const std::string& path, const Lo
 }
 
 PLUME_FUNCTION bool has_tokenizer(const std::string& directory) try {
-  for (const std::string_view name : {simple_tokenizer_file, std::string_view("tokenizer.json"), std::string_view("vocab.json"),
-                                      std::string_view("encoder.json"), std::string_view("encoder_bpe_40000.json")})
+  for (const std::string_view name :
+       {simple_tokenizer_file, std::string_view("tokenizer.json"), std::string_view("vocab.json"), std::string_view("encoder.json"),
+        std::string_view("encoder_bpe_40000.json"), std::string_view("vocab.txt")})
     if (file_exists(concat(directory, '/', name))) return true;
   for (const std::string_view name : tokenizer_files::sentencepiece_names)
+    if (file_exists(concat(directory, '/', name))) return true;
+  for (const std::string_view name : tokenizer_files::marian_names)
     if (file_exists(concat(directory, '/', name))) return true;
   return file_exists(directory + "/tokenizer.gguf") || !tokenizer_files::files_named(directory, "tok", ".bin").empty();
 } catch (...) {
@@ -215,6 +257,7 @@ PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadToken
     if (name == "bpe_simple_vocab_16e6.txt") return read_clip_merges(files::read_text(path, options.limits), path, options.limits);
     if (name == "vocab.json" || name == "merges.txt") return load_byte_bpe(beside + "vocab.json", beside + "merges.txt", options);
     if (name == "encoder.json" || name == "vocab.bpe") return load_byte_bpe(beside + "encoder.json", beside + "vocab.bpe", options);
+    if (name == "vocab.txt") return load_bert(path, options);
     std::string beginning;  // the content says what files of other names are
     {
       const auto file = FileMapping::open(path);
@@ -232,10 +275,13 @@ PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadToken
     return load_simple_tokenizer(inside + std::string(simple_tokenizer_file), options);
   if (file_exists(inside + "tokenizer.json")) return load_tokenizer_json(inside + "tokenizer.json", options);
   if (file_exists(inside + "encoder_bpe_40000.json")) return files::gpt1(inside, options.limits);
+  for (const std::string_view name : files::marian_names)
+    if (file_exists(inside + std::string(name))) return load_marian(path, options);
   for (const auto& [vocabulary, merges] : {std::pair("vocab.json", "merges.txt"), std::pair("encoder.json", "vocab.bpe")})
     if (file_exists(inside + vocabulary)) return load_byte_bpe(inside + vocabulary, inside + merges, options);
   for (const std::string_view name : files::sentencepiece_names)
     if (file_exists(inside + std::string(name))) return load_sentencepiece(inside + std::string(name), options);
+  if (file_exists(inside + "vocab.txt")) return load_bert(inside + "vocab.txt", options);
   if (file_exists(inside + "tokenizer.gguf"))
     return load_gguf_tokenizer(inside + "tokenizer.gguf", {.limits = options.limits, .expressions = options.expressions});
   const std::vector<std::string> found = files::files_named(path, "tok", ".bin");

@@ -1,0 +1,139 @@
+// Tokenizers put together at random: ids, spans and texts are those of tokenizers 0.23.3 (tests/golden/make_pipelines.py).
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "plume/tokenizer/tokenizer_json.hpp"
+#include "tokenizer/hashed_strings.hpp"
+
+using namespace plume;
+
+namespace {
+
+// Malformed bytes and U+FFFD, each run of them as one question mark.
+std::string question_marks(std::string_view text) {
+  std::string out;
+  bool behind = false;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = utf8_length(text, at);
+    const bool bad = length == 0 || text.substr(at, length) == "\ufffd";
+    if (!bad) out.append(text, at, length);
+    if (bad && !behind) out.push_back('?');
+    behind = bad;
+    at += std::max<std::size_t>(length, 1);
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("Pipelines put together at random give the ids, spans and texts of tokenizers 0.23.3") {
+  const Json& rows = plume_test::hashes("tokenizers/pipelines.json");
+  REQUIRE(rows.size() == 60);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    CAPTURE(i);
+    const Json& row = rows.at(i);
+    Json file = plume_test::hashes("tokenizers/" + row.text("base") + ".json");
+    const std::size_t own = file.at("model").at("vocab").size();
+    for (const auto& [key, value] : row.at("set").members()) file.set(key, value);
+    const Tokenizer tokenizer = read_tokenizer_json(dump(file));
+    std::vector<std::string> vocabulary, added;
+    for (TokenId id = 0; id < static_cast<TokenId>(own); ++id) vocabulary.push_back(tokenizer.piece(id));
+    for (const Json& token : file.at("added_tokens").items()) added.push_back(token.text("content"));  // by id
+    plume_test::StringGenerator generator(vocabulary, added);
+    plume_test::Crc32 ids, spans, text, special;
+    for (int k = 0; k < 200; ++k) {
+      const std::string given = generator.next();
+      const EncodedText encoded = tokenizer.encode_with_spans(given, {.special = SpecialText::recognise});
+      CHECK(tokenizer.encode(given, {.special = SpecialText::recognise}) == encoded.ids);
+      for (const TokenId id : encoded.ids) ids.add(id);
+      for (const TokenSpan& span : character_spans(given, encoded.spans)) {
+        spans.add(static_cast<TokenId>(span.begin < span.end ? span.begin : 0));
+        spans.add(static_cast<TokenId>(span.begin < span.end ? span.end : 0));
+      }
+      text.add(question_marks(tokenizer.decode(encoded.ids)));
+      special.add(question_marks(tokenizer.decode(encoded.ids, {.special = SpecialTokens::keep})));
+      for (plume_test::Crc32* sum : {&ids, &spans}) sum->add(TokenId{-1});
+      for (plume_test::Crc32* sum : {&text, &special}) sum->add(std::string_view("\0", 1));
+    }
+    CHECK(ids.text() == row.text("ids"));
+    CHECK(spans.text() == row.text("spans"));
+    CHECK(text.text() == row.text("text"));
+    CHECK(special.text() == row.text("special"));
+  }
+}
+
+TEST_CASE("An added token that is looked for in normalised text is written as that, and a special one still left out") {
+  const Json file = Json::parse(R"({"version": "1.0", "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"},
+      "added_tokens": [{"id": 0, "content": "[PAD]", "special": true, "normalized": true}, {"id": 2, "content": "YES", "normalized": true},
+                       {"id": 3, "content": "New", "normalized": true}, {"id": 4, "content": "Raw", "normalized": false}],
+      "model": {"type": "WordLevel", "vocab": {"[PAD]": 0, "a": 1, "YES": 2}, "unk_token": "a"}})");
+  const Tokenizer tokenizer = read_tokenizer_json(dump(file));
+  const std::vector<TokenId> ids = tokenizer.encode("[pad] Yes nEw Raw a", {.special = SpecialText::recognise});
+  CHECK(ids == std::vector<TokenId>{0, 2, 3, 4, 1});
+  CHECK(tokenizer.decode(ids) == "yes new Raw a");
+  CHECK(tokenizer.decode(ids, {.special = SpecialTokens::keep}) == "[pad] yes new Raw a");
+}
+
+TEST_CASE("Spaces that trimming leaves, and white space that two added tokens want, as tokenizers 0.23.3 has them") {
+  using Spans = std::vector<TokenSpan>;
+  using Ids = std::vector<TokenId>;
+  const auto check = [](const Json& file, std::string_view text, const Ids& ids, const Spans& spans) {
+    CAPTURE(std::string(text));
+    EncodedText encoded = read_tokenizer_json(dump(file)).encode_with_spans(text);
+    for (TokenSpan& span : encoded.spans)
+      if (span.begin >= span.end) span = {};
+    CHECK(encoded.ids == ids);
+    CHECK(encoded.spans == spans);
+  };
+  Json level = plume_test::hashes("tokenizers/byte_bpe.json");
+  const auto part = [](std::string_view text) { return Json::parse(text, {}); };
+  level.set("pre_tokenizer", part(R"({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true})"));
+  level.set("post_processor", part(R"({"type": "RobertaProcessing", "sep": ["<|im_end|>", 2], "cls": ["<|im_start|>", 1],
+                                       "trim_offsets": true, "add_prefix_space": true})"));
+  Json stripped = level, doubled = level;
+  stripped.set("normalizer", part(R"({"type": "Strip", "strip_left": true, "strip_right": false})"));
+  // the first token of the text, though [CLS] stands before it: its space is the pre-tokeniser's
+  check(stripped, "  the the", {1, 311, 311, 2}, {{}, {2, 5}, {6, 9}, {}});
+  Json added = level.at("added_tokens");
+  added.push(part(R"({"id": 900, "content": "  q", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false})"));
+  doubled.set("added_tokens", added);
+  // two spaces are the text's own
+  check(doubled, "  q  q", {1, 900, 900, 2}, {{}, {2, 3}, {5, 6}, {}});
+  for (const bool strips_left : {true, false}) {
+    Json words = plume_test::hashes("tokenizers/word_level.json"), list = words.at("added_tokens");
+    list.push(
+        part(R"({"id": 500, "content": "  ", "single_word": false, "rstrip": true, "normalized": false})").set("lstrip", strips_left));
+    words.set("added_tokens", list).set("post_processor", part(R"({"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]})"));
+    // the first takes all four spaces; the second is left with none, or takes its own two once more
+    if (strips_left)
+      check(words, "a    the", {1, 10, 500, 4, 2}, {{}, {0, 1}, {}, {5, 8}, {}});
+    else
+      check(words, "a    the", {1, 10, 500, 500, 4, 2}, {{}, {0, 1}, {}, {}, {5, 8}, {}});
+  }
+}
+
+TEST_CASE("(?i:'s) matches the long s, [sS] does not; no other letter folds to that of a contraction") {
+  const std::string rest = R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  using Pieces = std::vector<std::string>;
+  const auto pieces = [&](const std::string& contractions, std::string_view text) {
+    const TextPattern pattern = TextPattern::expression(contractions + rest, {});
+    CHECK(pattern.style());
+    Pieces out;
+    pattern.each(text, [&](Piece piece) { out.emplace_back(text.substr(piece.begin, piece.end - piece.begin)); });
+    return out;
+  };
+  const std::string folded = "(?i:'s|'t|'re|'ve|'m|'ll|'d)", listed = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
+  CHECK(pieces(folded, "it'\u017fx") == Pieces{"it", "'\u017f", "x"});
+  CHECK(pieces(listed, "it'\u017fx") == Pieces{"it", "'\u017fx"});
+  for (const std::string& contractions : {folded, listed}) {
+    CHECK(pieces(contractions, "it'Sx") == Pieces{"it", "'S", "x"});
+    CHECK(pieces(contractions, "we'LLx") == Pieces{"we", "'LL", "x"});
+    CHECK(pieces(contractions, "'\u1e9e'Rex") == Pieces{"'\u1e9e", "'Re", "x"});
+    for (const char* other : {"'\u212ax", "'\u00dfx", "'\u0131x", "'\ufb06x", "'l\u017fx", "'v\u0113x"})
+      CHECK(pieces(contractions, other) == Pieces{other});
+  }
+}

@@ -4,7 +4,6 @@
 //
 //   std::vector<BlankSpan> spans = draw_blanks(ids.size(), {.share = 0.15}, random);
 //   append(batch, cut_blanks(ids, spans, *config.infilling, mask, end));
-#include <cmath>
 #include <numeric>
 
 #include "plume/base/random.hpp"
@@ -55,10 +54,10 @@ namespace plume::inline PLUME_ABI {
 PLUME_FUNCTION std::vector<BlankSpan> draw_blanks(Index tokens, const BlankOptions& options, Random& random) {
   require(options.share >= 0 && options.share < 1 && options.mean_length > 0 && options.longest >= 1, "[draw_blanks] share ", options.share,
           ", mean length ", options.mean_length, ", longest ", options.longest);
-  std::vector<double> chances;  // that a length is at most 1, 2, ...
+  std::vector<double> chances;  // in proportion, that a length is at most 1, 2, ...
+  double chance = 1;
   for (Index k = 1; k <= options.longest; ++k) {
-    const double n = static_cast<double>(k),
-                 chance = std::exp(n * std::log(options.mean_length) - options.mean_length - std::lgamma(n + 1));
+    chance *= options.mean_length / static_cast<double>(k);
     chances.push_back(chance + (chances.empty() ? 0 : chances.back()));
   }
   const auto wanted = static_cast<Index>(options.share * static_cast<double>(tokens));

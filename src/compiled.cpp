@@ -7,7 +7,9 @@
 #include "plume/models/weight_delta.hpp"
 #include "plume/plume.hpp"
 // What few programs include, plume/plume.hpp leaves out.
+#include "plume/data/blank_infilling.hpp"
 #include "plume/data/moss.hpp"
 #include "plume/generate/beam.hpp"
+#include "plume/generate/infill.hpp"
 #include "plume/models/encoder_decoder_files.hpp"
 #include "plume/models/encoder_files.hpp"

@@ -181,6 +181,34 @@ TEST_CASE("what a family alone asks for is refused by name where it is not suppo
   refused<ConfigError>("mlp_only_layers[0]", "layer 3 of 3", put("mlp_only_layers", {3}), "families/qwen2_moe");
   refused<ConfigError>("shared_expert_intermediate_size", "at least 1", put("shared_expert_intermediate_size", -1), "families/qwen2_moe");
 }
+TEST_CASE("what ChatGLM and GLM-130B do not have is refused by name") {
+  const std::string chatglm = "families/chatglm", glm = "families/glm_130b";
+  for (const char* key : {"vocab_size", "hidden_size", "num_attention_heads"})
+    refused<ConfigError>(key, "at least 1", put(key, 0), chatglm);
+  for (const char* key : {"hidden_size", "num_attention_heads", "num_layers"})
+    for (const std::string& model : {chatglm, glm}) refused<ConfigError>(key, "", drop(key), model);
+  refused<ConfigError>("inner_hidden_size", "", drop("inner_hidden_size"), glm);
+  refused<ConfigError>("padded_vocab_size", "ChatGLM2", put("padded_vocab_size", 59), chatglm);
+  refused<ConfigError>("multi_query_attention", "ChatGLM2", put("multi_query_attention", true), chatglm);
+  refused<ConfigError>("rmsnorm", "ChatGLM2", put("rmsnorm", true), chatglm);
+  refused<ConfigError>("quantization_bit", "quantised", put("quantization_bit", 4), chatglm);
+  refused<ConfigError>("pre_seq_len", "P-Tuning", put("pre_seq_len", 128), chatglm);
+  refused<ConfigError>("layernorm_order", "post", put("layernorm_order", "pre"), glm);
+  refused<ConfigError>(
+      "hidden_size", "multiple of 4", [](nlohmann::json& json) { json["hidden_size"] = 30, json["num_attention_heads"] = 5; }, chatglm);
+  refused<ConfigError>(
+      "hidden_size", "multiple of 2", [](nlohmann::json& json) { json["hidden_size"] = 35, json["num_attention_heads"] = 5; }, glm);
+  for (const char* key : {"bos_token_id", "gmask_token_id", "mask_token_id"})
+    for (const nlohmann::json& value : {nlohmann::json(59), nlohmann::json(-1), nlohmann::json(150001)})
+      refused<ConfigError>(key, "not in a vocabulary of 59", put(key, value), chatglm);
+  for (const char* key : {"smask_token_id", "end_of_text_token_id"})
+    refused<ConfigError>(key, "not in a vocabulary of 59", put(key, 59), glm);
+  for (const char* key : {"mask_token_id", "gmask_token_id"})  // the published defaults
+    refused<ConfigError>(key, "not in a vocabulary of 59", drop(key), chatglm);
+  refused<ConfigError>("bos_token_id", "begins what fills a blank", put("bos_token_id", nullptr), chatglm);
+  refused<ConfigError>("eos_token_id", "not in a vocabulary of 59", put("eos_token_id", 59), chatglm);
+  refused<ConfigError>("eos_token_id", "not in a vocabulary of 59", drop("eos_token_id"), chatglm);
+}
 TEST_CASE("older spellings mean the same as newer ones") {
   const auto same = [](const std::string& family, auto&& edit) {
     const TemporaryDirectory directory;
@@ -359,14 +387,31 @@ TEST_CASE("every family names the key whose number cannot be") {
         CHECK_MESSAGE(error.where().field == key, error.what());
       }
     };
-    for (const char* key : {"vocab_size", "hidden_size", "n_embd", "num_hidden_layers", "n_layer", "num_attention_heads", "n_head",
-                            "intermediate_size", "n_inner", "max_position_embeddings", "n_positions", "num_key_value_heads", "head_dim",
-                            "num_local_experts", "num_experts", "num_experts_per_tok", "moe_intermediate_size"})
+    for (const char* key : {"vocab_size",
+                            "hidden_size",
+                            "n_embd",
+                            "num_hidden_layers",
+                            "n_layer",
+                            "num_attention_heads",
+                            "n_head",
+                            "intermediate_size",
+                            "n_inner",
+                            "max_position_embeddings",
+                            "n_positions",
+                            "num_key_value_heads",
+                            "head_dim",
+                            "num_local_experts",
+                            "num_experts",
+                            "num_experts_per_tok",
+                            "moe_intermediate_size",
+                            "num_layers",
+                            "inner_hidden_size",
+                            "max_sequence_length"})
       if (sound.contains(key) && sound[key].is_number())
         for (const nlohmann::json& value :
              {nlohmann::json(0), nlohmann::json(-3), nlohmann::json(1.5), nlohmann::json("x"), nlohmann::json(true)})
           refuses(key, value);
-    for (const char* key : {"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"})
+    for (const char* key : {"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "layernorm_epsilon"})
       if (sound.contains(key))
         for (const nlohmann::json& value : {nlohmann::json(1.5), nlohmann::json(0), nlohmann::json(-1e-5), nlohmann::json("x")})
           refuses(key, value);

@@ -1,5 +1,5 @@
 // Every family against transformers, on tiny models that it wrote: logits, hidden states, loss, every gradient, greedy ids through a cache,
-// files written back. tests/golden/make_families.py says how they were made.
+// files written back. tests/golden/make_families.py says how they were made; make_glm.py for ChatGLM and GLM-130B, with their own code.
 #include "plume/models/families/families.hpp"
 
 #include <doctest/doctest.h>
@@ -240,6 +240,20 @@ TEST_CASE("mutations of every family do not pass") {
            return false;
          return std::swap(block.attention.q_norm, block.attention.k_norm), true;
        })},
+      {"residual stream not scaled", on_blocks([&](Block& block) { return set(block.residual_scale, 1.0); })},
+      {"residual stream from before the norm",
+       on_blocks([&](Block& block) { return block.wiring == Wiring::normed_residual && set(block.wiring, Wiring::sequential); })},
+      {"norms behind the sums instead of before",
+       on_blocks([&](Block& block) { return block.wiring == Wiring::normed_residual && set(block.wiring, Wiring::post_norm); })},
+      {"one stream of positions", [&](Decoder& model) { return set(model.config.rotary.two_streams, false); }},
+      {"rotary frequencies not rounded", [&](Decoder& model) { return set(model.config.rotary.half_precision, false); }},
+      {"what fills a blank counts on",
+       [](Decoder& model) {
+         if (!model.config.infilling || model.config.rotary.two_streams) return false;
+         for (const TokenId mask : model.config.infilling->masks)
+           if (mask == 50) model.config.infilling->continuation = mask;  // the one of the first sequence
+         return model.config.infilling->continuation_counts = true;
+       }},
       {"rotary base",
        [](Decoder& model) {
          return model.config.rotary.base *= 1.01, model.config.position == PositionKind::rotary && model.config.rotary.width > 2;

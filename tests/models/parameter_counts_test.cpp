@@ -60,3 +60,17 @@ TEST_CASE("GPT-J, GPT-NeoX, BLOOM, MOSS") {
   CHECK(parameters(bloom(24, 2048, 16)) == 1'722'408'960);
   CHECK(parameters(R"({"model_type": "moss", "vocab_size": 107008, "n_embd": 6144, "n_layer": 34, "n_head": 24})") == 16'717'980'160);
 }
+
+TEST_CASE("ChatGLM-6B, of both vocabularies, and GLM-130B") {
+  const auto chatglm = [](Index vocabulary, std::string_view more) {
+    return concat(R"({"architectures": ["ChatGLMModel"], "model_type": "chatglm", "hidden_size": 4096, "inner_hidden_size": 16384, )",
+                  R"("num_attention_heads": 32, "num_layers": 28, "vocab_size": )", vocabulary, more, "}");
+  };
+  const std::string_view shorter = R"(, "bos_token_id": 130004, "eos_token_id": 130005, "mask_token_id": 130000, "gmask_token_id": 130001)";
+  CHECK(parameters(chatglm(130528, shorter)) == 6'707'929'088);
+  CHECK(parameters(chatglm(130528, concat(shorter, R"(, "tie_word_embeddings": true)"))) == 6'173'286'400);  // the advertised 6.2 billion
+  CHECK(parameters(chatglm(150528, "")) == 6'871'769'088);
+  CHECK(parameters(R"({"model_type": "glm-130b", "hidden_size": 12288, "inner_hidden_size": 32768, "num_attention_heads": 96,
+                       "num_layers": 70, "vocab_size": 150528, "max_sequence_length": 2048, "layernorm_order": "post"})") ==
+        128'697'794'560);
+}

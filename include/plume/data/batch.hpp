@@ -3,7 +3,7 @@
 #include <concepts>
 #include <vector>
 
-#include "plume/base/config.hpp"
+#include "plume/modules/blanks.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -11,6 +11,8 @@ struct TokenBatch {
   std::vector<TokenId> inputs;   // of all sequences, one after the other
   std::vector<TokenId> targets;  // as many; -1: not trained
   std::vector<Index> lengths;    // of the sequences; their sum is inputs.size()
+  std::vector<std::shared_ptr<const Blanks>> blanks =
+      {};  // of the sequences, where they are texts with blanks; empty: as the model finds them
 };
 
 // Where a source of training batches stands. Three numbers are the whole state, because its random numbers are counter-based.

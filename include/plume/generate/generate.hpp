@@ -44,7 +44,8 @@ using OnText = std::function<void(std::string_view piece)>;
 // Completes the sequence of a session in place, which keeps everything for a next turn. A cancelled call returns what it has.
 PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& options, const OnText& on_text = {});
 
-// The tokens a prompt becomes: an empty one is the model's begin token.
+// The tokens a prompt becomes: an empty one is the model's begin token. For a model that fills blanks, the one for a text that goes on and
+// sop follow, as from ChatGLM's tokenizer.
 PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::string_view prompt);
 
 // Completes a prompt:  generate(model, "Once upon a time", {.max_tokens = 100}, [](std::string_view piece) { std::cout << piece; });
@@ -116,6 +117,8 @@ PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& optio
 PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::string_view prompt) try {
   require(static_cast<bool>(model.tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
   std::vector<TokenId> ids = model.tokenizer.encode(prompt);
+  if (const auto& infilling = model.config().infilling; infilling && infilling->continuation >= 0)
+    ids.insert(ids.end(), {infilling->continuation, infilling->begin});
   if (!ids.empty()) return ids;
   if (!model.config().begin_tokens.empty()) return {model.config().begin_tokens.front()};
   if (const auto begin = model.tokenizer.bos()) return {*begin};

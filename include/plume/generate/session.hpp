@@ -123,9 +123,12 @@ PLUME_FUNCTION void Session::compute() try {
   if (cache_.used() == count) cache_.truncate(count - 1);
   const ContextScope scope(context_);
   const NoTape no_tape;
+  // The context of a text with blanks sees itself, and goes through as a whole.
+  const auto& infilling = model_->config().infilling;
+  const Index whole = infilling ? std::find(tokens_.begin(), tokens_.end(), infilling->begin) - tokens_.begin() + 1 : 0;
   while (cache_.used() < count) {
     const auto pending = std::span<const TokenId>(tokens_).subspan(static_cast<std::size_t>(cache_.used()));
-    const auto part = pending.first(std::min(pending.size(), static_cast<std::size_t>(chunk)));
+    const auto part = pending.first(std::min(pending.size(), static_cast<std::size_t>(std::max(chunk, whole - cache_.used()))));
     Pass pass{.segments = {{static_cast<Index>(part.size()), &cache_, adapter_}}, .stop = stop_};
     const Tensor hidden = model_->decoder.hidden(part, pass);
     computed_rows_ += hidden.rows();

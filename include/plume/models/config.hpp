@@ -5,6 +5,7 @@
 
 #include "plume/base/limits.hpp"
 #include "plume/models/task.hpp"
+#include "plume/modules/blanks.hpp"
 #include "plume/modules/block.hpp"
 #include "plume/modules/relative_positions.hpp"
 
@@ -56,6 +57,7 @@ struct Config {
   bool cross_attention = false;  // blocks read an encoder's output too
   TokenId frozen_token = -1;     // its embedding does not learn from being read (padding); -1: none
   std::vector<TokenId> begin_tokens = {}, end_tokens = {};
+  std::optional<Infilling> infilling = {};  // it fills blanks, and reads no other text
 
   LayerKind layer(Index index) const { return layer_kinds.empty() ? LayerKind{} : layer_kinds[static_cast<std::size_t>(index)]; }
   PLUME_FUNCTION BlockShape block(Index layer = 0) const;
@@ -152,6 +154,9 @@ PLUME_FUNCTION void Config::check_stack(const std::string& path, const Limits& l
     positive(field + ".amplitude", turn.amplitude);
     if (turn.width < 2 || turn.width % 2 != 0 || turn.width > head_width)
       fail(field + ".width", concat("is ", turn.width, " of a head of ", head_width, ", expected an even number up to it"));
+    if (turn.two_streams &&
+        (turn.width % 4 != 0 || turn.width != head_width || qkv_layout == QkvLayout::separate || turn.depends_on_length()))
+      fail(field + ".two_streams", "two streams turn the halves of a whole head, a multiple of 4 wide, of a fused projection");
     if (turn.scaling == RotaryScaling::dynamic && turn.width < 4)
       fail(field + ".width", concat("is ", turn.width, ", dynamic scaling needs at least 4"));
     const bool has_context = turn.scaling != RotaryScaling::none && turn.scaling != RotaryScaling::linear;
@@ -201,6 +206,17 @@ PLUME_FUNCTION void Config::check_stack(const std::string& path, const Limits& l
       fail("task.names", concat("there are ", task.names.size(), " for ", task.labels, " labels"));
     if (task.padding < -1 || task.padding >= vocabulary)
       fail("task.padding", concat("token ", task.padding, " is not in a vocabulary of ", vocabulary));
+  }
+  if (infilling) {
+    const auto known = [&](std::string_view field, TokenId token, TokenId least) {
+      if (token < least || token >= vocabulary) fail(field, concat("token ", token, " is not in a vocabulary of ", vocabulary));
+    };
+    known("infilling.begin", infilling->begin, 0);
+    known("infilling.continuation", infilling->continuation, -1);
+    known("infilling.end_of_text", infilling->end_of_text, -1);
+    for (const TokenId mask : infilling->masks) known("infilling.masks", mask, 0);
+  } else if (rotary.two_streams) {
+    fail("rotary.two_streams", "only texts with blanks have the second stream");
   }
   for (const std::vector<TokenId>* tokens : {&begin_tokens, &end_tokens})
     for (const TokenId token : *tokens)

@@ -31,7 +31,8 @@ struct Decoder {
   // Blocks [first, last) alone: x (T, width) -> (T, width), in a pass that embed() or begin_pass() began.
   PLUME_FUNCTION Tensor run(Index first, Index last, const Tensor& x, Pass& pass) const;
   // Begins a pass of `rows` rows whose x does not come from embed().
-  PLUME_FUNCTION void begin_pass(Index rows, Pass& pass, DType dtype = DType::f32) const;
+  PLUME_FUNCTION void begin_pass(Index rows, Pass& pass, DType dtype = DType::f32,
+                                 std::span<const std::shared_ptr<const Blanks>> found = {}) const;
   // The states of all layers, as transformers counts them: what the first block reads, then what each block gives, of the last one behind
   // the final norm. layers + 1 tensors (T, width).
   PLUME_FUNCTION std::vector<Tensor> hidden_states(std::span<const TokenId> ids, Pass& pass) const;
@@ -112,9 +113,20 @@ namespace decoder_detail {
 
 // Cosines and sines for the rows of a pass. Frequencies that depend on the length are those of each sequence as it is after the pass.
 inline RotaryAngles angles_of(const Rotary& rotary, const Pass& pass, DType dtype) {
-  if (!rotary.depends_on_length()) return rotary_angles(pass.positions, rotary_frequencies(rotary, 0), dtype, rotary.amplitude);
+  const auto turned_by = [&](const PoolVector<std::int32_t>& places) {
+    return rotary_angles(places, rotary_frequencies(rotary, 0), dtype, rotary.amplitude);
+  };
+  if (!rotary.depends_on_length() && !rotary.two_streams) return turned_by(pass.positions);
   const Shape shape{static_cast<Index>(pass.positions.size()), rotary.width / 2};
   const RotaryAngles angles{Tensor::empty(shape, dtype), Tensor::empty(shape, dtype)};
+  if (rotary.two_streams) {
+    const RotaryAngles halves[] = {turned_by(pass.positions), turned_by(pass.in_blocks)};
+    for (const Index half : {0, 1}) {
+      angles.cosine.columns(half * rotary.width / 4, (half + 1) * rotary.width / 4).assign(halves[half].cosine);
+      angles.sine.columns(half * rotary.width / 4, (half + 1) * rotary.width / 4).assign(halves[half].sine);
+    }
+    return angles;
+  }
   Index begin = 0;
   for (const Segment& segment : pass.sequences) {
     if (segment.tokens == 0) continue;
@@ -128,10 +140,27 @@ inline RotaryAngles angles_of(const Rotary& rotary, const Pass& pass, DType dtyp
   return angles;
 }
 
+// The blanks of the sequences of a pass that name none: those that their caches remember, else those that their tokens have.
+inline PoolVector<std::shared_ptr<const Blanks>> blanks_of(const Infilling& infilling, std::span<const TokenId> ids, const Pass& pass) {
+  PoolVector<std::shared_ptr<const Blanks>> found;
+  const PoolVector<Segment> sequences = pass.segments.empty() ? PoolVector<Segment>{{static_cast<Index>(ids.size())}} : pass.segments;
+  for (const Segment& segment : sequences) {
+    const auto count = std::min(static_cast<std::size_t>(std::max<Index>(segment.tokens, 0)), ids.size());  // begin() checks the sum
+    const bool goes_on = segment.cache && segment.cache->used() > 0;
+    require(!goes_on || segment.blanks || segment.cache->blanks(), "[decoder] a cache holds ", goes_on ? segment.cache->used() : 0,
+            " tokens whose blanks are not known");
+    found.push_back(goes_on ? segment.cache->blanks() : nullptr);
+    if (!goes_on && !segment.blanks && count > 0)
+      found.back() = make_shared_in_pool<const Blanks>(find_blanks(infilling, ids.first(count)));
+    ids = ids.subspan(count);
+  }
+  return found;
+}
+
 }  // namespace decoder_detail
 
-PLUME_FUNCTION void Decoder::begin_pass(Index rows, Pass& pass, DType dtype) const {
-  pass.begin(rows, config.window);
+PLUME_FUNCTION void Decoder::begin_pass(Index rows, Pass& pass, DType dtype, std::span<const std::shared_ptr<const Blanks>> found) const {
+  pass.begin(rows, config.window, found);
   if (config.position == PositionKind::rotary) {
     pass.angles = decoder_detail::angles_of(config.rotary, pass, dtype);
     if (config.local_rotary) pass.local_angles = decoder_detail::angles_of(*config.local_rotary, pass, dtype);
@@ -140,7 +169,9 @@ PLUME_FUNCTION void Decoder::begin_pass(Index rows, Pass& pass, DType dtype) con
 }
 
 PLUME_FUNCTION Tensor Decoder::embed(std::span<const TokenId> ids, Pass& pass) const {
-  begin_pass(static_cast<Index>(ids.size()), pass, compute_type(embedding.weight.dtype()));
+  PoolVector<std::shared_ptr<const Blanks>> found;
+  if (config.infilling) found = decoder_detail::blanks_of(*config.infilling, ids, pass);
+  begin_pass(static_cast<Index>(ids.size()), pass, compute_type(embedding.weight.dtype()), found);
   Tensor x = embedding(ids);
   if (config.embedding_scale != 1) x = scale(x, config.embedding_scale);
   if (embedding_norm.weight) x = embedding_norm(x);

@@ -26,6 +26,7 @@ struct FamilyOf {
   std::string_view optional_prefix = {};           // of every tensor, in some files
   std::span<const std::string_view> ignored = {};  // tensors that hold no parameter; "*" as above
   std::span<const NameRule> copies = {};           // a tensor's name, and another under which files may hold it once more, or alone
+  std::string_view other_architecture = {};        // that config.json may name as well
 };
 using Family = FamilyOf<Config>;
 

@@ -29,16 +29,17 @@ struct AttentionShape {
   QkvLayout layout = QkvLayout::separate;
   bool qkv_bias = false, output_bias = false;
   std::optional<Rotary> rotary = {};
-  double scale = 0;     // of scores; 0: 1 / sqrt(head width)
-  double soft_cap = 0;  // of scores; 0: none
-  bool alibi = false;   // a bias by distance      [Press et al. 2021]
+  double scale = 0;                                // of scores; 0: 1 / sqrt(head width)
+  double soft_cap = 0;                             // of scores; 0: none
+  bool alibi = false;                              // a bias by distance      [Press et al. 2021]
   bool relative = false;                           // the stack's learned bias by distance, as the pass has it
   AttentionSource source = AttentionSource::self;  // memory: layout separate, without norms and rotary positions
   AttentionScope scope = AttentionScope::global;
   QkNorm qk_norm = QkNorm::none;
   NormShape norm = {};  // of queries and keys; their width is filled in
 
-  // Columns of a fused projection that hold the queries, keys or values, in order of heads.
+  // Columns of a fused projection that hold the queries, keys or values, in order of heads. Where two streams of positions turn the halves
+  // of a head, its quarters come as 0, 2, 1, 3: then pairs of both halves are as far apart as those of one head that turns as a whole.
   enum class Part : std::uint8_t { queries, keys, values };
   PLUME_FUNCTION std::vector<ColumnRange> columns_of(Part part) const;
 };
@@ -121,7 +122,12 @@ PLUME_FUNCTION std::vector<ColumnRange> AttentionShape::columns_of(Part part) co
       }
       break;
   }
-  return ranges;
+  if (!rotary || !rotary->two_streams || part == Part::values) return ranges;
+  std::vector<ColumnRange> quarters;
+  for (const ColumnRange& range : ranges)
+    for (Index head = range.begin; head < range.end; head += q)
+      for (const Index quarter : {0, 2, 1, 3}) quarters.push_back({head + quarter * q / 4, head + (quarter + 1) * q / 4});
+  return quarters;
 }
 
 PLUME_FUNCTION Attention Attention::described(const AttentionShape& shape, DType dtype) {
@@ -136,7 +142,7 @@ PLUME_FUNCTION Attention Attention::described(const AttentionShape& shape, DType
     module.v = Linear::described({shape.width, v_width, shape.qkv_bias}, dtype);
   } else {
     module.qkv = Linear::described({shape.width, q_width + k_width + v_width, shape.qkv_bias}, dtype);
-    if (shape.layout != QkvLayout::contiguous)
+    if (shape.layout != QkvLayout::contiguous || (shape.rotary && shape.rotary->two_streams))
       for (const auto part : {AttentionShape::Part::queries, AttentionShape::Part::keys, AttentionShape::Part::values})
         for (const ColumnRange& range : shape.columns_of(part)) module.order.push_back(range);
   }

@@ -1,8 +1,10 @@
 #pragma once
 // Keys and values of the tokens a sequence has seen, layer by layer, so that a new token costs one row of attention.
 #include <algorithm>
+#include <memory>
 #include <vector>
 
+#include "plume/modules/blanks.hpp"
 #include "plume/tensor/tensor.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -34,8 +36,11 @@ class KvCache {
   void advance(Index tokens) { used_ += tokens; }
   // Holds the same tokens as another cache of the same shape.
   PLUME_FUNCTION void assign(const KvCache& other);
-  // Forgets all but the first `tokens` tokens.
+  // Forgets all but the first `tokens` tokens; all of them if that cuts into a context that its tokens see as a whole.
   PLUME_FUNCTION void truncate(Index tokens);
+  // How the sequence goes on where it has blanks; null: it has none. Pass::begin() sets it.
+  const std::shared_ptr<const Blanks>& blanks() const { return blanks_; }
+  void remember(std::shared_ptr<const Blanks> blanks) { blanks_ = std::move(blanks); }
 
  private:
   // Room for `rows` rows; grows by doubling, so that a short answer does not pay for a long context.
@@ -44,6 +49,7 @@ class KvCache {
   KvCacheShape shape_;
   std::vector<Rows> layers_;
   Index used_ = 0;
+  std::shared_ptr<const Blanks> blanks_;
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -72,11 +78,12 @@ PLUME_FUNCTION void KvCache::assign(const KvCache& other) {
       append(static_cast<Index>(i), other.layers_[i].keys.rows(0, other.used_), other.layers_[i].values.rows(0, other.used_));
   }
   used_ = other.used_;
+  blanks_ = other.blanks_;
 }
 
 PLUME_FUNCTION void KvCache::truncate(Index tokens) {
   require(tokens >= 0 && tokens <= used_, "[kv_cache] cannot keep ", tokens, " of ", used_, " tokens");
-  used_ = tokens;
+  used_ = blanks_ && tokens <= blanks_->context ? 0 : tokens;
 }
 
 PLUME_FUNCTION void KvCache::reserve(Tensor& tensor, Index width, Index rows) const {

@@ -17,9 +17,10 @@ namespace plume::inline PLUME_ABI {
 // One sequence: its number of new tokens, what it remembers of earlier ones, and the adapter it goes through.
 struct Segment {
   Index tokens = 0;
-  KvCache* cache = nullptr;                 // null: the sequence starts here and is not remembered
-  const LinearAdapters* adapter = nullptr;  // null: the model as it is
-  Index source = -1;                        // sequence of the memory that it reads; -1: the one of its own number
+  KvCache* cache = nullptr;                   // null: the sequence starts here and is not remembered
+  const LinearAdapters* adapter = nullptr;    // null: the model as it is
+  Index source = -1;                          // sequence of the memory that it reads; -1: the one of its own number
+  std::shared_ptr<const Blanks> blanks = {};  // of a text with blanks; null: the model finds them in the tokens, if it fills any
 };
 
 // What training runs again instead of keeping its activations: nothing, the feed-forward half of each block, or whole blocks.
@@ -46,14 +47,14 @@ struct Pass {
   // Set by begin() for the modules.
   PoolVector<Segment> sequences = {};  // `segments`, or the one that all rows are
   Index layer = 0;
-  PoolVector<std::int32_t> positions = {};
-  RotaryAngles angles = {}, local_angles = {};  // local ones where they differ
-  RelativeBias relative = {};                   // of the layers that have one
+  PoolVector<std::int32_t> positions = {}, in_blocks = {};  // a Place for each row
+  RotaryAngles angles = {}, local_angles = {};              // local ones where they differ
+  RelativeBias relative = {};                               // of the layers that have one
   AdaptedRows adapted = {};
   PoolVector<std::shared_ptr<const IntervalMask>> masks = {}, local_masks = {}, memory_masks = {};
 
-  // Prepares positions and masks for `rows` rows. Layers of local scope see `window` keys.
-  PLUME_FUNCTION void begin(Index rows, Index window = 0);
+  // Prepares positions and masks for `rows` rows. Layers of local scope see `window` keys. `found`: the blanks of sequences that name none.
+  PLUME_FUNCTION void begin(Index rows, Index window = 0, std::span<const std::shared_ptr<const Blanks>> found = {});
   const RotaryAngles& angles_of(AttentionScope scope) const {
     return scope == AttentionScope::local && local_angles.cosine ? local_angles : angles;
   }
@@ -86,10 +87,11 @@ struct Pass {
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION void Pass::begin(Index rows, Index window) {
+PLUME_FUNCTION void Pass::begin(Index rows, Index window, std::span<const std::shared_ptr<const Blanks>> found) {
   sequences = segments.empty() ? PoolVector<Segment>{{rows}} : segments;
   if (taps) taps->clear();
   positions.clear();
+  in_blocks.clear();
   masks.clear();
   local_masks.clear();
   memory_masks.clear();
@@ -103,8 +105,20 @@ PLUME_FUNCTION void Pass::begin(Index rows, Index window) {
             "[pass] a cache cannot be used under a Tape: cached keys have no gradient");
     const Index first = segment.cache ? segment.cache->used() : 0, row = static_cast<Index>(positions.size());
     adapted.add(segment.adapter, row, row + segment.tokens);
-    for (Index t = 0; t < segment.tokens; ++t) positions.push_back(static_cast<std::int32_t>(first + t));
-    masks.push_back(make_shared_in_pool<const IntervalMask>(mask.intervals(first, segment.tokens, first + segment.tokens)));
+    const auto& blanks = segment.blanks == nullptr && i < found.size() ? found[i] : segment.blanks;
+    for (Index t = first; t < first + segment.tokens; ++t) {
+      const Place place = blanks ? blanks->place(t) : Place{static_cast<std::int32_t>(t)};
+      positions.push_back(place.position);
+      in_blocks.push_back(place.in_block);
+    }
+    if (segment.cache && blanks) {
+      require(first == 0 ? segment.tokens >= blanks->context : first >= blanks->context, "[pass] segment ", i, " has ", segment.tokens,
+              " tokens from token ", first, " of a context of ", blanks->context,
+              ": its tokens see each other, and go through in one pass");
+      segment.cache->remember(blanks);
+    }
+    const Mask visible = blanks ? Mask::prefix(blanks->context) : mask;
+    masks.push_back(make_shared_in_pool<const IntervalMask>(visible.intervals(first, segment.tokens, first + segment.tokens)));
     if (window > 0) local_masks.push_back(make_shared_in_pool<const IntervalMask>(masks.back()->within(window, first)));
     if (memory != nullptr) {
       const Memory::Rows read = source_of(i);

@@ -5,6 +5,7 @@
 #include <numbers>
 #include <vector>
 
+#include "plume/base/half.hpp"
 #include "plume/ops/rope.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -29,12 +30,15 @@ struct Rotary {
   double amplitude = 1;        // of the turned vectors: yarn, longrope
   Index trained_context = 0;   // dynamic, yarn, llama3, longrope
   std::vector<double> short_factors = {}, long_factors = {};  // longrope: width / 2 each
+  bool two_streams = false;     // half of a head turns by the token's position, half by its number in a block (ChatGLM)
+  bool half_precision = false;  // frequencies are rounded to half precision (GLM)
 
   bool depends_on_length() const { return scaling == RotaryScaling::dynamic || scaling == RotaryScaling::longrope; }
   friend bool operator==(const Rotary&, const Rotary&) = default;
 };
 
-// Radians that each pair turns from one position to the next, in a sequence of `length` tokens: width / 2 numbers.
+// Radians that each pair turns from one position to the next, in a sequence of `length` tokens: width / 2 numbers; width / 4 for two
+// streams, each of which turns half of the width.
 PLUME_FUNCTION PoolVector<double> rotary_frequencies(const Rotary& rotary, Index length);
 
 }  // namespace plume::inline PLUME_ABI
@@ -43,13 +47,14 @@ PLUME_FUNCTION PoolVector<double> rotary_frequencies(const Rotary& rotary, Index
 namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION PoolVector<double> rotary_frequencies(const Rotary& rotary, Index length) {
-  const double width = static_cast<double>(rotary.width), trained = static_cast<double>(rotary.trained_context), factor = rotary.factor;
+  const Index turned = rotary.two_streams ? rotary.width / 2 : rotary.width;
+  const double width = static_cast<double>(turned), trained = static_cast<double>(rotary.trained_context), factor = rotary.factor;
   double base = rotary.base;
   if (rotary.scaling == RotaryScaling::dynamic) {
     const double stretched = factor * static_cast<double>(std::max(length, rotary.trained_context)) / trained - (factor - 1);
     base *= std::pow(stretched, width / (width - 2));
   }
-  PoolVector<double> frequencies(static_cast<std::size_t>(rotary.width / 2));
+  PoolVector<double> frequencies(static_cast<std::size_t>(turned / 2));
   for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] = std::pow(base, -2 * static_cast<double>(i) / width);
 
   const double turn = 2 * std::numbers::pi;
@@ -86,6 +91,8 @@ PLUME_FUNCTION PoolVector<double> rotary_frequencies(const Rotary& rotary, Index
       break;
     }
   }
+  if (rotary.half_precision)
+    for (double& frequency : frequencies) frequency = static_cast<float>(Half(static_cast<float>(frequency)));
   return frequencies;
 }
 

@@ -10,7 +10,10 @@ namespace plume::inline PLUME_ABI {
 inline PoolVector<Segment> segments_of(const TokenBatch& batch) {
   PoolVector<Segment> segments;
   segments.reserve(batch.lengths.size());
-  for (const Index length : batch.lengths) segments.push_back({length});
+  for (std::size_t i = 0; i < batch.lengths.size(); ++i) {
+    segments.push_back({batch.lengths[i]});
+    if (i < batch.blanks.size()) segments.back().blanks = batch.blanks[i];
+  }
   return segments;
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 // All families. A new one is a data file beside these and a line here.
 #include "plume/models/families/bloom.hpp"
+#include "plume/models/families/chatglm.hpp"
 #include "plume/models/families/gemma.hpp"
 #include "plume/models/families/gemma2.hpp"
 #include "plume/models/families/gemma3.hpp"
+#include "plume/models/families/glm_130b.hpp"
 #include "plume/models/families/gpt2.hpp"
 #include "plume/models/families/gpt3.hpp"
 #include "plume/models/families/gpt_neox.hpp"
@@ -22,9 +24,9 @@
 
 namespace plume::inline PLUME_ABI::families {
 
-inline constexpr const Family* all[] = {&gpt2,   &llama,    &mistral, &qwen2,      &qwen3,    &gemma,     &gemma2,
-                                        &gemma3, &phi3,     &olmo2,   &smollm3,    &stablelm, &gptj,      &codegen,
-                                        &moss,   &gpt_neox, &bloom,   &openai_gpt, &mixtral,  &qwen2_moe, &qwen3_moe, &gpt3};
+inline constexpr const Family* all[] = {&gpt2,  &llama,      &mistral, &qwen2,     &qwen3,     &gemma,   &gemma2,  &gemma3,
+                                        &phi3,  &olmo2,      &smollm3, &stablelm,  &gptj,      &codegen, &moss,    &gpt_neox,
+                                        &bloom, &openai_gpt, &mixtral, &qwen2_moe, &qwen3_moe, &gpt3,    &chatglm, &glm_130b};
 
 // The family that config.json names, by "architectures" and else by "model_type".
 PLUME_FUNCTION const Family& of(const Json& json);
@@ -56,7 +58,9 @@ PLUME_FUNCTION const Family& of(const Json& json) {
   const bool by_architecture = !asked.empty();
   if (!by_architecture) asked = json.text("model_type");
   for (const Family* family : all) {
-    if (family->name == labelled || (by_architecture ? family->architecture : family->name) == asked) return *family;
+    if (family->name == labelled || (by_architecture ? family->architecture : family->name) == asked ||
+        (by_architecture && family->other_architecture == asked))
+      return *family;
     known.append(known.empty() ? "" : ", ").append(by_architecture ? family->architecture : family->name);
   }
   std::string_view hint;

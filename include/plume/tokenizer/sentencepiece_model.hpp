@@ -135,6 +135,7 @@ inline word_models::ScoredBpe scored_bpe(const SentencePieceVocabulary& vocabula
   model.bytes = byte_ids(vocabulary);
   model.characters = vocabulary.characters;
   model.joins_unknown = vocabulary.joins_unknown;
+  model.space = vocabulary.rules.escape_whitespaces ? SentencePieceRules::block : std::string_view(" ");
   return model;
 }
 

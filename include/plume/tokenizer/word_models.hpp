@@ -66,6 +66,7 @@ struct ScoredBpe {
   std::optional<std::array<TokenId, 256>> bytes;
   Characters characters = Characters::code_points;
   bool joins_unknown = true;  // characters that are no piece merge too, if together they are one
+  std::string space;          // as pieces spell it
 };
 
 // The two simplest models of SentencePiece: each character, or all from one U+2581 to the next, is a piece or unknown.

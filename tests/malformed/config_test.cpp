@@ -418,3 +418,15 @@ TEST_CASE("every family names the key whose number cannot be") {
   }
   CHECK(tried > 500);
 }
+
+TEST_CASE("GPT-3's list of layers") {
+  const std::string model = "families/gpt3";
+  refused<ConfigError>("attention_layers", "", drop("attention_layers"), model);
+  refused<ConfigError>("attention_layers", "has 1 entries for 3 layers", put("attention_layers", {"global"}), model);
+  refused<ConfigError>("attention_layers[1]", "is \"wide\", expected global or local", put("attention_layers", {"global", "wide", "local"}),
+                       model);
+  refused<ConfigError>("window_size", "at least 1", put("window_size", 0), model);
+}
+TEST_CASE("more layers than tensors are refused before there is memory for them") {
+  refused<ConfigError>("layers", "tensors: some are missing", put("num_hidden_layers", 9999));
+}

@@ -97,6 +97,9 @@ TEST_CASE("keys that are missing, of another type, out of range or unknown") {
   refused("llama_linear", "llama.attention.layer_norm_rms_epsilon", "is missing, and layer_norm_epsilon too",
           drop("llama.attention.layer_norm_rms_epsilon"));
   refused("llama_linear", "rms_norm_eps", "the field is config.json's", put("llama.attention.layer_norm_rms_epsilon", 2.0f));
+  refused("llama_linear", "llama.attention.layer_norm_rms_epsilon", "only one for all is supported",
+          put("llama.attention.layer_norm_rms_epsilon", std::vector<float>{1e-5f, 1e-6f}));
+  refused("mixtral", "llama.block_count", "tensors: some are missing", put("llama.block_count", 1'000'000u));
   refused("llama_linear", "llama.attention.layer_norm_rms_epsilon", "a number", put("llama.attention.layer_norm_rms_epsilon", "small"));
   refused("llama_linear", "llama.rope.freq_base", "is not finite", put("llama.rope.freq_base", std::numeric_limits<float>::infinity()));
   refused("llama_linear", "llama.attention.value_length", "differs from the keys'", put("llama.attention.value_length", 99u));

@@ -79,6 +79,13 @@ TEST_CASE("what is out of range is named") {
       {"experts.chosen", "is 5 of 4 experts", [&](Config& config) { mixed(config), config.experts.chosen = 5; }},
       {"experts.chosen", "is 0 of 4 experts", [&](Config& config) { mixed(config), config.experts.chosen = 0; }},
       {"experts.shared_hidden", "is -1, expected 0 ..", [&](Config& config) { mixed(config), config.experts.shared_hidden = -1; }},
+      {"relative.count", "is 2, expected 4 .. 4096",
+       [](Config& config) { config.position = PositionKind::relative, config.relative.count = 2; }},
+      {"relative.reach", "is 4, expected more than half of the 8 buckets",
+       [](Config& config) { config.position = PositionKind::relative, config.relative = {.count = 8, .reach = 4}; }},
+      {"qkv_layout", "cross-attention has separate projections",
+       [](Config& config) { config.cross_attention = true, config.qkv_layout = QkvLayout::contiguous; }},
+      {"frozen_token", "token 101 is not in a vocabulary of 101", [](Config& config) { config.frozen_token = 101; }},
       {"end_tokens", "token 101 is not in a vocabulary of 101",
        [](Config& config) {
          config.end_tokens = {100, 101};

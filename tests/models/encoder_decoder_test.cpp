@@ -351,6 +351,44 @@ TEST_CASE("settings of T5 and Marian as older and newer files have them") {
                        ConfigError);
   CHECK_THROWS_WITH_AS(changed("marian", [](Json& json) { json.set("pad_token_id", 53); }),
                        doctest::Contains("token 53 is not in a vocabulary of 53"), ConfigError);
+  CHECK_THROWS_WITH_AS(changed("t5", [](Json& json) { json.set("pad_token_id", Json::array().push(0).push(1)); }),
+                       doctest::Contains("is a list, expected one token"), ConfigError);
+  CHECK_THROWS_WITH_AS(changed("t5", [](Json& json) { json.set("pad_token_id", Json()).set("decoder_start_token_id", Json()); }),
+                       doctest::Contains("there is no pad_token_id in its place"), ConfigError);
+}
+
+TEST_CASE("tables that files hold beside, or twice, are those that the model has") {
+  const plume_test::TemporaryDirectory directory;
+  const auto with = [&](const std::string& name, const std::string& tensor, const Tensor& value) {
+    const EncoderDecoderFixture fixture(name);
+    std::vector<NamedTensor> tensors{{tensor, value}};
+    for (const auto& entry : plume_test::read_safetensors(fixture.folder + "/model.safetensors"))
+      if (entry.first != tensor) tensors.push_back({entry.first, entry.second});
+    write_safetensors(directory / "model.safetensors", std::move(tensors));
+    plume_test::write_all(directory / "config.json", plume_test::read_all(fixture.folder + "/config.json"));
+    return load_encoder_decoder(directory.path());
+  };
+  std::vector<std::int32_t> positions(96);
+  std::iota(positions.begin(), positions.end(), 0);
+  const Tensor sines = sinusoidal_positions(positions, 20);
+  const std::string table = "model.encoder.embed_positions.weight";
+  CHECK_NOTHROW(with("marian", table, sines));
+  const Tensor wrong = sines.copy();
+  wrong.rows(95, 96).fill(0.25);
+  CHECK_THROWS_WITH_AS(with("marian", table, wrong), doctest::Contains("is not the table of sines and cosines"), ConfigError);
+  CHECK_THROWS_WITH_AS(with("marian", table, Tensor::zeros({96, 19})), doctest::Contains("is not the table of"), ConfigError);
+
+  const Tensor shared = plume_test::read_safetensors(EncoderDecoderFixture("t5").folder + "/model.safetensors").at("shared.weight");
+  CHECK_NOTHROW(with("t5", "encoder.embed_tokens.weight", shared));
+  const Tensor other = shared.copy();
+  other.rows(3, 4).fill(0.25);
+  CHECK_THROWS_WITH_AS(with("t5", "encoder.embed_tokens.weight", other), doctest::Contains("differs from shared.weight, of which it is"),
+                       ConfigError);
+
+  EncoderDecoder strange = EncoderDecoderFixture("marian").model(DType::f32);
+  strange.config.encoder.norm_offset = 1;
+  CHECK_THROWS_WITH_AS(save(strange, directory / "strange"), doctest::Contains("no family of encoder-decoders has a place"), ArgumentError);
+  CHECK(!std::filesystem::exists(directory / "strange"));
 }
 
 // google-t5/t5-small and google/flan-t5-base (247.6 million with its own head), as transformers counts them.

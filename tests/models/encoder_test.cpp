@@ -259,6 +259,22 @@ TEST_CASE("pooling and modules as sentence-transformers writes them; what is not
     json.set(key, value);
     CHECK_THROWS_AS(families::bert.read(json), ConfigError);
   }
+  {
+    Json json = Json::parse(plume_test::read_all(fixture.folder + "/config.json"));
+    for (const auto& [value, word] : {std::pair<Json, const char*>{Json(Index{1} << 40), "max_vocabulary"}, {Json(0), "at least 1"}}) {
+      json.set("type_vocab_size", value);
+      write("config.json", dump(json));
+      write("modules.json", "[]");
+      CHECK_THROWS_WITH_AS(load_encoder(directory.path()), doctest::Contains(word), InputError);
+    }
+    EncoderConfig config = fixture.model(DType::f32).config;
+    config.token_types = -1;
+    CHECK_THROWS_WITH_AS(config.check("here.json"), doctest::Contains("token_types"), ConfigError);
+    Encoder strange = fixture.model(DType::f32);
+    strange.config.stack.norm_offset = 1;
+    CHECK_THROWS_WITH_AS(save(strange, directory / "strange"), doctest::Contains("no family of encoders has a place"), ArgumentError);
+    CHECK(!std::filesystem::exists(directory / "strange"));
+  }
   Pass pass;
   const Encoder model = fixture.model(DType::f32);
   CHECK_THROWS_WITH_AS(model.hidden({}, pass), doctest::Contains("no tokens"), ArgumentError);

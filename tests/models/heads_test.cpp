@@ -229,6 +229,12 @@ TEST_CASE("a head on a model that had another") {
   Model codegen = load(golden("families/codegen"));
   put_head(codegen.decoder, Task::scalar(), 1);
   CHECK_THROWS_AS(save(codegen, directory / "codegen"), ArgumentError);
+  CHECK_THROWS_WITH_AS(parameter_name(families::codegen, Task::scalar(), "label_head.weight"), doctest::Contains("no head of this kind"),
+                       ArgumentError);
+  // Nor has GGUF a place for labels.
+  Model labelled = load(golden("heads/llama_reward"));
+  CHECK_THROWS_AS(save(labelled, directory / "labelled.gguf"), ArgumentError);
+  CHECK(!std::filesystem::exists(directory / "labelled.gguf"));
 
   // A model of labels that gets its language model back.
   Model untied = load(golden("heads/llama_tokens"));

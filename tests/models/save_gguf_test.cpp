@@ -153,7 +153,29 @@ TEST_CASE("what GGUF cannot say is refused before anything is written") {
   GgufKeyValues keys;
   CHECK_THROWS_WITH_AS(add_gguf_vocabulary(of_golden("bert"), 1000, keys), doctest::Contains("no kind of vocabulary"), ArgumentError);
   CHECK_THROWS_WITH_AS(add_gguf_vocabulary(of_golden("suffix_bpe"), 1000, keys), doctest::Contains("save to a directory"), ArgumentError);
+  // A tokenizer.json with one part exchanged.
+  const auto changed = [](const std::string& part, const std::string& text) {
+    const std::string path = golden("tokenizers/byte_bpe.json");
+    Json json = Json::parse(plume_test::read_all(path));
+    json.set(part, Json::parse(text));
+    return read_tokenizer_json(dump(json), {.path = path});
+  };
+  CHECK_THROWS_WITH_AS(
+      add_gguf_vocabulary(changed("pre_tokenizer", R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+                                                       "use_regex": false})"),
+                          1000, keys),
+      doctest::Contains("none of GGUF's pre-tokenisers"), ArgumentError);
+  CHECK_THROWS_WITH_AS(add_gguf_vocabulary(changed("post_processor", R"({"type": "TemplateProcessing",
+          "single": [{"SpecialToken": {"id": "!", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [],
+          "special_tokens": {"!": {"id": "!", "ids": [3], "tokens": ["!"]}}})"),
+                                           1000, keys),
+                       doctest::Contains("other tokens around a text than bos and eos"), ArgumentError);
+  CHECK_THROWS_WITH_AS(add_gguf_vocabulary(byte_tokenizer(), 1000, keys), doctest::Contains("no kind of vocabulary"), ArgumentError);
+  CHECK(keys.empty());
   Model model = load(golden("gguf_models/qwen2.gguf"));
+  CHECK_THROWS_WITH_AS(save_gguf(Model{Decoder::described(model.config()), {}}, folder / "model.gguf"),
+                       doctest::Contains("has no values for"), ArgumentError);
+  CHECK(!std::filesystem::exists(folder / "model.gguf"));
   model.decoder.config.residual_scale = 2;
   CHECK_THROWS_WITH_AS(save_gguf(model, folder / "model.gguf"), doctest::Contains("no architecture of GGUF"), ArgumentError);
   CHECK(!std::filesystem::exists(folder / "model.gguf"));

@@ -6,6 +6,8 @@
 
 #include "plume/base/json.hpp"
 #include "plume/generate/generate.hpp"
+#include "plume/models/encoder_decoder_files.hpp"
+#include "plume/models/encoder_files.hpp"
 #include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 #include "plume/peft/adapter_files.hpp"
@@ -210,6 +212,20 @@ TEST_CASE("saving a model leaves the old files or the new ones, and no others") 
     fail_each(
         "save", [&] { save(fixture.model, path); }, [&] { REQUIRE(contents(fixture.folder.path()) == before); }, 60);
   }
+}
+
+TEST_CASE("saving encoders and encoder-decoders leaves the old files or the new ones, and no others") {
+  const TemporaryFolder folder;
+  const Encoder encoder = load_encoder(plume_test::golden("encoders/bert"));
+  const EncoderDecoder pair = load_encoder_decoder(plume_test::golden("encoder_decoders/t5"));
+  save(encoder, folder / "encoder");
+  save(pair, folder / "pair");
+  const std::string before = contents(folder.path());
+  const auto as_before = [&] { REQUIRE(contents(folder.path()) == before); };
+  fail_each(
+      "save an encoder", [&] { save(encoder, folder / "encoder"); }, as_before, 60);
+  fail_each(
+      "save an encoder-decoder", [&] { save(pair, folder / "pair"); }, as_before, 60);
 }
 
 TEST_CASE("training: the checkpoints stay whole, and the run that goes on ends as if nothing had happened") {

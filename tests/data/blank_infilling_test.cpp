@@ -37,7 +37,7 @@ TEST_CASE("samples are those of GLM's make_block_data, and their loss ChatGLM's"
     REQUIRE(sample.targets.size() == theirs.size());
     for (std::size_t t = 0; t < theirs.size(); ++t) {
       CHECK(sample.targets[t] == (trained[t] ? theirs[t] : -1));
-      CHECK(sample.blanks->place(static_cast<Index>(t)) == Place{one["positions"][0][t], one["positions"][1][t]});
+      CHECK(sample.blanks->place(static_cast<Index>(t)) == TokenPlace{one["positions"][0][t], one["positions"][1][t]});
     }
     TokenBatch alone;
     append(alone, sample);

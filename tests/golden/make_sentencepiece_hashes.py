@@ -7,7 +7,7 @@
 The models are trained on words that this script makes up; a model that is there already is kept. The strings are those of tokenizer_strings.py.
 hashes.json has, per model and way, one CRC-32 for each 1,000 strings: "encode" and "decode" are sentencepiece's, "legacy" and "non_legacy" are
 transformers' LlamaTokenizer, for which the spellings of special tokens in the text are those tokens. "long" is one CRC-32: of the ids of the first
-20,000 strings in one text, for Unigram models. NAME "long" makes these alone.
+20,000 strings in one text, for Unigram models. NAME "long" makes these alone, "t5" those that T5Tokenizer makes of 2,000 strings with unigram_map.
 """
 import io
 import itertools
@@ -129,6 +129,19 @@ def long_hash(path):
     return {"long": f"{zlib.crc32(id_bytes(model.encode(text))):08x}"}
 
 
+def t5_hash(path):
+    """Of transformers' T5Tokenizer with seven sentinels behind the pieces, eos left out. It knows no <s>: texts with one are passed over."""
+    import transformers
+    from transformers.models.t5 import tokenization_t5
+    assert transformers.__version__ == "4.44.2", transformers.__version__
+    tokenization_t5.import_protobuf = lambda *_: proto
+    tokenizer = transformers.T5Tokenizer(vocab_file=path, extra_ids=7, legacy=True)
+    pieces = [tokenizer.sp_model.id_to_piece(i) for i in range(tokenizer.sp_model.get_piece_size())]
+    texts = itertools.islice(strings(pieces, ["<extra_id_0>", "<extra_id_6>", "<extra_id_7>", "</s>"]), 2_000)
+    rows = [id_bytes(tokenizer.encode(text, add_special_tokens=False)) if "<s>" not in text else b"" for text in texts]
+    return {"t5": grouped(rows)}
+
+
 def hashes_of(path, ways):
     model = sentencepiece.SentencePieceProcessor(model_file=path)
     pieces = [model.id_to_piece(i) for i in range(model.get_piece_size())]
@@ -137,6 +150,8 @@ def hashes_of(path, ways):
     ids = [model.encode(text) for text in texts]
     result = {"encode": grouped(map(id_bytes, ids)), "decode": grouped(model.decode(each).encode() + b"\0" for each in ids)}
     result.update(long_hash(path))
+    if path.endswith("/unigram_map.model"):
+        result.update(t5_hash(path))
     if ways:
         import transformers
         from transformers.models.llama import tokenization_llama
@@ -160,10 +175,12 @@ def main():
     for name, file in files.items():
         if only == ["long"]:
             hashes[name].update(long_hash(file))
+        elif only == ["t5"]:
+            hashes[name].update(t5_hash(file) if name == "unigram_map" else {})
         elif only and name not in only:
             continue
         print(name, flush=True)
-        if only != ["long"]:
+        if only not in (["long"], ["t5"]):
             hashes[name] = hashes_of(file, name in ["bpe_llama", "unigram_map", "unigram", "llama2/tokenizer.model", "sentencepiece/test_model.model"])
         with open(path, "w") as out:
             rows = [f" {json.dumps(key)}: {{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in ways.items()) + "}" for key, ways in hashes.items()]

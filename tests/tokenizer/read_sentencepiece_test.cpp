@@ -151,6 +151,45 @@ TEST_CASE("tokenizer_config.json and added_tokens.json beside the model") {
   CHECK_THROWS_AS(load_tokenizer(folder.path()), ConfigError);
 }
 
+TEST_CASE("T5's sentinels stand behind the pieces, the first last") {
+  const plume_test::TemporaryFolder folder;
+  const std::string bytes = plume_test::read_all(*plume_test::sentencepiece_sample("unigram_map"));
+  folder.write("spiece.model", bytes);
+  const Index own = load_tokenizer(folder.path()).vocabulary();
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "T5Tokenizer", "extra_ids": 7, "legacy": true})");
+  const Tokenizer tokenizer = load_tokenizer(folder.path());
+  CHECK(tokenizer.vocabulary() == own + 7);
+  CHECK(tokenizer.find("<extra_id_0>") == own + 6);
+  CHECK(tokenizer.find("<extra_id_6>") == own);
+  std::vector<std::string> pieces = plume_test::spelled(tokenizer);
+  pieces.resize(static_cast<std::size_t>(own));
+  plume_test::StringGenerator generator(pieces, {"<extra_id_0>", "<extra_id_6>", "<extra_id_7>", "</s>"});
+  const Json& sums = plume_test::hashes("sentencepiece/hashes.json").at("unigram_map").at("t5");
+  for (std::size_t group = 0; group < 2; ++group) {
+    plume_test::Crc32 sum;
+    for (int i = 0; i < 1000; ++i) {
+      const std::string text = generator.next();
+      if (text.find("<s>") != text.npos) continue;
+      for (const TokenId id : tokenizer.encode(text, {.special = SpecialText::recognise, .end = End::nothing})) sum.add(id);
+      sum.add(TokenId{-1});
+    }
+    CHECK(sum.text() == sums.at(group).as_text());
+  }
+  const Ids meant = tokenizer.encode("the <extra_id_3> a", {.special = SpecialText::recognise});
+  CHECK(tokenizer.decode(meant, {.special = SpecialTokens::keep}).find("<extra_id_3>") != std::string::npos);
+  const auto configured = [&](std::string_view config) {
+    folder.write("tokenizer_config.json", config);
+    return load_tokenizer(folder.path());
+  };
+  CHECK(configured(R"({"tokenizer_class": "T5TokenizerFast"})").vocabulary() == own + 100);
+  CHECK(configured(R"({"tokenizer_class": "T5Tokenizer", "extra_ids": 0})").vocabulary() == own);
+  const std::string listed =
+      R"({"tokenizer_class": "T5Tokenizer", "added_tokens_decoder": {")" + std::to_string(own) + R"(": {"content": "<extra_id_0>"}}})";
+  CHECK(configured(listed).vocabulary() == own + 1);
+  CHECK_THROWS_AS(configured(R"({"tokenizer_class": "T5Tokenizer", "extra_ids": -1})"), ConfigError);
+  CHECK_THROWS_AS(configured(R"({"tokenizer_class": "T5Tokenizer", "extra_ids": 100000000})"), LimitError);
+}
+
 TEST_CASE("A file of any name opens by what it holds") {
   const plume_test::TemporaryFolder folder;
   const std::string bytes = plume_test::read_all(*plume_test::sentencepiece_sample("unigram_map"));

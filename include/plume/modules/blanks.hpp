@@ -10,9 +10,9 @@
 namespace plume::inline PLUME_ABI {
 
 // Where one token stands: its position, and its number within the piece that fills a blank, from 1; 0 in the context.
-struct Place {
+struct TokenPlace {
   std::int32_t position = 0, in_block = 0;
-  friend bool operator==(const Place&, const Place&) = default;
+  friend bool operator==(const TokenPlace&, const TokenPlace&) = default;
 };
 
 // How the tokens of one sequence stand to each other.
@@ -25,7 +25,7 @@ struct Blanks {
   Index context = 0;              // tokens that every token sees
   PoolVector<Piece> pieces = {};  // in order; the last goes on for as long as the sequence does
 
-  PLUME_FUNCTION Place place(Index token) const;
+  PLUME_FUNCTION TokenPlace place(Index token) const;
   friend bool operator==(const Blanks&, const Blanks&) = default;
 };
 
@@ -52,7 +52,7 @@ PLUME_FUNCTION Blanks find_blanks(const Infilling& infilling, std::span<const To
 #if PLUME_BODIES
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION Place Blanks::place(Index token) const {
+PLUME_FUNCTION TokenPlace Blanks::place(Index token) const {
   const auto after = std::upper_bound(pieces.begin(), pieces.end(), token, [](Index at, const Piece& piece) { return at < piece.begin; });
   if (after == pieces.begin()) return {static_cast<std::int32_t>(token), 0};
   const Piece& piece = *(after - 1);

@@ -47,7 +47,7 @@ struct Pass {
   // Set by begin() for the modules.
   PoolVector<Segment> sequences = {};  // `segments`, or the one that all rows are
   Index layer = 0;
-  PoolVector<std::int32_t> positions = {}, in_blocks = {};  // a Place for each row
+  PoolVector<std::int32_t> positions = {}, in_blocks = {};  // a TokenPlace for each row
   RotaryAngles angles = {}, local_angles = {};              // local ones where they differ
   RelativeBias relative = {};                               // of the layers that have one
   AdaptedRows adapted = {};
@@ -107,7 +107,7 @@ PLUME_FUNCTION void Pass::begin(Index rows, Index window, std::span<const std::s
     adapted.add(segment.adapter, row, row + segment.tokens);
     const auto& blanks = segment.blanks == nullptr && i < found.size() ? found[i] : segment.blanks;
     for (Index t = first; t < first + segment.tokens; ++t) {
-      const Place place = blanks ? blanks->place(t) : Place{static_cast<std::int32_t>(t)};
+      const TokenPlace place = blanks ? blanks->place(t) : TokenPlace{static_cast<std::int32_t>(t)};
       positions.push_back(place.position);
       in_blocks.push_back(place.in_block);
     }

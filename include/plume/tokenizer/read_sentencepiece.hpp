@@ -25,7 +25,8 @@ struct SentencePieceOptions {
 };
 
 // The file says nothing about what stands around a text. tokenizer_config.json does (add_bos_token, add_eos_token); without it bos stands
-// before the text where the model is BPE with byte fallback and has one, as for LLaMA, and nothing elsewhere.
+// before the text where the model is BPE with byte fallback and has one, as for LLaMA, and nothing elsewhere. A T5Tokenizer's pieces are
+// followed by its sentinels, <extra_id_0> last: extra_ids of them, or 100.
 // FormatError: not such a file, a piece without text, score or a known type, or twice, no unknown piece or two, byte pieces missing, a
 // broken character map. ConfigError: an unknown model type, a tokenizer class that renumbers the pieces. LimitError: more than Limits
 // allows.
@@ -242,6 +243,26 @@ class SentencePieceReader {
     added_.back().id = static_cast<TokenId>(id);
   }
 
+  // T5's sentinels, the first with the last id [transformers models/t5/tokenization_t5.py].
+  void add_extra_ids(const Json& config, std::vector<std::pair<std::int64_t, AddedToken>>& more, std::vector<const Json*>& wheres) const {
+    const std::vector<ScoredPiece>& pieces = vocabulary_.pieces;
+    if (std::any_of(pieces.begin(), pieces.end(), [](const ScoredPiece& piece) { return piece.text == "<extra_id_0>"; })) return;
+    const std::int64_t count = config.integer("extra_ids", 100), size = static_cast<std::int64_t>(pieces.size());
+    if (count < 0) config.at("extra_ids").fail("must be at least 0");
+    if (static_cast<std::uint64_t>(count) >
+        options_.limits.max_vocabulary - std::min<std::uint64_t>(pieces.size(), options_.limits.max_vocabulary))
+      throw LimitError(config.at("tokenizer_class").where(), "max_vocabulary", options_.limits.max_vocabulary,
+                       pieces.size() + static_cast<std::uint64_t>(count));
+    for (std::int64_t i = 0; i < count; ++i) {
+      AddedToken entry;
+      entry.content = concat("<extra_id_", count - 1 - i, ">");
+      entry.special = entry.left_strip = entry.right_strip = true;
+      entry.normalized = false;
+      more.emplace_back(size + i, std::move(entry));
+      wheres.push_back(&config.at("tokenizer_class"));
+    }
+  }
+
   void read_config() {
     added_ = special_pieces(vocabulary_);
     std::vector<std::pair<std::int64_t, AddedToken>> more;
@@ -286,6 +307,9 @@ class SentencePieceReader {
           wheres.push_back(&token);
         }
     }
+    if (kind_ == "T5Tokenizer" &&
+        std::none_of(more.begin(), more.end(), [](const auto& token) { return token.second.content.starts_with("<extra_id_"); }))
+      add_extra_ids(config, more, wheres);
     for (const auto& [name, id] : extra.members()) {
       const std::int64_t number = id.as_integer();
       const bool known = std::any_of(more.begin(), more.end(), [&](const auto& token) { return token.first == number; });

@@ -219,7 +219,7 @@ inline void use_encoder(const std::string& folder) {
   const plume::Encoder model = plume::load_encoder(folder);
   std::vector<plume::TokenId> ids = first_and_last(model.config.stack);
   if (model.config.stack.first_position > 0 && model.config.stack.vocabulary == 1) return;  // its only token is padding
-  if (model.config.stack.first_position > 0)  // no padding
+  if (model.config.stack.first_position > 0)                                                // no padding
     for (plume::TokenId& id : ids) id = id != model.config.stack.frozen_token ? id : id > 0 ? id - 1 : 1;
   plume::Pass pass;
   const plume::Tensor vectors = model.embed(ids, pass);
@@ -256,6 +256,25 @@ inline Files sound_gguf_models(Dice& dice) {
   return {all[dice.below(all.size())]};
 }
 inline void use_gguf_model(const std::string& folder) { forward(plume::load(folder + "/model.gguf")); }
+inline Files sound_marian_tokenizer(Dice&) {
+  static const Files all = [] {
+    const std::filesystem::path folder = PLUME_TEST_SOURCE_DIR "/golden/marian";
+    Files read;
+    for (const char* name : {"vocab.json", "source.spm", "target.spm", "tokenizer_config.json"}) {
+      read.push_back(bytes_of_file(folder / name));
+      while (read.back()->back() == '\n') read.back()->pop_back();
+    }
+    return read;
+  }();
+  return all;
+}
+inline Files sound_bert_vocabulary(Dice& dice) {
+  static const std::string vocabulary = bytes_of_file(PLUME_TEST_SOURCE_DIR "/golden/bert/vocab.txt");
+  Files files{vocabulary, std::nullopt};
+  if (dice.chance(70))
+    files[1] = R"({"tokenizer_class": "BertTokenizer", "do_lower_case": false, "strip_accents": true, "unk_token": "[UNK]"})";
+  return files;
+}
 inline void use_llama2c(const std::string& folder) { forward(plume::load(folder + "/model.bin")); }
 
 inline void use_tokenizer(const std::string& folder) {
@@ -423,6 +442,12 @@ inline const std::vector<Format>& formats() {
       {"llama2c", {"model.bin"}, {llama2c}, sound_llama2c, use_llama2c},
       {"tokenizer_bin", {"tokenizer.bin"}, {tokenizer_bin}, sound_tokenizer_bin, use_tokenizer},
       {"sentencepiece", {"tokenizer.model", "tokenizer_config.json"}, {protobuf, json}, sound_sentencepiece, use_tokenizer},
+      {"marian_tokenizer",
+       {"vocab.json", "source.spm", "target.spm", "tokenizer_config.json"},
+       {json, protobuf, protobuf, json},
+       sound_marian_tokenizer,
+       use_tokenizer},
+      {"bert_vocabulary", {"vocab.txt", "tokenizer_config.json"}, {lines, json}, sound_bert_vocabulary, use_tokenizer},
       {"gguf", {"model.gguf"}, {gguf}, sound_gguf_tensors, use_gguf},
       {"gguf_parts", {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"}, {gguf, gguf}, sound_gguf_parts, use_gguf_parts},
       {"gguf_vocabulary", {"tokenizer.gguf"}, {gguf}, sound_gguf, use_tokenizer},

@@ -14,7 +14,7 @@
 #include "../test_data.hpp"
 #include "encoder_decoder_fixture.hpp"
 #include "plume/autograd/recompute.hpp"
-#include "plume/formats/write_safetensors.hpp"
+#include "plume/formats/safetensors.hpp"
 #include "plume/models/encoder_decoder_files.hpp"
 #include "plume/models/families/encoder_decoders.hpp"
 #include "plume/models/load.hpp"

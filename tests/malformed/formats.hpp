@@ -256,6 +256,21 @@ inline Files sound_gguf_models(Dice& dice) {
   return {all[dice.below(all.size())]};
 }
 inline void use_gguf_model(const std::string& folder) { forward(plume::load(folder + "/model.gguf")); }
+inline Files sound_tokenizer_json(Dice& dice) {
+  static const std::vector<std::string> all = [] {
+    std::vector<std::string> read;
+    for (const char* name : {"bert", "byte_bpe", "char_bpe", "llama", "prefix_bpe", "suffix_bpe", "unigram", "word_level"}) {
+      read.push_back(bytes_of_file(plume::concat(PLUME_TEST_SOURCE_DIR "/golden/tokenizers/", name, ".json")));
+      while (read.back().back() == '\n') read.back().pop_back();
+    }
+    return read;
+  }();
+  Files files{all[dice.below(all.size())], std::nullopt};
+  if (dice.chance(50))
+    files[1] =
+        R"({"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": {"content": "</s>"}, "add_bos_token": true})";
+  return files;
+}
 inline Files sound_marian_tokenizer(Dice&) {
   static const Files all = [] {
     const std::filesystem::path folder = PLUME_TEST_SOURCE_DIR "/golden/marian";
@@ -298,6 +313,14 @@ inline void use_tokenizer(const std::string& folder) {
     tokenizer.encode(text, {.special = plume::SpecialText::recognise, .begin = plume::Begin::nothing});
   } else {
     expect(tokenizer.decode(tokenizer.encode(text)) == text, "text does not survive being encoded");
+  }
+}
+// A model that the file gave no unk token says so when it meets a text with an unknown character.
+inline void use_tokenizer_json(const std::string& folder) {
+  try {
+    use_tokenizer(folder);
+  } catch (const plume::ArgumentError& error) {
+    if (std::string_view(error.what()).find("which has no unk token") == std::string_view::npos) throw;
   }
 }
 
@@ -442,6 +465,7 @@ inline const std::vector<Format>& formats() {
       {"llama2c", {"model.bin"}, {llama2c}, sound_llama2c, use_llama2c},
       {"tokenizer_bin", {"tokenizer.bin"}, {tokenizer_bin}, sound_tokenizer_bin, use_tokenizer},
       {"sentencepiece", {"tokenizer.model", "tokenizer_config.json"}, {protobuf, json}, sound_sentencepiece, use_tokenizer},
+      {"tokenizer_json", {"tokenizer.json", "tokenizer_config.json"}, {json, json}, sound_tokenizer_json, use_tokenizer_json},
       {"marian_tokenizer",
        {"vocab.json", "source.spm", "target.spm", "tokenizer_config.json"},
        {json, protobuf, protobuf, json},

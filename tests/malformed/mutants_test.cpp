@@ -79,6 +79,7 @@ TEST_CASE("mutants of models in GGUF files") { try_mutants("gguf_model"); }
 TEST_CASE("mutants of llama2.c models") { try_mutants("llama2c"); }
 TEST_CASE("mutants of tokenizer.bin") { try_mutants("tokenizer_bin"); }
 TEST_CASE("mutants of SentencePiece models") { try_mutants("sentencepiece"); }
+TEST_CASE("mutants of tokenizer.json") { try_mutants("tokenizer_json"); }
 TEST_CASE("mutants of Marian's tokenizer") { try_mutants("marian_tokenizer"); }
 TEST_CASE("mutants of BERT's vocab.txt") { try_mutants("bert_vocabulary"); }
 TEST_CASE("mutants of GGUF tensors") { try_mutants("gguf"); }

@@ -353,7 +353,8 @@ class TokenizerJsonReader : private TokenizerJsonParts {
     vocabulary.before = before_;
     vocabulary.after = after_;
     if (!options_.config.empty()) {
-      const Json config = Json::parse(options_.config, {.path = "tokenizer_config.json", .max_bytes = options_.limits.max_tokenizer_bytes});
+      const std::string path = concat(options_.path.substr(0, options_.path.rfind('/') + 1), "tokenizer_config.json");  // npos + 1 == 0
+      const Json config = Json::parse(options_.config, {.path = path, .max_bytes = options_.limits.max_tokenizer_bytes});
       const auto name = [&](std::string_view key) -> std::optional<TokenId> {
         const Json* value = present(config, key);
         if (!value) return std::nullopt;

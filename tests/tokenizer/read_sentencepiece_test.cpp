@@ -55,16 +55,24 @@ TEST_CASE("Sums of scores begin anew behind 100,000, with what else ends later")
   // among sums beyond 65,000, -2.003 and -1 - 1 round to the same: then the longer piece stays
   const std::vector<plume_test::ModelPiece> close = {{"a", -1000.0f}, {"xy", -2.003f}, {"x"}, {"y"}};
   for (const auto& [before, last] :
-       {std::pair(0, "y"), {65, "y"}, {66, "xy"}, {100, "xy"}, {101, "y"}, {166, "y"}, {167, "xy"}, {201, "xy"}, {202, "y"}})
-    CHECK_MESSAGE(pieces_of(close, std::string(static_cast<std::size_t>(before), 'a') + "xy").back() == last, before);
-  for (const auto& [score, last] : {std::pair(-100'000.0f, "xy"), {-100'000.0078125f, "y"}, {100'000.0f, "xy"}, {100'000.5f, "y"}})
-    CHECK_MESSAGE(pieces_of({{"a", score}, {"xy", -2.003f}, {"x"}, {"y"}}, "axy").back() == last, score);
+       {std::pair(0, "y"), {65, "y"}, {66, "xy"}, {100, "xy"}, {101, "y"}, {166, "y"}, {167, "xy"}, {201, "xy"}, {202, "y"}}) {
+    const std::string text = std::string(static_cast<std::size_t>(before), 'a') + "xy";
+    CAPTURE(text.size());
+    CHECK(pieces_of(close, text).back() == last);
+  }
+  for (const auto& [score, last] : {std::pair(-100'000.0f, "xy"), {-100'000.0078125f, "y"}, {100'000.0f, "xy"}, {100'000.5f, "y"}}) {
+    const float first = score;
+    CAPTURE(first);
+    CHECK(pieces_of({{"a", first}, {"xy", -2.003f}, {"x"}, {"y"}}, "axy").back() == last);
+  }
   for (const int before : {99, 100, 101, 102, 201, 202})  // "aq" reaches over the place where a sum begins anew
-    for (const auto& [score, last] : {std::pair(-5.0f, "aq"), {-3.0f, "q"}})
-      CHECK_MESSAGE(
-          pieces_of({{"a", -1000.0f}, {"aq", -1004.0f}, {"q", score}}, std::string(static_cast<std::size_t>(before), 'a') + "q").back() ==
-              last,
-          before, " ", score);
+    for (const auto& [score, last] : {std::pair(-5.0f, "aq"), {-3.0f, "q"}}) {
+      const float of_q = score;
+      CAPTURE(before);
+      CAPTURE(of_q);
+      const std::string text = std::string(static_cast<std::size_t>(before), 'a') + "q";
+      CHECK(pieces_of({{"a", -1000.0f}, {"aq", -1004.0f}, {"q", of_q}}, text).back() == last);
+    }
 }
 
 TEST_CASE("The score of a user-defined piece grows by 0.1 a byte, whatever its file says") {

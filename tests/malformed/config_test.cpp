@@ -45,7 +45,8 @@ void refused(std::string_view field, std::string_view word, Edit&& edit, const s
     CHECK_MESSAGE(error.where().field.find(field) != std::string::npos, error.what());
     CHECK_MESSAGE(error.reason().find(word) != std::string::npos, error.what());
     // What the struct Config checks for every family alike has a field and no line.
-    constexpr std::string_view checked[] = {"layers", "context", "vocabulary", "rotary.fast", "rotary.short_factors"};
+    constexpr std::string_view checked[] = {"layers",          "context",        "vocabulary", "rotary.fast", "rotary.short_factors",
+                                            "infilling.begin", "infilling.masks"};
     CHECK((error.where().line || std::find(std::begin(checked), std::end(checked), error.where().field) != std::end(checked)));
   } catch (const std::exception& error) {
     FAIL_CHECK("another exception: " << error.what());
@@ -205,6 +206,9 @@ TEST_CASE("what ChatGLM and GLM-130B do not have is refused by name") {
     refused<ConfigError>(key, "not in a vocabulary of 59", put(key, 59), glm);
   for (const char* key : {"mask_token_id", "gmask_token_id"})  // the published defaults
     refused<ConfigError>(key, "not in a vocabulary of 59", drop(key), chatglm);
+  refused<ConfigError>("infilling.begin", "is a mask token as well", put("bos_token_id", 50), chatglm);
+  refused<ConfigError>(
+      "infilling.masks", "there are none", [](nlohmann::json& json) { json["mask_token_id"] = json["gmask_token_id"] = nullptr; }, chatglm);
   refused<ConfigError>("bos_token_id", "begins what fills a blank", put("bos_token_id", nullptr), chatglm);
   refused<ConfigError>("eos_token_id", "not in a vocabulary of 59", put("eos_token_id", 59), chatglm);
   refused<ConfigError>("eos_token_id", "not in a vocabulary of 59", drop("eos_token_id"), chatglm);

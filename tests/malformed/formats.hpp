@@ -149,10 +149,12 @@ inline void forward(const plume::Model& model, const plume::LinearAdapters* adap
   const plume::Index count = std::min<plume::Index>(3, model.config().context), last = model.config().vocabulary - 1;
   std::vector<plume::TokenId> ids{0, static_cast<plume::TokenId>(last), static_cast<plume::TokenId>(last / 2)};
   ids.resize(static_cast<std::size_t>(count));
+  if (const auto& infilling = model.config().infilling) ids = {infilling->masks.front(), infilling->begin};
+  const auto rows = static_cast<plume::Index>(ids.size());
   plume::Pass pass;
-  pass.segments = {{count, nullptr, adapter}};
+  pass.segments = {{rows, nullptr, adapter}};
   const plume::Tensor logits = model.logits(ids, pass);
-  expect(logits.rows() == count && logits.columns() == last + 1, "logits of another shape");
+  expect(logits.rows() == rows && logits.columns() == last + 1, "logits of another shape");
 }
 inline void use_model(const std::string& folder) { forward(plume::load(folder)); }
 // The tiny models of the families, as transformers and the gguf package wrote them, and what their generation is told.

@@ -214,7 +214,11 @@ PLUME_FUNCTION void Config::check_stack(const std::string& path, const Limits& l
     known("infilling.begin", infilling->begin, 0);
     known("infilling.continuation", infilling->continuation, -1);
     known("infilling.end_of_text", infilling->end_of_text, -1);
-    for (const TokenId mask : infilling->masks) known("infilling.masks", mask, 0);
+    if (infilling->masks.empty()) fail("infilling.masks", "there are none: no text can have a blank");
+    for (const TokenId mask : infilling->masks) {
+      known("infilling.masks", mask, 0);
+      if (mask == infilling->begin) fail("infilling.begin", concat("token ", mask, " is a mask token as well"));
+    }
   } else if (rotary.two_streams) {
     fail("rotary.two_streams", "only texts with blanks have the second stream");
   }

@@ -160,11 +160,12 @@ TEST_CASE("what GGUF cannot say is refused before anything is written") {
     json.set(part, Json::parse(text));
     return read_tokenizer_json(dump(json), {.path = path});
   };
-  CHECK_THROWS_WITH_AS(
-      add_gguf_vocabulary(changed("pre_tokenizer", R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
-                                                       "use_regex": false})"),
-                          1000, keys),
-      doctest::Contains("none of GGUF's pre-tokenisers"), ArgumentError);
+  CHECK_THROWS_WITH_AS(add_gguf_vocabulary(changed("pre_tokenizer", R"({"type": "Sequence", "pretokenizers": [
+          {"type": "Split", "pattern": {"String": "e"}, "behavior": "Isolated", "invert": false},
+          {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+                                                       "use_regex": false}]})"),
+                                           1000, keys),
+                       doctest::Contains("none of GGUF's pre-tokenisers"), ArgumentError);
   CHECK_THROWS_WITH_AS(add_gguf_vocabulary(changed("post_processor", R"({"type": "TemplateProcessing",
           "single": [{"SpecialToken": {"id": "!", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [],
           "special_tokens": {"!": {"id": "!", "ids": [3], "tokens": ["!"]}}})"),

@@ -150,6 +150,32 @@ TEST_CASE("every tap is what its name says") {
             worst = std::max(worst, std::abs(sum - context.data<double>()[t * context.columns() + head * heads.value_width + e]));
           }
       CHECK(worst <= 1e-12);
+      // weights = softmax(queries * keys) over the keys that a query sees
+      const AttentionShape& shape = block.attention.shape;
+      const double scale = shape.scale != 0 ? shape.scale : 1 / std::sqrt(static_cast<double>(heads.head_width));
+      const Tensor queries = at(".attention.queries").copy(), keys = at(".attention.keys").copy();
+      REQUIRE(queries.columns() == heads.query_heads * heads.head_width);
+      REQUIRE(keys.columns() == heads.key_heads * heads.head_width);
+      worst = 0;
+      for (Index head = 0; head < heads.query_heads; ++head)
+        for (Index t = 0; t < 9; ++t) {
+          const double* const probabilities = weights.data<double>() + (head * 9 + t) * 9;
+          std::vector<double> expected(9);
+          double sum = 0;
+          for (Index key = 0; key < 9; ++key) {
+            if (probabilities[key] == 0) continue;
+            double score = 0;
+            for (Index e = 0; e < heads.head_width; ++e)
+              score += queries.data<double>()[t * queries.columns() + head * heads.head_width + e] *
+                       keys.data<double>()[key * keys.columns() + head / heads.group() * heads.head_width + e];
+            score *= scale;
+            if (shape.soft_cap != 0) score = shape.soft_cap * std::tanh(score / shape.soft_cap);
+            sum += expected[static_cast<std::size_t>(key)] = std::exp(score);
+          }
+          for (Index key = 0; key < 9; ++key)
+            worst = std::max(worst, std::abs(expected[static_cast<std::size_t>(key)] / sum - probabilities[key]));
+        }
+      CHECK(worst <= 1e-12);
     }
     const Tensor last = taps.at(concat("blocks.", model.blocks.size() - 1));
     CHECK(same_bits(has_norm ? taps.at("norm") : last, states));

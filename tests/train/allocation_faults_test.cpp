@@ -218,14 +218,15 @@ TEST_CASE("saving encoders and encoder-decoders leaves the old files or the new 
   const TemporaryFolder folder;
   const Encoder encoder = load_encoder(plume_test::golden("encoders/bert"));
   const EncoderDecoder pair = load_encoder_decoder(plume_test::golden("encoder_decoders/t5"));
-  save(encoder, folder / "encoder");
-  save(pair, folder / "pair");
+  const std::string of_encoder = folder / "encoder", of_pair = folder / "pair";
+  save(encoder, of_encoder);
+  save(pair, of_pair);
   const std::string before = contents(folder.path());
   const auto as_before = [&] { REQUIRE(contents(folder.path()) == before); };
   fail_each(
-      "save an encoder", [&] { save(encoder, folder / "encoder"); }, as_before, 60);
+      "save an encoder", [&] { save(encoder, of_encoder); }, as_before, 60);
   fail_each(
-      "save an encoder-decoder", [&] { save(pair, folder / "pair"); }, as_before, 60);
+      "save an encoder-decoder", [&] { save(pair, of_pair); }, as_before, 60);
 }
 
 TEST_CASE("training: the checkpoints stay whole, and the run that goes on ends as if nothing had happened") {

@@ -36,7 +36,8 @@ inline void check_sinusoidal(const TensorFiles& files, std::string_view name, co
   if (same) {
     std::vector<std::int32_t> positions(static_cast<std::size_t>(stored.rows()));
     std::iota(positions.begin(), positions.end(), 0);
-    const auto ours = sinusoidal_positions(positions, config.width).span<float>(), theirs = stored.span<float>();
+    const Tensor computed = sinusoidal_positions(positions, config.width);
+    const auto ours = computed.span<float>(), theirs = stored.span<float>();
     for (std::size_t i = 0; i < ours.size(); ++i) same = same && std::abs(ours[i] - theirs[i]) < 1e-3f;  // also of files in bf16 or f16
   }
   if (!same) throw ConfigError({.path = files.path(), .field = std::string(name)}, "is not the table of sines and cosines");

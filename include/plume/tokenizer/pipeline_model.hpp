@@ -155,8 +155,11 @@ inline PieceBorders borders_of(const WordModel& model) {
   }
   const auto* scored = std::get_if<word_models::ScoredBpe>(&model);
   if (scored == nullptr) return {};
-  for (std::size_t id = 0; id < scored->pieces.size(); ++id)
+  for (std::size_t id = 0; id < scored->pieces.size(); ++id) {
+    // What an unused piece falls into is told by its last merge, anywhere in a text.
+    if (scored->kinds[id] == word_models::ScoredBpe::Kind::unused) return {};
     if (scored->kinds[id] != word_models::ScoredBpe::Kind::absent) texts.push_back(scored->pieces[id]);
+  }
   return PieceBorders(texts, scored->bytes ? Unknown::bytes : Unknown::shared);
 }
 

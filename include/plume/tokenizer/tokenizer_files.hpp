@@ -122,6 +122,12 @@ inline constexpr std::string_view sentencepiece_names[] = {"tokenizer.model", "s
 inline std::string read_text(const std::string& path, const Limits& limits) {
   return read_file(path, limits.max_tokenizer_bytes, "max_tokenizer_bytes");
 }
+// A file beside the others; empty where it is absent, and no JSON either where it is there and empty.
+inline std::string read_beside(const std::string& path, const Limits& limits) {
+  if (!file_exists(path)) return {};
+  std::string text = read_text(path, limits);
+  return text.empty() ? " " : text;
+}
 
 inline Json parse(const std::string& path, const Limits& limits) {
   return Json::parse(read_file(path, limits.max_tokenizer_bytes, "max_tokenizer_bytes"),
@@ -166,8 +172,7 @@ PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const L
 
 PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const LoadTokenizerOptions& options) try {
   TokenizerJsonOptions reading{.path = path, .limits = options.limits, .expressions = options.expressions};
-  const std::string config = parent_path(path) + "/tokenizer_config.json";
-  if (file_exists(config)) reading.config = tokenizer_files::read_text(config, options.limits);
+  reading.config = tokenizer_files::read_beside(parent_path(path) + "/tokenizer_config.json", options.limits);
   return read_tokenizer_json(tokenizer_files::read_text(path, options.limits), reading);
 } catch (...) {
   rethrow_memory_failure("a tokenizer");
@@ -175,14 +180,8 @@ PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const Load
 
 PLUME_FUNCTION Tokenizer load_sentencepiece(const std::string& path, const LoadTokenizerOptions& options) try {
   SentencePieceOptions reading{.path = path, .legacy = options.legacy, .limits = options.limits};
-  const auto read_beside = [&](std::string_view name, std::string& text) {
-    const std::string file = concat(parent_path(path), '/', name);
-    if (!file_exists(file)) return;
-    text = tokenizer_files::read_text(file, options.limits);
-    if (text.empty()) text = " ";  // no JSON either, but there
-  };
-  read_beside("tokenizer_config.json", reading.config);
-  read_beside("added_tokens.json", reading.added);
+  reading.config = tokenizer_files::read_beside(parent_path(path) + "/tokenizer_config.json", options.limits);
+  reading.added = tokenizer_files::read_beside(parent_path(path) + "/added_tokens.json", options.limits);
   return read_sentencepiece(tokenizer_files::read_text(path, options.limits), reading);
 } catch (...) {
   rethrow_memory_failure("a tokenizer");
@@ -192,13 +191,8 @@ PLUME_FUNCTION Tokenizer load_marian(const std::string& directory, const LoadTok
   MarianFiles reading{.directory = directory, .side = options.side, .limits = options.limits};
   const auto read = [&](std::string_view name) { return tokenizer_files::read_text(concat(directory, '/', name), options.limits); };
   reading.source = read("source.spm"), reading.target = read("target.spm"), reading.vocabulary = read("vocab.json");
-  const auto read_present = [&](std::string_view name, std::string& text) {
-    if (!file_exists(concat(directory, '/', name))) return;
-    text = read(name);
-    if (text.empty()) text = " ";  // no JSON either, but there
-  };
-  read_present("target_vocab.json", reading.target_vocabulary);
-  read_present("tokenizer_config.json", reading.config);
+  reading.target_vocabulary = tokenizer_files::read_beside(directory + "/target_vocab.json", options.limits);
+  reading.config = tokenizer_files::read_beside(directory + "/tokenizer_config.json", options.limits);
   return read_marian(reading);
 } catch (...) {
   rethrow_memory_failure("a tokenizer");
@@ -206,8 +200,7 @@ PLUME_FUNCTION Tokenizer load_marian(const std::string& directory, const LoadTok
 
 PLUME_FUNCTION Tokenizer load_bert(const std::string& path, const LoadTokenizerOptions& options) try {
   BertOptions reading{.path = path, .limits = options.limits};
-  const std::string config = parent_path(path) + "/tokenizer_config.json";
-  if (file_exists(config)) reading.config = tokenizer_files::read_text(config, options.limits);
+  reading.config = tokenizer_files::read_beside(parent_path(path) + "/tokenizer_config.json", options.limits);
   return read_bert(tokenizer_files::read_text(path, options.limits), reading);
 } catch (...) {
   rethrow_memory_failure("a tokenizer");

@@ -125,7 +125,7 @@ inline std::string read_text(const std::string& path, const Limits& limits) {
 // A file beside the others; empty where it is absent, and no JSON either where it is there and empty.
 inline std::string read_beside(const std::string& path, const Limits& limits) {
   if (!file_exists(path)) return {};
-  std::string text = read_text(path, limits);
+  std::string text = tokenizer_files::read_text(path, limits);
   return text.empty() ? " " : text;
 }
 

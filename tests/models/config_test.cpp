@@ -86,6 +86,22 @@ TEST_CASE("what is out of range is named") {
       {"qkv_layout", "cross-attention has separate projections",
        [](Config& config) { config.cross_attention = true, config.qkv_layout = QkvLayout::contiguous; }},
       {"frozen_token", "token 101 is not in a vocabulary of 101", [](Config& config) { config.frozen_token = 101; }},
+      {"rotary.two_streams", "a multiple of 4 wide, of a fused projection", [](Config& config) { config.rotary.two_streams = true; }},
+      {"rotary.two_streams", "only texts with blanks have the second stream",
+       [](Config& config) {
+         config.head_width = config.rotary.width = 8, config.qkv_layout = QkvLayout::grouped;
+         config.rotary.two_streams = true;
+       }},
+      {"infilling.begin", "token 101 is not in a vocabulary of 101",
+       [](Config& config) {
+         config.infilling = Infilling{};
+         config.infilling->masks = {5}, config.infilling->begin = 101;
+       }},
+      {"infilling.masks", "token 102 is not in a vocabulary of 101",
+       [](Config& config) {
+         config.infilling = Infilling{};
+         config.infilling->masks = {5, 102}, config.infilling->begin = 7;
+       }},
       {"end_tokens", "token 101 is not in a vocabulary of 101",
        [](Config& config) {
          config.end_tokens = {100, 101};

@@ -17,6 +17,8 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 
+from double_precision import DoublePrecision
+
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "families")
 PINNED = {"torch": "2.15", "transformers": "5.24.0", "safetensors": "0.8", "numpy": "2.4"}
 FOUND = {"torch": torch.__version__, "transformers": transformers.__version__, "safetensors": safetensors.__version__, "numpy": numpy.__version__}
@@ -127,20 +129,6 @@ def fill(model, seed, scale, gain):
                 small = any(key in name for key in ("wte", "embed", "word_embeddings"))
                 value = noise * (0.08 if small else scale / numpy.sqrt(parameter.shape[-1]))
             parameter.copy_(torch.from_numpy(value.astype("float32")))
-
-
-class DoublePrecision:
-    """While in force, what asks for float32 gets float64."""
-
-    def __enter__(self):
-        self.saved = torch.float32, torch.float, torch.Tensor.float, torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        torch.float32 = torch.float = torch.float64
-        torch.Tensor.float = torch.Tensor.double
-
-    def __exit__(self, *_):
-        torch.float32, torch.float, torch.Tensor.float, default = self.saved
-        torch.set_default_dtype(default)
 
 
 def blocks_of(model):

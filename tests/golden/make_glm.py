@@ -33,6 +33,8 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 
+from double_precision import DoublePrecision
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 PINNED = {"torch": "1.13.0", "transformers": "4.27.1", "safetensors": "0.4.5", "numpy": "1.24.2"}
@@ -81,20 +83,6 @@ def pieces_of(path, names, scope):
     tree.body = [node for node in tree.body if getattr(node, "name", None) in names]
     exec(compile(tree, path, "exec"), scope)
     return scope
-
-
-class DoublePrecision:
-    """While in force, what asks for float32 gets float64."""
-
-    def __enter__(self):
-        self.saved = torch.float32, torch.float, torch.Tensor.float, torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        torch.float32 = torch.float = torch.float64
-        torch.Tensor.float = torch.Tensor.double
-
-    def __exit__(self, *_):
-        torch.float32, torch.float, torch.Tensor.float, default = self.saved
-        torch.set_default_dtype(default)
 
 
 def build(name):

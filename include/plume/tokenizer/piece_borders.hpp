@@ -20,8 +20,8 @@ class PieceBorders {
   PLUME_FUNCTION PieceBorders(const std::vector<std::string_view>& tokens, Unknown unknown);
   bool empty() const { return joined_.empty(); }
 
-  // The first border behind `at`, or the end of the text. Beside malformed bytes there is none: what they are part of is the model's to
-  // say.
+  // The first border behind `at`, or the end of the text. Beside malformed bytes there is none, for what they are part of is the model's
+  // to say; nor beside characters beyond U+FFFF, which are few.
   std::size_t next(std::string_view text, std::size_t at) const {
     char32_t left = 0;
     at += character(text, at, left);

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <string>
@@ -84,7 +85,8 @@ TEST_CASE("No token reaches across a border, and there is one wherever two chara
   const plume::PieceBorders bytes(tokens, Unknown::bytes), shared(tokens, Unknown::shared);
   const auto cuts = [](const plume::PieceBorders& borders, std::string_view text) {
     std::vector<std::size_t> ends;
-    for (std::size_t at = 0; at < text.size(); at = ends.back()) ends.push_back(borders.next(text, at));
+    plume::PieceBorders::Cursor cursor(borders, text, 0);
+    while (ends.empty() || ends.back() < text.size()) ends.push_back(cursor.next());
     return ends;
   };
   using Ends = std::vector<std::size_t>;
@@ -107,5 +109,44 @@ TEST_CASE("No token reaches across a border, and there is one wherever two chara
              "ba\xe4z"
              "baba") == Ends{1, 7, 8});
   CHECK(cuts(bytes, "\xff") == Ends{1});
+  CHECK(cuts(bytes, "a\xc2\x80z") == Ends{4});  // U+0080 is where U+2581 is kept
   CHECK(plume::PieceBorders().empty());
+  CHECK(cuts(plume::PieceBorders(), "a b") == Ends{3});
+}
+
+TEST_CASE("Borders of long texts are where two characters stand in no token, and nearly everywhere there") {
+  std::mt19937 random(20261128);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<std::string> tokens;
+    for (std::size_t i = 0; i < 4; ++i) tokens.push_back(random_text(random, 8, 1));
+    for (std::size_t i = 0; i < 12; ++i) tokens.push_back(random_text(random, 9, 4));
+    const auto shared = round % 2 == 0 ? plume::PieceBorders::Unknown::shared : plume::PieceBorders::Unknown::bytes;
+    const plume::PieceBorders borders(std::vector<std::string_view>(tokens.begin(), tokens.end()), shared);
+    std::string text;
+    for (std::size_t i = 0; i < 400; ++i) text += random() % 50 == 0 ? "\xe4" : random_text(random, 10, 3);
+    plume::PieceBorders::Cursor cursor(borders, text, 0);
+    std::size_t at = 0, left_begin = 0, safe = 0, given = 0, expected = 0;
+    std::vector<std::size_t> ends;
+    while (ends.empty() || ends.back() < text.size()) ends.push_back(cursor.next());
+    plume::CodePoint left = plume::code_point_at(text, 0);
+    if (left.value == 0xfffd) safe = left.length + 3;
+    for (at = left.length; at < text.size();) {
+      const plume::CodePoint right = plume::code_point_at(text, at);
+      const std::string both = text.substr(left_begin, at + right.length - left_begin), second = text.substr(at, right.length);
+      const auto holds = [](const std::string& token, const std::string& part) { return token.find(part) != token.npos; };
+      bool may = left.value < 0xfffd && right.value < 0xfffd && at >= safe;
+      may = may && std::none_of(tokens.begin(), tokens.end(), [&](const std::string& token) { return holds(token, both); });
+      if (shared == plume::PieceBorders::Unknown::shared) may = may && std::find(tokens.begin(), tokens.end(), second) != tokens.end();
+      const bool is = std::binary_search(ends.begin(), ends.end(), at);
+      CAPTURE(at);
+      REQUIRE((!is || may));
+      if ((left.value < 0x80 || left.value == 0x2581) && (right.value < 0x80 || right.value == 0x2581)) REQUIRE(is == may);
+      given += is, expected += may;
+      left_begin = at;
+      at += right.length;
+      if (right.value == 0xfffd) safe = at + 3;
+      left = right;
+    }
+    CHECK(10 * given >= 7 * expected);
+  }
 }

@@ -71,6 +71,7 @@ class ByteBpeModel final : public TokenizerModel {
  private:
   struct Memory final : EncodeMemory::State {
     BytePairs::Scratch scratch = {};
+    void expect(std::size_t bytes) override { scratch.known.expect(bytes); }
   };
   BytePairs pairs_;
 };

@@ -68,11 +68,15 @@ PLUME_FUNCTION std::vector<std::vector<TokenId>> encode_batch(const Tokenizer& t
   std::vector<std::vector<TokenId>> out(texts.size());
   std::size_t bytes = 0;
   for (const std::string_view text : texts) bytes += text.size();
-  const auto cost =
-      static_cast<Index>(texts.empty() ? 0 : 64 * (bytes / texts.size() + 1));  // operations a text, for the choice to go parallel
+  if (texts.empty()) return out;
+  const Index count = static_cast<Index>(texts.size());
+  const int threads = thread_slot.context ? thread_slot.context->threads() : 1;
+  // Many texts to a chunk, so that threads seldom change memories: it would pass from one processor's cache to another's.
+  constexpr std::size_t chunk_bytes = std::size_t{1} << 16;
+  const Index grain = std::clamp(static_cast<Index>(chunk_bytes / (bytes / texts.size() + 1)), Index{1}, count / (16 * threads) + 1);
   WorkerStates<EncodeMemory> memories;
-  parallel_for(static_cast<Index>(texts.size()), 1, cost, [&](Index begin, Index end) {
-    memories.with([] { return EncodeMemory(); },
+  parallel_for(count, grain, static_cast<Index>(64 * bytes), [&](Index begin, Index end) {
+    memories.with([&] { return EncodeMemory(bytes / static_cast<std::size_t>(threads)); },
                   [&](EncodeMemory& memory) {
                     for (Index i = begin; i < end; ++i)
                       out[static_cast<std::size_t>(i)] = tokenizer.encode(texts[static_cast<std::size_t>(i)], options, memory);

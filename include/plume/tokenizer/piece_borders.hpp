@@ -1,6 +1,8 @@
 #pragma once
 // Where a text may be cut without changing its tokens: between two characters that stand side by side in no token.
 #include <array>
+#include <bit>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -10,6 +12,10 @@
 namespace plume::inline PLUME_ABI {
 
 class PieceBorders {
+  // A character, for what is asked here: U+2581 as the neighbour of ASCII that it mostly is, and what never stands at a border.
+  using Code = std::uint32_t;
+  static constexpr Code block = 0x80, first_outside = 0xfffd;
+
  public:
   // What becomes of characters that are no token: bytes, each character by itself, or unknown tokens, which neighbours may share: there is
   // no border before such a character.
@@ -20,70 +26,110 @@ class PieceBorders {
   PLUME_FUNCTION PieceBorders(const std::vector<std::string_view>& tokens, Unknown unknown);
   bool empty() const { return joined_.empty(); }
 
-  // The first border behind `at`, or the end of the text. Beside malformed bytes there is none, for what they are part of is the model's
-  // to say; nor beside characters beyond U+FFFF, which are few.
-  std::size_t next(std::string_view text, std::size_t at) const {
-    char32_t left = 0;
-    at += character(text, at, left);
-    for (std::size_t safe = left == malformed ? at + 3 : at; at < text.size();) {
-      char32_t right = 0;
-      const std::size_t length = character(text, at, right);
-      if (at >= safe && may_part(left, right)) return at;
-      at += length;
-      if (right == malformed) safe = at + 3;
-      left = right;
+  // The borders of a text behind `at`, one after the other, and at last its end. Beside malformed bytes there is none, for what they are
+  // part of is the model's to say; nor beside characters beyond U+FFFC, which are few.
+  class Cursor {
+   public:
+    Cursor(const PieceBorders& borders, std::string_view text, std::size_t at) : borders_(&borders), text_(text), at_(at) {
+      if (borders.empty())
+        at_ = text.size();
+      else if (at < text.size())
+        left_ = read(at_);
     }
-    return text.size();
-  }
+    std::size_t next() {
+      if (given_ == found_) look();
+      return ends_[given_++];
+    }
+
+   private:
+    // Looks on, as far as there is a border at least. Where one is is hard to foresee: nothing branches on it.
+    void look() {
+      const PieceBorders& borders = *borders_;
+      std::size_t at = at_, found = 0;
+      Code left = left_;
+      while (found == 0 && at < text_.size())
+        for (std::size_t i = 0; i < ends_.size() - 1 && at < text_.size(); ++i) {
+          ends_[found] = at;
+          const bool is_safe = at >= safe_;
+          const Code right = read(at);
+          found += static_cast<std::size_t>(borders.may_part(left, right) & is_safe);
+          left = right;
+        }
+      if (at == text_.size()) ends_[found++] = at;
+      at_ = at, left_ = left, found_ = found, given_ = 0;
+    }
+    Code read(std::size_t& at) {
+      std::uint32_t bytes = 0;
+      if (text_.size() - at >= 4 && std::endian::native == std::endian::little) [[likely]] {
+        std::memcpy(&bytes, text_.data() + at, 4);
+        // ASCII or three bytes below U+D000, without a branch
+        const bool is_one = (bytes & 0x80) == 0;
+        const bool is_three = ((bytes & 0xc0c0f0) == 0x8080e0) & ((bytes & 0xf) - 1 < 0xc);
+        if (is_one | is_three) [[likely]] {
+          const Code three = (bytes & 0xf) << 12 | (bytes >> 2 & 0xfc0) | (bytes >> 16 & 0x3f);
+          at += is_one ? 1 : 3;
+          return is_one ? bytes & 0x7f : three == 0x2581 ? block : three;
+        }
+      }
+      const CodePoint point = code_point_at(text_, at);
+      at += point.length;
+      if (point.value == 0xfffd) safe_ = at + 3;
+      return code_of(point.value);
+    }
+
+    const PieceBorders* borders_;
+    std::string_view text_;
+    std::size_t at_, safe_ = 0, given_ = 0, found_ = 0;
+    Code left_ = 0;
+    std::array<std::size_t, 65> ends_;
+  };
 
  private:
-  static constexpr char32_t malformed = 0xfffd;
-  static std::size_t character(std::string_view text, std::size_t at, char32_t& value) {
-    const CodePoint point = code_point_at(text, at);
-    value = point.value;
-    return point.length;
-  }
-  bool may_part(char32_t left, char32_t right) const {
-    if ((left | right) < 0x80) return (ascii_[left * 2 + (right >> 6)] >> (right & 63) & 1) == 0;
-    if (left >= 0x10000 || right >= 0x10000 || left == malformed || right == malformed) return false;
-    if ((known_[right >> 6] >> (right & 63) & 1) == 0) return false;
+  static Code code_of(char32_t c) { return c == 0x2581 ? block : c == block || c > first_outside ? first_outside : Code{c}; }
+  bool may_part(Code left, Code right) const {
+    if ((left <= block) & (right <= block)) return (few_[left * 3 + (right >> 6)] >> (right & 63) & 1) == 0;
     const std::uint64_t hash = hash_of(left, right);
-    return (joined_[place(hash)] >> (hash >> 58) & 1) == 0;
+    const std::uint64_t joined = joined_[place(hash)] >> (hash >> 58), known = known_[right >> 6] >> (right & 63);
+    return (known & ~joined & 1) != 0 && left < first_outside;
   }
-  static std::uint64_t hash_of(char32_t left, char32_t right) { return (std::uint64_t{left} << 16 | right) * 0x9e3779b97f4a7c15u; }
+  static std::uint64_t hash_of(Code left, Code right) { return (std::uint64_t{left} << 16 | right) * 0x9e3779b97f4a7c15u; }
   std::size_t place(std::uint64_t hash) const { return static_cast<std::size_t>(hash >> 32) & (joined_.size() - 1); }
 
-  std::array<std::uint64_t, 256> ascii_ = {};  // a bit for each two characters: they stand in a token, or the second is unknown
-  std::vector<std::uint64_t> joined_;          // the others by their hash: more may seem to stand in a token
-  std::vector<std::uint64_t> known_;           // a bit for each character below U+10000
+  // A bit for each two of the codes up to `block`: they stand in a token, or the second is unknown.
+  std::array<std::uint64_t, 3 * (block + 1)> few_ = {};
+  std::vector<std::uint64_t> joined_;  // the others by their hash: more may seem to stand in a token
+  std::vector<std::uint64_t> known_;   // a bit for each code; not for the last ones
 };
 
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
-#include <bit>
-
 namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION PieceBorders::PieceBorders(const std::vector<std::string_view>& tokens, Unknown unknown)
     : joined_(std::bit_ceil(tokens.size() / 4 + 1)), known_(0x10000 / 64, unknown == Unknown::bytes ? ~std::uint64_t{0} : 0) {
+  const auto read = [](std::string_view text, std::size_t& at) {
+    const CodePoint point = code_point_at(text, at);
+    at += point.length;
+    return code_of(point.value);
+  };
   for (const std::string_view token : tokens) {
-    char32_t left = 0, right = 0;
-    std::size_t at = token.empty() ? 0 : character(token, 0, left);
-    if (!token.empty() && at == token.size() && left < 0x10000) known_[left >> 6] |= std::uint64_t{1} << (left & 63);
-    for (; at < token.size(); left = right) {
-      at += character(token, at, right);
-      if ((left | right) < 0x80) {
-        ascii_[left * 2 + (right >> 6)] |= std::uint64_t{1} << (right & 63);
-      } else {
-        const std::uint64_t hash = hash_of(left, right);
-        joined_[place(hash)] |= std::uint64_t{1} << (hash >> 58);
-      }
+    if (token.empty()) continue;
+    std::size_t at = 0;
+    Code left = read(token, at);
+    if (at == token.size()) known_[left >> 6] |= std::uint64_t{1} << (left & 63);
+    while (at < token.size()) {
+      const Code right = read(token, at);
+      const std::uint64_t hash = hash_of(left, right);
+      joined_[place(hash)] |= std::uint64_t{1} << (hash >> 58);
+      if (left <= block && right <= block) few_[left * 3 + (right >> 6)] |= std::uint64_t{1} << (right & 63);
+      left = right;
     }
   }
-  for (char32_t right = 0; right < 0x80; ++right)
+  known_.back() &= (std::uint64_t{1} << (first_outside & 63)) - 1;
+  for (Code right = 0; right <= block; ++right)
     if ((known_[right >> 6] >> (right & 63) & 1) == 0)
-      for (char32_t left = 0; left < 0x80; ++left) ascii_[left * 2 + (right >> 6)] |= std::uint64_t{1} << (right & 63);
+      for (Code left = 0; left <= block; ++left) few_[left * 3 + (right >> 6)] |= std::uint64_t{1} << (right & 63);
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -94,6 +94,7 @@ class PipelineModel final : public TokenizerModel {
 
  private:
   struct Memory final : EncodeMemory::State {
+    void expect(std::size_t bytes) override { pairs.known.expect(bytes); }
     BytePairs::Scratch pairs = {};  // its table also holds the words of other models
     WordSearch::Scratch words = {};
     UnigramSearch::Scratch unigram = {};
@@ -329,11 +330,10 @@ PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts,
   const TokenId unknown = unigram && call.trims ? unigram->unknown.value_or(-1) : -1;
   if (!borders_.empty()) {  // shorter pieces, the same ids
     std::vector<Piece> parts;
-    for (const Piece& piece : cut.pieces)
-      for (std::size_t at = piece.begin, end = 0; at < piece.end; at = end) {
-        end = borders_.next(all.substr(0, piece.end), at);
-        parts.push_back({at, end});
-      }
+    for (const Piece& piece : cut.pieces) {
+      PieceBorders::Cursor borders(borders_, all.substr(0, piece.end), piece.begin);
+      for (std::size_t at = piece.begin, end = 0; at < piece.end; at = end) parts.push_back({at, end = borders.next()});
+    }
     cut.pieces = std::move(parts);
   }
   for (const Piece& piece : cut.pieces) {
@@ -387,11 +387,10 @@ PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std
     return {fresh.data(), static_cast<std::uint32_t>(fresh.size())};
   };
   for (const Piece& piece : pieces) {
-    const auto next_end = [&, before_end = text.substr(0, piece.end)](std::size_t at) {
-      return borders_.empty() ? before_end.size() : borders_.next(before_end, at);
-    };
+    PieceBorders::Cursor borders(borders_, text.substr(0, piece.end), piece.begin);
     encode_known_words(
-        text, piece.begin, piece.end, known, ids, next_end, [](const WordCache::Found&) { return true; }, make);
+        text, piece.begin, piece.end, known, ids, [&](std::size_t) { return borders.next(); }, [](const WordCache::Found&) { return true; },
+        make);
   }
 }
 

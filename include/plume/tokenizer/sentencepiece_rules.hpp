@@ -2,6 +2,7 @@
 // What SentencePiece does to a text before it is cut [google/sentencepiece src/normalizer.cc]: the character map, spaces put in front,
 // taken away and spelled as U+2581.
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "plume/base/config.hpp"
@@ -26,17 +27,68 @@ struct SentencePieceRules {
   bool keep_leading_space = false;
 
   PLUME_FUNCTION AlignedText apply(const AlignedText& text) const;
+
+ private:
+  PLUME_FUNCTION static std::size_t append_spaced(std::string_view text, std::size_t at, std::string_view space, std::string& out);
 };
 
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
-#include <string>
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
 #include <utility>
 
 #include "plume/tokenizer/unicode.hpp"
 
 namespace plume::inline PLUME_ABI {
+
+// Appends the text from `at` on with other spaces, up to its end or a byte that is not well-formed; returns that place.
+PLUME_FUNCTION std::size_t SentencePieceRules::append_spaced(std::string_view text, std::size_t at, std::string_view space,
+                                                             std::string& out) {
+  constexpr std::uint64_t each = 0x0101010101010101, high = 0x80 * each;
+  std::array<char, 4096 + 16> buffer;
+  for (bool goes_on = true; goes_on && at < text.size();) {
+    char* to = buffer.data();
+    while (to < buffer.data() + 4096 && at < text.size()) {
+      if (text.size() - at >= 8) [[likely]] {  // eight bytes at once, of which those count that are ASCII and no space
+        std::uint64_t bytes;
+        std::memcpy(&bytes, text.data() + at, 8);
+        std::memcpy(to, &bytes, 8);
+        if constexpr (std::endian::native == std::endian::little) {
+          const std::uint64_t differs = bytes ^ ' ' * each;
+          const auto plain = static_cast<std::size_t>(std::countr_zero(((differs - each) & ~differs & high) | (bytes & high)) / 8);
+          at += plain;
+          to += plain;
+          if (plain == 8) continue;
+          // three bytes that spell one character, as most of what is not ASCII
+          std::uint32_t character = 0;
+          const char* const first = to;
+          while (text.size() - at >= 4 && to < buffer.data() + 4096 &&
+                 (std::memcpy(&character, text.data() + at, 4), (character & 0xc0c0f0) == 0x8080e0) && (character & 0xff) != 0xe0 &&
+                 (character & 0xff) != 0xed) {
+            std::memcpy(to, &character, 4);
+            at += 3;
+            to += 3;
+          }
+          if (to > first) continue;
+        }
+      }
+      const std::size_t length = text[at] == ' ' ? 1 : utf8_length(text, at);
+      if (length == 0) {
+        goes_on = false;
+        break;
+      }
+      const std::string_view part = text[at] == ' ' ? space : text.substr(at, length);
+      to = std::copy(part.begin(), part.end(), to);
+      at += length;
+    }
+    out.append(buffer.data(), to);
+  }
+  return at;
+}
 
 PLUME_FUNCTION AlignedText SentencePieceRules::apply(const AlignedText& given) const {
   const AlignedText* source = &given;
@@ -83,19 +135,10 @@ PLUME_FUNCTION AlignedText SentencePieceRules::apply(const AlignedText& given) c
   if (prefix && !whitespace_as_suffix) out.append(space, *source, at, at);
   bool behind_space = remove_extra_whitespaces && !keeps_first;
   const bool plain = !map && kept.empty() && !remove_extra_whitespaces;  // only spaces and malformed bytes change
-  std::size_t space_at = at;
   while (at < text.size()) {
-    if (plain && !out.aligned) {  // up to the next space or malformed byte at once
-      if (space_at <= at) space_at = std::min(text.find(' ', at), text.size());
-      std::size_t end = at;
-      for (std::size_t length = 1; end < space_at && length > 0; end += length)
-        length = static_cast<unsigned char>(text[end]) < 0x80 ? 1 : utf8_length(text, end);
-      out.text.append(text, at, end - at);
-      if (end < text.size() && end == space_at) out.text.append(space), ++end;
-      if (end > at || end == text.size()) {
-        at = end;
-        continue;
-      }
+    if (plain && !out.aligned) {
+      at = append_spaced(text, at, space, out.text);
+      if (at == text.size()) break;
     } else if (plain) {
       std::size_t end = at;
       while (end < text.size() && text[end] != ' ' && static_cast<unsigned char>(text[end]) < 0x80) ++end;

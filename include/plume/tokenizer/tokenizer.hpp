@@ -123,7 +123,11 @@ PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, con
 }
 
 PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options, EncodeMemory& memory) const {
-  if (memory.owner_ != model_) memory.state_ = model().memory(), memory.owner_ = model_;
+  if (memory.owner_ != model_) {
+    memory.state_ = model().memory();
+    memory.owner_ = model_;
+    if (memory.state_) memory.state_->expect(memory.expected_bytes_);
+  }
   return encode(text, options, Spans::skip, &memory).ids;
 }
 

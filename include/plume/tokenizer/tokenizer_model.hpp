@@ -91,16 +91,21 @@ class TokenizerModel;
 // tokenizer it starts anew. Its size has a limit (some 20 MB).
 class EncodeMemory {
  public:
+  EncodeMemory() = default;
+  // Made for so many bytes of text at once, in place of growing with each that comes.
+  explicit EncodeMemory(std::size_t expected_bytes) : expected_bytes_(expected_bytes) {}
   // What a kind of model keeps.
   class State {
    public:
     virtual ~State() = default;
+    virtual void expect([[maybe_unused]] std::size_t bytes) {}
   };
 
  private:
   friend class Tokenizer;
   std::shared_ptr<const TokenizerModel> owner_;
   std::unique_ptr<State> state_;
+  std::size_t expected_bytes_ = 0;
 };
 
 class TokenizerModel {

@@ -122,8 +122,9 @@ PLUME_FUNCTION void UnigramSearch::encode(const word_models::Unigram& model, std
     scratch.ids.reserve(3);  // that many may be read
     return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};
   };
+  PieceBorders::Cursor borders(borders_, before_end, part.begin);
   encode_known_words(
-      text, part.begin, part.end, known, ids, [&](std::size_t at) { return borders_.next(before_end, at); }, may_use, make);
+      text, part.begin, part.end, known, ids, [&](std::size_t) { return borders.next(); }, may_use, make);
 }
 
 // The best path [Kudo 2018], as encode_word() finds it, and up to which sums it is; where all paths go through one place, what lies before

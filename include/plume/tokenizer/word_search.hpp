@@ -37,7 +37,14 @@ class WordSearch {
     return false;
   }
 
+  // Many vocabularies merge runs of spaces, all with the worst score, after everything else: a run before a word is cut off then, all but
+  // the space that the word takes. True where they do.
+  PLUME_FUNCTION bool prepare_runs(const word_models::ScoredBpe& model);
+  PLUME_FUNCTION void append_run(const WordModel& model, std::size_t spaces, std::vector<TokenId>& ids) const;
+
   bool ready_ = false;
+  std::vector<std::vector<TokenId>> runs_;  // the tokens of so many spaces; empty where that rule does not hold
+  TokenId space_ = -1;
   TokenSearch tokens_;       // Bpe, ScoredBpe
   ByteTrie tied_;            // ScoredBpe: pieces that merge as soon as others; words that hold one merge step by step
   ByteTrie pieces_, inner_;  // WordPiece; inner_: what stands behind the prefix
@@ -47,6 +54,7 @@ class WordSearch {
 
 #if PLUME_BODIES
 #include <algorithm>
+#include <limits>
 
 #include "plume/base/error.hpp"
 #include "plume/base/sort_stably.hpp"
@@ -77,13 +85,22 @@ std::optional<MadeToken> last_merge(std::vector<TokenId>& parts, Merge&& merge) 
 }
 
 inline constexpr std::size_t longest_piece = 512;  // last_merge() takes the square of it
-inline constexpr std::size_t most_tied = 1000;     // with more, nearly every word would hold one
+inline constexpr std::size_t known_runs = 64;
+inline constexpr std::size_t most_tied = 1000;  // with more, nearly every word would hold one
 
 }  // namespace word_search
 
 PLUME_FUNCTION WordSearch::WordSearch(const WordModel& model, const std::vector<std::string>& pieces) {
   if (const auto* bpe = std::get_if<word_models::Bpe>(&model)) prepare(*bpe, pieces);
-  if (const auto* scored = std::get_if<word_models::ScoredBpe>(&model)) prepare(*scored);
+  if (const auto* scored = std::get_if<word_models::ScoredBpe>(&model)) {
+    prepare(*scored);
+    if (ready_ && prepare_runs(*scored))
+      for (std::size_t spaces = 0; spaces < word_search::known_runs; ++spaces) {
+        std::vector<TokenId> ids;
+        if (spaces > 0) append_run(model, spaces, ids);
+        runs_.push_back(std::move(ids));
+      }
+  }
   if (const auto* words = std::get_if<word_models::WordPiece>(&model)) prepare(*words);
 }
 
@@ -178,6 +195,37 @@ PLUME_FUNCTION void WordSearch::prepare(const word_models::ScoredBpe& model) {
   ready_ = static_cast<bool>(tokens_);
 }
 
+PLUME_FUNCTION bool WordSearch::prepare_runs(const word_models::ScoredBpe& model) {
+  using Kind = word_models::ScoredBpe::Kind;
+  const std::string& space = model.space;
+  float best_run = -std::numeric_limits<float>::infinity(), worst = std::numeric_limits<float>::infinity();
+  for (std::size_t id = 0; id < model.pieces.size(); ++id) {
+    const std::string& piece = model.pieces[id];
+    if (model.kinds[id] == Kind::absent || piece.empty()) continue;
+    if (piece == space) space_ = static_cast<TokenId>(id);
+    std::size_t spaces = 0;
+    while (piece.compare(spaces * space.size(), space.size(), space) == 0) ++spaces;
+    const bool is_run = spaces * space.size() == piece.size();
+    if (is_run && spaces > 1) best_run = std::max(best_run, model.scores[id]);
+    if (is_run) continue;
+    if (spaces > 1 || piece.find(space, spaces * space.size()) != piece.npos) return false;
+    if (!word_search::one_character(piece)) worst = std::min(worst, model.scores[id]);
+  }
+  return space_ >= 0 && best_run < worst;
+}
+
+PLUME_FUNCTION void WordSearch::append_run(const WordModel& model, std::size_t spaces, std::vector<TokenId>& ids) const {
+  if (spaces < runs_.size()) {
+    ids.insert(ids.end(), runs_[spaces].begin(), runs_[spaces].end());
+    return;
+  }
+  std::string run;
+  for (std::size_t i = 0; i < spaces; ++i) run += std::get<word_models::ScoredBpe>(model).space;
+  std::vector<WordToken> tokens;
+  encode_word(model, run, tokens);
+  for (const WordToken& token : tokens) ids.push_back(token.id);
+}
+
 PLUME_FUNCTION void WordSearch::prepare(const word_models::WordPiece& model) {
   std::vector<ByteTrie::Entry> first, inner;
   for (const auto& [text, id] : model.ids) {
@@ -217,9 +265,16 @@ PLUME_FUNCTION bool WordSearch::encode(const WordModel& model, std::string_view 
   const auto* scored = std::get_if<word_models::ScoredBpe>(&model);
   const std::optional<TokenId> unknown = bpe ? bpe->unknown : scored->unknown;
   const std::optional<std::array<TokenId, 256>>& bytes = bpe ? bpe->bytes : scored->bytes;
-  if (scored && ((!bytes && !unknown) || holds_tied(piece))) return false;
+  if (scored && !bytes && !unknown) return false;
+  std::size_t word = 0;  // where it begins, behind a run of spaces
+  if (!runs_.empty())
+    while (piece.compare(word, scored->space.size(), scored->space) == 0 &&
+           piece.compare(word + scored->space.size(), scored->space.size(), scored->space) == 0)
+      word += scored->space.size();
+  if (scored && holds_tied(piece.substr(word))) return false;
+  const std::size_t first = ids.size();
   bool behind_unknown = false;
-  for (std::size_t at = 0; at < piece.size();) {
+  for (std::size_t at = word; at < piece.size();) {
     const std::size_t end = tokens_.encode(piece, at, ids, scratch.search);
     if (end > at) behind_unknown = false;
     if (end == piece.size()) break;
@@ -233,6 +288,15 @@ PLUME_FUNCTION bool WordSearch::encode(const WordModel& model, std::string_view 
       if (!behind_unknown || (bpe && !bpe->fuse_unknown)) ids.push_back(*unknown);
       behind_unknown = true;
     }
+  }
+  if (word > 0) {
+    if (ids.size() > first && ids[first] == space_) {  // no merge took the last space
+      ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(first));
+      word += scored->space.size();
+    }
+    const std::size_t behind = ids.size();
+    append_run(model, word / scored->space.size(), ids);
+    std::rotate(ids.begin() + static_cast<std::ptrdiff_t>(first), ids.begin() + static_cast<std::ptrdiff_t>(behind), ids.end());
   }
   return true;
 }

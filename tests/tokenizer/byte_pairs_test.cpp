@@ -79,6 +79,39 @@ TEST_CASE("The tokens of a piece are those that merging step by step leaves") {
   }
 }
 
+TEST_CASE("Long pieces are cut only where no token, and no part of a character in one, reaches across") {
+  std::mt19937 random(20261129);
+  const std::vector<std::string> characters{"a",        "\xe4\xb8\xad",     "\xe4\xb8\x81", "\xe2\x96\x81",
+                                            "\xc3\xa9", "\xf0\x9f\x90\xa7", "\xe4\xb8",     "\xad"};
+  std::size_t with_always = 0;
+  for (int round = 0; round < 400; ++round) {
+    std::string letters;
+    std::vector<std::string> used;
+    for (std::size_t i = 2 + random() % 5; i > 0; --i) used.push_back(characters[random() % (random() % 4 == 0 ? 8 : 6)]);
+    for (const std::string& character : used) letters += character;
+    std::sort(letters.begin(), letters.end());
+    letters.erase(std::unique(letters.begin(), letters.end()), letters.end());
+    const Vocabulary vocabulary = random_vocabulary(random, letters, 1 + random() % 60);
+    const auto whole = round % 2 == 0 ? plume::WholePieces::if_merges_make_them : plume::WholePieces::always;
+    const plume::BytePairs pairs(vocabulary.bytes, vocabulary.merges, whole);
+    plume::BytePairs::Scratch scratch;
+    for (int i = 0; i < 30; ++i) {
+      std::string text;
+      for (std::size_t length = 1 + random() % (i < 3 ? 100 : 14); length > 0; --length) text += used[random() % used.size()];
+      Ids ids, expected = merged(vocabulary, text);
+      const auto token = std::find(vocabulary.bytes.begin(), vocabulary.bytes.end(), text);
+      if (whole == plume::WholePieces::always && token != vocabulary.bytes.end())
+        expected = {static_cast<TokenId>(token - vocabulary.bytes.begin())}, ++with_always;
+      scratch.known.expect(text.size());
+      pairs.encode(text, text.size(), ids, scratch);
+      CAPTURE(round);
+      CAPTURE(i);
+      REQUIRE(ids == expected);
+    }
+  }
+  CHECK(with_always > 50);
+}
+
 TEST_CASE("A megabyte of one letter takes no longer than its length asks for") {
   std::mt19937 random(7);
   for (const std::string& letters : {std::string("\0", 1), std::string("ab")}) {

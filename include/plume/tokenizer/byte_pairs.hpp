@@ -13,6 +13,7 @@
 
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/merge_symbols.hpp"
+#include "plume/tokenizer/piece_borders.hpp"
 #include "plume/tokenizer/piece_table.hpp"
 #include "plume/tokenizer/token_search.hpp"
 #include "plume/tokenizer/word_cache.hpp"
@@ -77,7 +78,7 @@ class BytePairs {
     TokenSearch::Scratch search = {};
     std::vector<Symbol> symbols = {};
     std::vector<MergeCandidate<std::uint32_t>> heap = {};
-    std::vector<TokenId> ids = {};  // of one piece
+    std::vector<TokenId> ids = {}, part_ids = {};  // of one piece, of a part of it
   };
 
   // bytes[i] is what token i stands for; empty for tokens that no text becomes. Every single byte has a token, or the ids of the others
@@ -95,7 +96,7 @@ class BytePairs {
   void encode(std::string_view piece, std::size_t readable, std::vector<TokenId>& ids, Scratch& scratch) const {
     const WordCache::Key key = scratch.known.key(piece, readable);
     WordCache::Found found = scratch.known.find(key, piece);
-    if (found.ids == nullptr) found = encode_new(key, piece, scratch);
+    if (found.ids == nullptr) found = encode_new(key, piece, readable, scratch);
     ids.insert(ids.end(), found.ids, found.ids + found.count);
   }
 
@@ -105,11 +106,15 @@ class BytePairs {
     scratch.known.expect(text.size());
     encode_known_words(
         text, 0, text.size(), scratch.known, ids, next_end, [](const WordCache::Found&) { return true; },
-        [&](const WordCache::Key& key, std::string_view piece, bool) { return encode_new(key, piece, scratch); });
+        [&](const WordCache::Key& key, std::string_view piece, bool) {
+          return encode_new(key, piece, static_cast<std::size_t>(text.data() + text.size() - piece.data()), scratch);
+        });
   }
 
  private:
-  PLUME_FUNCTION WordCache::Found encode_new(const WordCache::Key& key, std::string_view piece, Scratch& scratch) const;
+  PLUME_FUNCTION WordCache::Found encode_new(const WordCache::Key& key, std::string_view piece, std::size_t readable,
+                                             Scratch& scratch) const;
+  PLUME_FUNCTION void encode_part(std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const;
   PLUME_FUNCTION void merge(std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const;
   PLUME_FUNCTION std::optional<Merge> last_merge(std::string_view token, std::vector<TokenId>& parts) const;
 
@@ -119,7 +124,8 @@ class BytePairs {
   std::array<TokenId, 256> id_of_byte_{};
   const std::vector<std::string>* bytes_;
   PieceTable whole_;
-  TokenSearch search_;  // empty where the vocabulary is not regular
+  TokenSearch search_;    // empty where the vocabulary is not regular
+  PieceBorders borders_;  // where a piece may be cut; none where a part could be a token that merging does not make
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -133,7 +139,7 @@ PLUME_FUNCTION BytePairs::BytePairs(const std::vector<std::string>& bytes, std::
   for (std::size_t id = bytes.size(); id-- > 0;)
     if (bytes[id].size() == 1) id_of_byte_[static_cast<unsigned char>(bytes[id][0])] = static_cast<TokenId>(id);
   constexpr std::size_t longest_regular = 512;  // last_merge() takes the square of it
-  bool regular = true;
+  bool regular = true, all_made = true;
   std::vector<MadeToken> made;
   std::vector<TokenId> parts;
   Scratch scratch;
@@ -148,6 +154,7 @@ PLUME_FUNCTION BytePairs::BytePairs(const std::vector<std::string>& bytes, std::
     } else if (token.size() > 1) {
       const std::optional<Merge> last = last_merge(token, parts);
       const bool merges_make_it = last && last->result == static_cast<TokenId>(id);
+      all_made = all_made && merges_make_it;
       if (merges_make_it) made.push_back({last->left, last->right, last->result, ranks_.find(last->left, last->right).rank});
       if (!merges_make_it && whole == WholePieces::if_merges_make_them) continue;
     }
@@ -156,6 +163,9 @@ PLUME_FUNCTION BytePairs::BytePairs(const std::vector<std::string>& bytes, std::
       whole_.insert(key, static_cast<std::uint32_t>(id));
   }
   if (regular) search_ = TokenSearch(bytes, {id_of_byte_.begin(), id_of_byte_.end()}, std::move(made));
+  if (regular && (all_made || whole == WholePieces::if_merges_make_them) &&
+      std::none_of(id_of_byte_.begin(), id_of_byte_.end(), [](TokenId id) { return id < 0; }))
+    borders_ = PieceBorders(std::vector<std::string_view>(bytes.begin(), bytes.end()), PieceBorders::Unknown::bytes);
 }
 
 // The merge that ends in one token, which is in `result` what its bytes merge to; none where they stay apart.
@@ -196,19 +206,41 @@ PLUME_FUNCTION std::vector<Merge> BytePairs::making_merges() const {
   return out;
 }
 
-PLUME_FUNCTION WordCache::Found BytePairs::encode_new(const WordCache::Key& key, std::string_view piece, Scratch& scratch) const {
+PLUME_FUNCTION WordCache::Found BytePairs::encode_new(const WordCache::Key& key, std::string_view piece, std::size_t readable,
+                                                      Scratch& scratch) const {
+  constexpr std::size_t short_piece = 16;  // bytes; longer ones seldom come again, but parts of them do
   scratch.ids.clear();
+  PieceBorders::Cursor borders(borders_, piece, 0);
+  std::size_t end = piece.size() > short_piece && !borders_.empty() ? borders.next() : piece.size();
+  if (end == piece.size()) {
+    encode_part(piece, scratch.ids, scratch);
+    scratch.known.insert(key, piece, scratch.ids);
+  } else {
+    encode_known_words(
+        std::string_view(piece.data(), readable), 0, piece.size(), scratch.known, scratch.ids,
+        [&](std::size_t at) { return at == 0 ? end : borders.next(); }, [](const WordCache::Found&) { return true; },
+        [&](const WordCache::Key& part_key, std::string_view part, bool) -> WordCache::Found {
+          std::vector<TokenId>& ids = scratch.part_ids;
+          ids.clear();
+          encode_part(part, ids, scratch);
+          scratch.known.insert(part_key, part, ids);
+          ids.reserve(3);
+          return {ids.data(), static_cast<std::uint32_t>(ids.size())};
+        });
+  }
+  scratch.ids.reserve(3);  // that many may be read
+  return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};
+}
+
+PLUME_FUNCTION void BytePairs::encode_part(std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const {
   const std::uint32_t id =
       whole_.find(piece_key(piece, piece.size()), piece, [&](std::uint32_t value) -> const std::string& { return (*bytes_)[value]; });
   if (id != PieceTable::absent)
-    scratch.ids.push_back(static_cast<TokenId>(id));
+    ids.push_back(static_cast<TokenId>(id));
   else if (search_)
-    search_.encode(piece, 0, scratch.ids, scratch.search);
+    search_.encode(piece, 0, ids, scratch.search);
   else
-    merge(piece, scratch.ids, scratch);
-  scratch.known.insert(key, piece, scratch.ids);
-  scratch.ids.reserve(3);  // that many may be read
-  return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};
+    merge(piece, ids, scratch);
 }
 
 PLUME_FUNCTION void BytePairs::merge(std::string_view piece, std::vector<TokenId>& ids, Scratch& scratch) const {

@@ -22,7 +22,7 @@ class PieceBorders {
   enum class Unknown : std::uint8_t { bytes, shared };
 
   PieceBorders() = default;  // no border anywhere
-  // All texts that tokens which text becomes may spell.
+  // All texts that tokens which text becomes may spell; those of bytes may begin and end within a character.
   PLUME_FUNCTION PieceBorders(const std::vector<std::string_view>& tokens, Unknown unknown);
   bool empty() const { return joined_.empty(); }
 
@@ -88,48 +88,84 @@ class PieceBorders {
   static Code code_of(char32_t c) { return c == 0x2581 ? block : c == block || c > first_outside ? first_outside : Code{c}; }
   bool may_part(Code left, Code right) const {
     if ((left <= block) & (right <= block)) return (few_[left * 3 + (right >> 6)] >> (right & 63) & 1) == 0;
-    const std::uint64_t hash = hash_of(left, right);
-    const std::uint64_t joined = joined_[place(hash)] >> (hash >> 58), known = known_[right >> 6] >> (right & 63);
-    return (known & ~joined & 1) != 0 && left < first_outside;
+    const std::uint64_t known = known_[right >> 6] >> (right & 63);
+    const bool apart = (known & ~std::uint64_t{are_joined(left, right)} & 1) != 0 && left < first_outside;
+    if (!has_partial_) return apart;
+    const Code before = ending(last_byte(left)), behind = ending(first_byte(right));
+    return apart & !(are_joined(left, behind) | are_joined(before, right) | are_joined(before, behind));
   }
-  static std::uint64_t hash_of(Code left, Code right) { return (std::uint64_t{left} << 16 | right) * 0x9e3779b97f4a7c15u; }
+  // All characters with such a byte at the border, where a token holds no more of them.
+  static Code ending(Code byte) { return 0x10000 + byte; }
+  static Code first_byte(Code c) {
+    if (c == block) return 0xe2;
+    return c < 0x80 ? c : c < 0x800 ? 0xc0 | c >> 6 : 0xe0 | c >> 12;
+  }
+  static Code last_byte(Code c) {
+    if (c == block) return 0x81;
+    return c < 0x80 ? c : 0x80 | (c & 0x3f);
+  }
+  PLUME_FUNCTION void join(Code left, Code right);
+  bool are_joined(Code left, Code right) const {
+    const std::uint64_t hash = hash_of(left, right);
+    return (joined_[place(hash)] >> (hash >> 58) & 1) != 0;
+  }
+  static std::uint64_t hash_of(Code left, Code right) { return (std::uint64_t{left} << 17 | right) * 0x9e3779b97f4a7c15u; }
   std::size_t place(std::uint64_t hash) const { return static_cast<std::size_t>(hash >> 32) & (joined_.size() - 1); }
 
   // A bit for each two of the codes up to `block`: they stand in a token, or the second is unknown.
   std::array<std::uint64_t, 3 * (block + 1)> few_ = {};
   std::vector<std::uint64_t> joined_;  // the others by their hash: more may seem to stand in a token
   std::vector<std::uint64_t> known_;   // a bit for each code; not for the last ones
+  bool has_partial_ = false;           // a token holds a part of a character beside another
 };
 
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include <algorithm>
+
 namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION PieceBorders::PieceBorders(const std::vector<std::string_view>& tokens, Unknown unknown)
-    : joined_(std::bit_ceil(tokens.size() / 4 + 1)), known_(0x10000 / 64, unknown == Unknown::bytes ? ~std::uint64_t{0} : 0) {
-  const auto read = [](std::string_view text, std::size_t& at) {
-    const CodePoint point = code_point_at(text, at);
-    at += point.length;
-    return code_of(point.value);
-  };
+    : joined_(std::bit_ceil(tokens.size() / 4 + 16)), known_(0x10000 / 64, unknown == Unknown::bytes ? ~std::uint64_t{0} : 0) {
+  const auto is_inner = [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; };
   for (const std::string_view token : tokens) {
     if (token.empty()) continue;
-    std::size_t at = 0;
-    Code left = read(token, at);
-    if (at == token.size()) known_[left >> 6] |= std::uint64_t{1} << (left & 63);
-    while (at < token.size()) {
-      const Code right = read(token, at);
-      const std::uint64_t hash = hash_of(left, right);
-      joined_[place(hash)] |= std::uint64_t{1} << (hash >> 58);
-      if (left <= block && right <= block) few_[left * 3 + (right >> 6)] |= std::uint64_t{1} << (right & 63);
-      left = right;
+    if (const CodePoint only = code_point_at(token, 0); only.length == token.size()) {
+      const Code code = code_of(only.value);
+      known_[code >> 6] |= std::uint64_t{1} << (code & 63);
+    }
+    for (std::size_t at = 1; at < token.size(); ++at) {
+      if (is_inner(token[at])) continue;
+      std::size_t begin = at - 1;
+      while (begin > 0 && is_inner(token[begin])) --begin;
+      const CodePoint left = code_point_at(token, begin), right = code_point_at(token, at);
+      Code before = code_of(left.value), behind = code_of(right.value);
+      if (is_inner(token[begin]))
+        before = ending(static_cast<unsigned char>(token[at - 1]));
+      else if (begin + left.length != at || left.value == 0xfffd)
+        continue;  // no well-formed text has such a border
+      if (right.value == 0xfffd) {
+        if (at + 4 <= token.size() || !std::all_of(token.begin() + static_cast<std::ptrdiff_t>(at + 1), token.end(), is_inner)) continue;
+        behind = ending(static_cast<unsigned char>(token[at]));
+      }
+      join(before, behind);
     }
   }
   known_.back() &= (std::uint64_t{1} << (first_outside & 63)) - 1;
   for (Code right = 0; right <= block; ++right)
     if ((known_[right >> 6] >> (right & 63) & 1) == 0)
       for (Code left = 0; left <= block; ++left) few_[left * 3 + (right >> 6)] |= std::uint64_t{1} << (right & 63);
+}
+
+PLUME_FUNCTION void PieceBorders::join(Code left, Code right) {
+  const std::uint64_t hash = hash_of(left, right);
+  joined_[place(hash)] |= std::uint64_t{1} << (hash >> 58);
+  has_partial_ = has_partial_ || left >= ending(0) || right >= ending(0);
+  // the one character beyond ASCII that few_ has
+  if (left == ending(0x81)) left = block;
+  if (right == ending(0xe2)) right = block;
+  if (left <= block && right <= block) few_[left * 3 + (right >> 6)] |= std::uint64_t{1} << (right & 63);
 }
 
 }  // namespace plume::inline PLUME_ABI

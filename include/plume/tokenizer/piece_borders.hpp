@@ -89,10 +89,10 @@ class PieceBorders {
   bool may_part(Code left, Code right) const {
     if ((left <= block) & (right <= block)) return (few_[left * 3 + (right >> 6)] >> (right & 63) & 1) == 0;
     const std::uint64_t known = known_[right >> 6] >> (right & 63);
-    const bool apart = (known & ~std::uint64_t{are_joined(left, right)} & 1) != 0 && left < first_outside;
+    const bool apart = (known & ~joined(left, right) & 1) != 0 && left < first_outside;
     if (!has_partial_) return apart;
     const Code before = ending(last_byte(left)), behind = ending(first_byte(right));
-    return apart & !(are_joined(left, behind) | are_joined(before, right) | are_joined(before, behind));
+    return apart && ((joined(left, behind) | joined(before, right) | joined(before, behind)) & 1) == 0;
   }
   // All characters with such a byte at the border, where a token holds no more of them.
   static Code ending(Code byte) { return 0x10000 + byte; }
@@ -105,9 +105,10 @@ class PieceBorders {
     return c < 0x80 ? c : 0x80 | (c & 0x3f);
   }
   PLUME_FUNCTION void join(Code left, Code right);
-  bool are_joined(Code left, Code right) const {
+  // In its lowest bit.
+  std::uint64_t joined(Code left, Code right) const {
     const std::uint64_t hash = hash_of(left, right);
-    return (joined_[place(hash)] >> (hash >> 58) & 1) != 0;
+    return joined_[place(hash)] >> (hash >> 58);
   }
   static std::uint64_t hash_of(Code left, Code right) { return (std::uint64_t{left} << 17 | right) * 0x9e3779b97f4a7c15u; }
   std::size_t place(std::uint64_t hash) const { return static_cast<std::size_t>(hash >> 32) & (joined_.size() - 1); }

@@ -27,12 +27,13 @@ struct GenerateOptions {
   int threads = 0;                       // 0: all CPUs of the process
   StopToken cancel = {};
   const LinearAdapters* adapter = nullptr;  // an Adapter of the model; used by generate(model, …), a Session has its own
+  std::vector<TokenId> suppressed = {};     // never written; used by generate(model, …), a Session has its own
 };
 
 struct Generated {
   std::string text;          // the completion, without the prompt
   std::vector<TokenId> ids;  // its tokens, an end token included
-  Index prompt_tokens = 0;
+  Index prompt_tokens = 0;   // or those of an encoder-decoder's source
   FinishReason finish_reason = FinishReason::length;
   double prompt_seconds = 0, generate_seconds = 0;
 };
@@ -52,6 +53,12 @@ PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::strin
 PLUME_FUNCTION Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options = {},
                                   const OnText& on_text = {});
 
+// What an encoder-decoder writes of a source:  generate(model, "translate English to German: Hello", {.sampling = {.temperature = 0}});
+// beam_search() in generate/beam.hpp looks for the most probable text instead. read_beam_options(directory).suppressed are the tokens that
+// a model's files ban, such as Marian's padding.
+PLUME_FUNCTION Generated generate(const EncoderDecoder& model, std::string_view source, const GenerateOptions& options = {},
+                                  const OnText& on_text = {});
+
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
@@ -60,19 +67,32 @@ PLUME_FUNCTION Generated generate(const Model& model, std::string_view prompt, c
 
 namespace plume::inline PLUME_ABI {
 
+namespace generate_detail {
+inline SessionOptions session_options(const GenerateOptions& options) {
+  return {.context = options.context,
+          .threads = options.threads,
+          .stop = options.cancel,
+          .adapter = options.adapter,
+          .suppressed = options.suppressed};
+}
+}  // namespace generate_detail
+
 PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& options, const OnText& on_text) try {
-  const Model& model = session.model();
+  const Tokenizer& tokenizer = session.tokenizer();
   require(options.max_tokens >= 0, "[generate] max_tokens is ", options.max_tokens);
-  require(static_cast<bool>(model.tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
+  require(static_cast<bool>(tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
   using Clock = std::chrono::steady_clock;
   const auto seconds_since = [](Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); };
 
   Generated result;
-  result.prompt_tokens = static_cast<Index>(session.tokens().size());
-  StreamDecoder decoder(model.tokenizer);
+  const bool has_source = !session.source().empty();
+  result.prompt_tokens = static_cast<Index>(has_source ? session.source().size() : session.tokens().size());
+  StreamDecoder decoder(tokenizer);
   // A model may know more tokens than its tokenizer (padded vocabularies): those are no text.
-  const auto text_of = [&](TokenId id) { return id < model.tokenizer.vocabulary() ? decoder.push(id) : std::string(); };
-  for (const TokenId id : session.tokens()) text_of(id);  // the prompt's own text is not shown again
+  const auto text_of = [&](TokenId id) { return id < tokenizer.vocabulary() ? decoder.push(id) : std::string(); };
+  // The prompt's own text is not shown again; what is written of a source begins behind the start token.
+  for (std::size_t i = has_source ? session.config().begin_tokens.size() : 0; i < session.tokens().size(); ++i)
+    text_of(session.tokens()[i]);
   StopStrings stops(options.stop);
   const auto show = [&](const std::string& text) {
     if (text.empty()) return;
@@ -80,10 +100,10 @@ PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& optio
     if (on_text) on_text(text);
   };
   const auto is_end = [&](TokenId id) {
-    const auto& ends = model.config().end_tokens;
+    const auto& ends = session.config().end_tokens;
     const auto& more = options.end_tokens;
     return std::find(ends.begin(), ends.end(), id) != ends.end() || std::find(more.begin(), more.end(), id) != more.end() ||
-           model.tokenizer.eos() == id;
+           tokenizer.eos() == id;
   };
 
   try {
@@ -128,8 +148,20 @@ PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::strin
 }
 
 PLUME_FUNCTION Generated generate(const Model& model, std::string_view prompt, const GenerateOptions& options, const OnText& on_text) try {
-  Session session(model, {.context = options.context, .threads = options.threads, .stop = options.cancel, .adapter = options.adapter});
+  Session session(model, generate_detail::session_options(options));
   session.feed(prompt_tokens(model, prompt));
+  return generate(session, options, on_text);
+} catch (...) {
+  rethrow_memory_failure("a generated text");
+}
+
+PLUME_FUNCTION Generated generate(const EncoderDecoder& model, std::string_view source, const GenerateOptions& options,
+                                  const OnText& on_text) try {
+  SessionOptions of_session = generate_detail::session_options(options);
+  const Config& config = model.config.decoder;
+  if (options.context == 0 && config.position == PositionKind::relative)
+    of_session.context = std::max(config.context, options.max_tokens + 1);
+  Session session(model, model.tokenizer.encode(source), of_session);
   return generate(session, options, on_text);
 } catch (...) {
   rethrow_memory_failure("a generated text");

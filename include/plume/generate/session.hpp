@@ -3,8 +3,10 @@
 //   Session session(model, {.context = 2048, .threads = 2});
 //   session.feed(ids);
 //   TokenId next = session.next({.temperature = 0.7f});
+// Of an encoder-decoder it is what the decoder writes of a source:  Session session(model, source_ids);
 #include "plume/generate/sampler.hpp"
 #include "plume/kernels/parallel/context.hpp"
+#include "plume/models/encoder_decoder.hpp"
 #include "plume/models/model.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -14,6 +16,7 @@ struct SessionOptions {
   int threads = 0;                          // 0: all CPUs of the process
   StopToken stop = {};                      // raised from another thread: the running call throws Cancelled, and the session can go on
   const LinearAdapters* adapter = nullptr;  // that the sequence goes through; it must outlive the session
+  std::vector<TokenId> suppressed = {};     // never written: their scores are -infinity
 };
 
 // One thread at a time; any number of sessions share a model, which must outlive them.
@@ -24,7 +27,27 @@ class Session {
         context_(ContextOptions{.threads = options.threads}),
         stop_(options.stop),
         adapter_(options.adapter),
-        cache_(shape(model, options)) {
+        suppressed_(options.suppressed),
+        cache_(shape(model.config(), model.decoder.embedding.weight, options)) {
+    check_suppressed();
+  } catch (...) {
+    rethrow_memory_failure("a session");
+  }
+
+  // What an encoder-decoder writes of a source, which is encoded once, when logits are needed. The sequence is what the decoder has
+  // written: it begins with the model's start token. ArgumentError: the source is empty; the model has no start token.
+  Session(const EncoderDecoder& model, std::span<const TokenId> source, const SessionOptions& options = {}) try
+      : pair_(&model),
+        context_(ContextOptions{.threads = options.threads}),
+        stop_(options.stop),
+        adapter_(options.adapter),
+        suppressed_(options.suppressed),
+        source_(source.begin(), source.end()),
+        cache_(shape(model.config.decoder, model.target_table(), options)) {
+    require(!source_.empty(), "[session] the source has no tokens");
+    require(!config().begin_tokens.empty(), "[session] the model has no start token");
+    check_suppressed();
+    feed(config().begin_tokens);
   } catch (...) {
     rethrow_memory_failure("a session");
   }
@@ -49,22 +72,29 @@ class Session {
     adapter_ = adapter;
     cache_.truncate(0);
     logits_of_ = 0;
+    memory_ = {};
   }
 
   const std::vector<TokenId>& tokens() const { return tokens_; }
+  const std::vector<TokenId>& source() const { return source_; }  // that an encoder-decoder reads; else empty
   Index context() const { return cache_.capacity(); }
-  const Model& model() const { return *model_; }
+  const Config& config() const { return pair_ ? pair_->config.decoder : model_->config(); }  // of the decoder
+  const Tokenizer& tokenizer() const { return pair_ ? pair_->tokenizer : model_->tokenizer; }
   Index computed_rows() const { return computed_rows_; }  // token rows that went through the model so far: what the work was
 
  private:
-  PLUME_FUNCTION static KvCacheShape shape(const Model& model, const SessionOptions& options);
+  PLUME_FUNCTION static KvCacheShape shape(const Config& config, const Tensor& table, const SessionOptions& options);
+  PLUME_FUNCTION void check_suppressed() const;
   // Runs the tokens that the cache does not hold yet, in chunks, so that long prompts need little memory and stop soon.
   PLUME_FUNCTION void compute();
 
-  const Model* model_;
+  const Model* model_ = nullptr;  // this or the next
+  const EncoderDecoder* pair_ = nullptr;
   Context context_;
   StopToken stop_;
   const LinearAdapters* adapter_;
+  std::vector<TokenId> suppressed_, source_;
+  Memory memory_;  // of the source; empty until logits are needed
   KvCache cache_;
   Sampler sampler_;
   std::vector<TokenId> tokens_;
@@ -80,8 +110,7 @@ namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION void Session::feed(std::span<const TokenId> ids) try {
   for (const TokenId id : ids)
-    require(id >= 0 && id < model_->config().vocabulary, "[session] token ", id, " is not in a vocabulary of ",
-            model_->config().vocabulary);
+    require(id >= 0 && id < config().vocabulary, "[session] token ", id, " is not in a vocabulary of ", config().vocabulary);
   require(static_cast<Index>(tokens_.size() + ids.size()) <= context(), "[session] ", tokens_.size() + ids.size(),
           " tokens do not fit the context of ", context(), ": shorten the text, or truncate() the session");
   tokens_.insert(tokens_.end(), ids.begin(), ids.end());
@@ -107,12 +136,17 @@ PLUME_FUNCTION void Session::truncate(Index count) {
   logits_of_ = 0;
 }
 
-PLUME_FUNCTION KvCacheShape Session::shape(const Model& model, const SessionOptions& options) {
-  const Config& config = model.config();
+PLUME_FUNCTION KvCacheShape Session::shape(const Config& config, const Tensor& table, const SessionOptions& options) {
   require(options.context >= 0, "[session] context ", options.context, " is negative");
-  require(config.position == PositionKind::rotary || options.context <= config.context, "[session] context ", options.context,
-          " is more than the ", config.context, " positions the model has learned");
-  return config.cache(options.context > 0 ? options.context : config.context, compute_type(model.decoder.embedding.weight.dtype()));
+  const bool has_no_end = config.position == PositionKind::rotary || config.position == PositionKind::relative;
+  require(has_no_end || options.context <= config.context, "[session] context ", options.context, " is more than the ", config.context,
+          " positions the model has learned");
+  return config.cache(options.context > 0 ? options.context : config.context, compute_type(table.dtype()));
+}
+
+PLUME_FUNCTION void Session::check_suppressed() const {
+  for (const TokenId id : suppressed_)
+    require(id >= 0 && id < config().vocabulary, "[session] the suppressed token ", id, " is not in a vocabulary of ", config().vocabulary);
 }
 
 PLUME_FUNCTION void Session::compute() try {
@@ -123,18 +157,21 @@ PLUME_FUNCTION void Session::compute() try {
   if (cache_.used() == count) cache_.truncate(count - 1);
   const ContextScope scope(context_);
   const NoTape no_tape;
+  if (pair_ && memory_.sequences.empty()) memory_ = pair_->encode(source_, {.stop = stop_});
   // The context of a text with blanks sees itself, and goes through as a whole.
-  const auto& infilling = model_->config().infilling;
+  const auto& infilling = config().infilling;
   const Index whole = infilling ? std::find(tokens_.begin(), tokens_.end(), infilling->begin) - tokens_.begin() + 1 : 0;
   while (cache_.used() < count) {
     const auto pending = std::span<const TokenId>(tokens_).subspan(static_cast<std::size_t>(cache_.used()));
     const auto part = pending.first(std::min(pending.size(), static_cast<std::size_t>(std::max(chunk, whole - cache_.used()))));
     Pass pass{.segments = {{static_cast<Index>(part.size()), &cache_, adapter_}}, .stop = stop_};
-    const Tensor hidden = model_->decoder.hidden(part, pass);
+    const Tensor hidden = pair_ ? pair_->hidden(memory_, part, pass) : model_->decoder.hidden(part, pass);
     computed_rows_ += hidden.rows();
-    if (part.size() == pending.size())
-      logits_ = model_->decoder.logits(hidden.rows(hidden.rows() - 1, hidden.rows()), AdaptedRows::all(1, adapter_));
+    if (part.size() < pending.size()) continue;
+    const Tensor last = hidden.rows(hidden.rows() - 1, hidden.rows());
+    logits_ = pair_ ? pair_->logits(last) : model_->decoder.logits(last, AdaptedRows::all(1, adapter_));
     if (logits_.dtype() == DType::f64) logits_ = logits_.to(DType::f32);
+    for (const TokenId id : suppressed_) logits_.writable<float>()[id] = -std::numeric_limits<float>::infinity();
   }
   logits_of_ = count;
 } catch (...) {

@@ -185,6 +185,15 @@ TEST_CASE("texts: end tokens, stop strings, max_tokens, pieces as they are writt
   CHECK(by_tokenizer.finish_reason == FinishReason::stop);
   CHECK(by_tokenizer.ids.back() == 1);
 
+  // Pieces that begin with a space alone: the first one's is dropped, as where a text is decoded.
+  const Generated words = with([](GenerateOptions& o) {
+    o.suppressed = {0};
+    for (TokenId id = 1; id < 53; ++id)
+      if (id % 3 != 0) o.suppressed.push_back(id);
+  });
+  CHECK(words.text == model.tokenizer.decode(words.ids));
+  CHECK(words.text.find(' ') > 0);
+
   const std::string stop = text.text.substr(text.text.size() / 2, 3);
   options.stop = {stop};
   streamed.clear();

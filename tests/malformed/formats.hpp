@@ -369,6 +369,7 @@ inline const std::vector<Format>& formats() {
       {"pretrain_config", {"run.json"}, {json}, sound_pretrain_config, use_pretrain_config},
       {"metrics", {"metrics.jsonl"}, {json_lines}, sound_metrics, use_metrics, nullptr, 100, 100},
       {"adapter", {"adapter_config.json", "adapter_model.safetensors"}, {json, safetensors}, sound_adapter, use_adapter},
+      {"pair_adapter", {"adapter_config.json", "adapter_model.safetensors"}, {json, safetensors}, sound_pair_adapter, use_pair_adapter},
       {"checkpoint",
        {checkpoint_files, checkpoint_files + 4},
        {json, json, safetensors, safetensors},
@@ -416,7 +417,7 @@ inline Outcome outcome_of(const Format& format, const Workshop& place, const Fil
   } catch (const plume::IoError& error) {
     check(error, true);
   } catch (const plume::NumericError& error) {  // values of an adapter or a checkpoint are not finite
-    check(error, format.name == "adapter" || format.name == "checkpoint");
+    check(error, format.name == "adapter" || format.name == "pair_adapter" || format.name == "checkpoint");
   } catch (const std::logic_error&) {
     throw;
   } catch (const std::exception& error) {

@@ -17,7 +17,7 @@
 #include "plume/models/encoder_files.hpp"
 #include "plume/models/heads.hpp"
 #include "plume/models/load.hpp"
-#include "plume/peft/adapter.hpp"
+#include "plume/peft/adapter_files.hpp"
 
 namespace plume_test::formats_detail {
 
@@ -107,6 +107,23 @@ inline void use_encoder(const std::string& folder) {
   plume::Pass pass;
   const plume::Tensor vectors = model.embed(ids, pass);
   expect(vectors.rows() == 1 && vectors.columns() == model.config.stack.width, "vectors of another shape");
+}
+// An adapter of the tiny T5, as peft wrote it.
+inline Files sound_pair_adapter(Dice&) {
+  static const Files files = [] {
+    const std::filesystem::path folder = PLUME_TEST_SOURCE_DIR "/golden/pair_lora/t5_q_v";
+    Files read{bytes_of_file(folder / "adapter_config.json"), bytes_of_file(folder / "adapter_model.safetensors")};
+    while (read[0]->back() == '\n') read[0]->pop_back();
+    return read;
+  }();
+  return files;
+}
+inline void use_pair_adapter(const std::string& folder) {
+  static const plume::EncoderDecoder model = plume::load_encoder_decoder(PLUME_TEST_SOURCE_DIR "/golden/encoder_decoders/t5");
+  const plume::Adapter adapter = plume::load_adapter(folder, model);
+  const std::vector<plume::TokenId> source{3, 9, 1}, target{0, 7};
+  plume::Pass encoded{.segments = {{3, nullptr, &adapter}}}, decoded{.segments = {{2, nullptr, &adapter}}};
+  expect(model.logits(model.encode(source, encoded), target, decoded).rows() == 2, "logits of another shape");
 }
 inline Files sound_heads(Dice& dice) {
   static const std::vector<Files> all = golden_models("heads");

@@ -94,4 +94,5 @@ TEST_CASE("mutants of plume_chat.json") { try_mutants("chat_template"); }
 TEST_CASE("mutants of a configuration of pretraining") { try_mutants("pretrain_config"); }
 TEST_CASE("mutants of metrics.jsonl") { try_mutants("metrics"); }
 TEST_CASE("mutants of PEFT adapters") { try_mutants("adapter"); }
+TEST_CASE("mutants of PEFT adapters of encoder-decoders") { try_mutants("pair_adapter"); }
 TEST_CASE("mutants of checkpoints") { try_mutants("checkpoint"); }

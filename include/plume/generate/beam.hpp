@@ -27,6 +27,7 @@ struct BeamOptions {
   bool renormalised = false;                    // probabilities add up to 1 without what is suppressed
   int threads = 0;                              // 0: all CPUs of the process
   StopToken cancel = {};                        // raised from another thread: the call throws Cancelled
+  const LinearAdapters* adapter = nullptr;      // an Adapter of the model, that source and texts go through
 };
 
 struct Hypothesis {
@@ -243,14 +244,15 @@ PLUME_FUNCTION std::vector<Hypothesis> beam_search(const EncoderDecoder& model, 
   Context context(ContextOptions{.threads = options.threads});
   const ContextScope scope(context);
   const NoTape no_tape;
-  const Memory memory = model.encode(source, {.stop = options.cancel});
+  const Memory memory =
+      model.encode(source, {.segments = {{static_cast<Index>(source.size()), nullptr, options.adapter}}, .stop = options.cancel});
   std::vector<KvCache> caches;
   for (Index i = 0; i < options.beams; ++i) caches.push_back(model.cache(options.max_tokens));
   std::vector<TokenId> tokens = model.config.decoder.begin_tokens;
   require(tokens.size() == 1, "[beam_search] the model has no start token");
   while (!search.done()) {
     Pass pass{.stop = options.cancel};
-    for (std::size_t i = 0; i < tokens.size(); ++i) pass.segments.push_back({1, &caches[i], nullptr, 0});
+    for (std::size_t i = 0; i < tokens.size(); ++i) pass.segments.push_back({1, &caches[i], options.adapter, 0});
     const BeamSearch::Next next = search.step(model.logits(memory, tokens, pass));
     if (!search.done()) beam_detail::reorder(caches, next.parents);
     tokens = next.tokens;

@@ -85,14 +85,11 @@ PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& optio
   const auto seconds_since = [](Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); };
 
   Generated result;
-  const bool has_source = !session.source().empty();
-  result.prompt_tokens = static_cast<Index>(has_source ? session.source().size() : session.tokens().size());
+  result.prompt_tokens = static_cast<Index>(session.source().empty() ? session.tokens().size() : session.source().size());
   StreamDecoder decoder(tokenizer);
   // A model may know more tokens than its tokenizer (padded vocabularies): those are no text.
   const auto text_of = [&](TokenId id) { return id < tokenizer.vocabulary() ? decoder.push(id) : std::string(); };
-  // The prompt's own text is not shown again; what is written of a source begins behind the start token.
-  for (std::size_t i = has_source ? session.config().begin_tokens.size() : 0; i < session.tokens().size(); ++i)
-    text_of(session.tokens()[i]);
+  for (const TokenId id : session.tokens()) text_of(id);  // the prompt's own text is not shown again
   StopStrings stops(options.stop);
   const auto show = [&](const std::string& text) {
     if (text.empty()) return;

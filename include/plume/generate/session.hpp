@@ -157,7 +157,8 @@ PLUME_FUNCTION void Session::compute() try {
   if (cache_.used() == count) cache_.truncate(count - 1);
   const ContextScope scope(context_);
   const NoTape no_tape;
-  if (pair_ && memory_.sequences.empty()) memory_ = pair_->encode(source_, {.stop = stop_});
+  if (pair_ && memory_.sequences.empty())
+    memory_ = pair_->encode(source_, {.segments = {{static_cast<Index>(source_.size()), nullptr, adapter_}}, .stop = stop_});
   // The context of a text with blanks sees itself, and goes through as a whole.
   const auto& infilling = config().infilling;
   const Index whole = infilling ? std::find(tokens_.begin(), tokens_.end(), infilling->begin) - tokens_.begin() + 1 : 0;
@@ -169,7 +170,8 @@ PLUME_FUNCTION void Session::compute() try {
     computed_rows_ += hidden.rows();
     if (part.size() < pending.size()) continue;
     const Tensor last = hidden.rows(hidden.rows() - 1, hidden.rows());
-    logits_ = pair_ ? pair_->logits(last) : model_->decoder.logits(last, AdaptedRows::all(1, adapter_));
+    const AdaptedRows adapted = AdaptedRows::all(1, adapter_);
+    logits_ = pair_ ? pair_->logits(last, adapted) : model_->decoder.logits(last, adapted);
     if (logits_.dtype() == DType::f64) logits_ = logits_.to(DType::f32);
     for (const TokenId id : suppressed_) logits_.writable<float>()[id] = -std::numeric_limits<float>::infinity();
   }

@@ -78,37 +78,24 @@ PLUME_FUNCTION EncoderDecoder load_encoder_decoder(const std::string& directory,
 }
 
 PLUME_FUNCTION void save(const EncoderDecoder& model, const std::string& directory) try {
-  for (const families::EncoderDecoderFamily* candidate : families::encoder_decoders) {
-    if (!model.config.family.empty() && candidate->name != model.config.family) continue;
-    Json json = Json::object();
-    json.set("architectures", Json::array().push(candidate->architecture)).set("model_type", candidate->name);
-    EncoderDecoderConfig read;
-    try {
-      candidate->write(model.config, json);
-      read = candidate->read(json);
-    } catch (const InputError&) {
-      continue;  // a value that the family does not have
-    }
-    read.family = model.config.family;
-    read.decoder.tied_head = model.config.decoder.tied_head, read.decoder.head_bias = model.config.decoder.head_bias;  // the tensors say so
-    if (!(read == model.config)) continue;
-    const families::EncoderDecoderFamily& family = families::encoder_decoder_of(json);
-    json.set("torch_dtype", "float32");
-    std::vector<NamedTensor> tensors;
-    for_each_parameter(model, [&](std::string_view path, const Tensor& parameter) {
-      const FileName name = file_name(family, path);
-      Tensor stored = parameter.dtype() == DType::f32 && parameter.is_dense() ? parameter : parameter.to(DType::f32);
-      if (name.transposed) stored = load_detail::transposed(stored);
-      if (name.as_row) stored = stored.reshape({1, stored.size()});
-      tensors.push_back({name.name, stored});
-    });
-    make_directory(directory);
-    write_safetensors(directory + "/model.safetensors", std::move(tensors));
-    atomic_save(directory + "/config.json", [&](FileWriter& out) { out.write(dump(json, 2) + "\n"); });
-    if (model.tokenizer) save_tokenizer(model.tokenizer, directory);
-    return;
-  }
-  throw ArgumentError("[save] no family of encoder-decoders has a place for every part of this configuration");
+  const families::EncoderDecoderFamily* const family = families::fitting(model.config);
+  require(family != nullptr, "[save] no family of encoder-decoders has a place for every part of this configuration");
+  Json json = Json::object();
+  json.set("architectures", Json::array().push(family->architecture)).set("model_type", family->name);
+  family->write(model.config, json);
+  json.set("torch_dtype", "float32");
+  std::vector<NamedTensor> tensors;
+  for_each_parameter(model, [&](std::string_view path, const Tensor& parameter) {
+    const FileName name = file_name(*family, path);
+    Tensor stored = parameter.dtype() == DType::f32 && parameter.is_dense() ? parameter : parameter.to(DType::f32);
+    if (name.transposed) stored = load_detail::transposed(stored);
+    if (name.as_row) stored = stored.reshape({1, stored.size()});
+    tensors.push_back({name.name, stored});
+  });
+  make_directory(directory);
+  write_safetensors(directory + "/model.safetensors", std::move(tensors));
+  atomic_save(directory + "/config.json", [&](FileWriter& out) { out.write(dump(json, 2) + "\n"); });
+  if (model.tokenizer) save_tokenizer(model.tokenizer, directory);
 } catch (...) {
   rethrow_memory_failure("a model that is saved");
 }

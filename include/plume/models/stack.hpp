@@ -23,7 +23,7 @@ struct Stack {
 
   // ids (T), table (V, width) -> their embeddings (T, width)
   PLUME_FUNCTION Tensor embed(std::span<const TokenId> ids, const Tensor& table) const;
-  // Begins a pass: embeddings (T, width) -> what the first block reads. run_blocks() and norm() follow, pass.end() closes them.
+  // Begins a pass: embeddings (T, width) -> what the first block reads. run_blocks() and norm() follow, pass.remember_tokens() closes them.
   PLUME_FUNCTION Tensor begin(Tensor embedded, Pass& pass) const;
   // embeddings (T, width) -> hidden states (T, width)
   PLUME_FUNCTION Tensor operator()(const Tensor& embedded, Pass& pass) const;
@@ -95,7 +95,7 @@ PLUME_FUNCTION Tensor Stack::begin(Tensor x, Pass& pass) const {
 
 PLUME_FUNCTION Tensor Stack::operator()(const Tensor& embedded, Pass& pass) const {
   const Tensor x = run_blocks(blocks, begin(embedded, pass), pass);
-  pass.end();
+  pass.remember_tokens();
   return norm.weight ? norm(x) : x;
 }
 

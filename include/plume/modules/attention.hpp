@@ -57,7 +57,10 @@ struct Attention {
 
   PLUME_FUNCTION Tensor operator()(const Tensor& x, Pass& pass) const;
   // Cross-attention: the keys and values that it makes of a memory's states.
-  KvCache::Rows project(const Memory& memory) const { return {k(memory.states), v(memory.states)}; }
+  KvCache::Rows project(const Memory& memory, const AdaptedRows& of_pass) const {
+    const AdaptedRows adapted = memory.adapted(of_pass);
+    return {k(memory.states, adapted), v(memory.states, adapted)};
+  }
 
   template <class Self>
   static void visit(Self& self, auto&& f) {
@@ -166,7 +169,7 @@ PLUME_FUNCTION Tensor Attention::operator()(const Tensor& x, Pass& pass) const {
     queries = q(x, pass.adapted);
     // Kept ones serve where nothing is differentiated.
     const bool kept = thread_slot.tape == nullptr && !pass.memory->layers.empty();
-    const KvCache::Rows rows = kept ? pass.memory->layers.at(static_cast<std::size_t>(pass.layer)) : project(*pass.memory);
+    const KvCache::Rows rows = kept ? pass.memory->layers.at(static_cast<std::size_t>(pass.layer)) : project(*pass.memory, pass.adapted);
     keys = rows.keys, values = rows.values;
   } else if (shape.layout == QkvLayout::separate) {
     queries = q(x, pass.adapted);

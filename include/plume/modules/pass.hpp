@@ -63,9 +63,13 @@ struct Pass {
                                                        AttentionScope scope = AttentionScope::global) const;
   // Keys and values of the memory in this layer for each segment, all of them visible.
   PLUME_FUNCTION PoolVector<AttentionSegment> recall(const Tensor& keys, const Tensor& values) const;
-  // Makes the new tokens part of what is remembered.
+  // Makes the new tokens part of what is remembered. Adapters must have met all of their layers.
   void end() const {
     adapted.check();
+    remember_tokens();
+  }
+  // The same where other passes meet the rest of the layers.
+  void remember_tokens() const {
     for (const Segment& segment : sequences)
       if (segment.cache) segment.cache->advance(segment.tokens);
   }

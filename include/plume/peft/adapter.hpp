@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 
+#include "plume/models/encoder_decoder.hpp"
 #include "plume/models/model.hpp"
 #include "plume/peft/lora.hpp"
 
@@ -107,6 +108,7 @@ std::optional<Config> config_of(const M& model) {
 
 // Fills in what Hugging Face calls the layers, if a family has the configuration.
 PLUME_FUNCTION void name_modules(std::vector<Target>& targets, const std::optional<Config>& config);
+PLUME_FUNCTION void name_modules(std::vector<Target>& targets, const EncoderDecoderConfig& config);
 
 // The weight of a layer with its change.
 PLUME_FUNCTION Tensor merged_weight(const LoraLayer& layer);
@@ -133,7 +135,10 @@ std::vector<Target> targets_of(const M& model) {
       targets.push_back(std::move(target));
     }
   });
-  name_modules(targets, config_of(model));
+  if constexpr (std::same_as<M, EncoderDecoder>)
+    name_modules(targets, model.config);
+  else
+    name_modules(targets, config_of(model));
   return targets;
 }
 
@@ -249,14 +254,19 @@ void unmerge(M& model, Adapter& adapter) try {
 
 namespace plume::inline PLUME_ABI::peft_detail {
 
+inline void name_module(Target& target, const FileName& weight) {
+  target.module = weight.name.substr(0, weight.name.size() - std::string_view(".weight").size());
+  target.transposed = weight.transposed;
+}
 PLUME_FUNCTION void name_modules(std::vector<Target>& targets, const std::optional<Config>& config) {
   const Family* const family = config ? families::fitting(*config) : nullptr;
   if (family == nullptr) return;
-  for (Target& target : targets) {
-    const FileName name = parameter_name(*family, config->task, concat(target.path, ".weight"));
-    target.module = name.name.substr(0, name.name.size() - std::string_view(".weight").size());
-    target.transposed = name.transposed;
-  }
+  for (Target& target : targets) name_module(target, parameter_name(*family, config->task, concat(target.path, ".weight")));
+}
+PLUME_FUNCTION void name_modules(std::vector<Target>& targets, const EncoderDecoderConfig& config) {
+  const families::EncoderDecoderFamily* const family = families::fitting(config);
+  if (family == nullptr) return;
+  for (Target& target : targets) name_module(target, file_name(*family, concat(target.path, ".weight")));
 }
 
 PLUME_FUNCTION Tensor merged_weight(const LoraLayer& layer) {
@@ -273,11 +283,12 @@ PLUME_FUNCTION Tensor merged_weight(const LoraLayer& layer) {
 
 PLUME_FUNCTION bool is_target(const std::vector<std::string>& patterns, const Target& target) {
   if (patterns.empty()) {
-    for (const std::string_view usual : {"attention.q", "attention.v", "attention.qkv"})
+    for (const std::string_view usual : {"attention.q", "attention.v", "attention.qkv", "cross_attention.q", "cross_attention.v"})
       if (matches(usual, target.path)) return true;
   }
   for (const std::string& pattern : patterns)
-    if (pattern == "all-linear" ? !is_output_head(target.path) : matches(pattern, target.path) || matches(pattern, target.module)) return true;
+    if (pattern == "all-linear" ? !is_output_head(target.path) : matches(pattern, target.path) || matches(pattern, target.module))
+      return true;
   return false;
 }
 

@@ -77,6 +77,13 @@ inline std::vector<std::string> target_modules(const Adapter& adapter) {
   return names;
 }
 
+// Whether the adapter is one of an encoder-decoder.
+inline bool reads_a_source(const Adapter& adapter) {
+  const std::vector<LoraLayer>& layers = adapter.all();
+  return std::any_of(layers.begin(), layers.end(),
+                     [](const LoraLayer& layer) { return layer.path.starts_with("encoder.") || layer.path.starts_with("decoder."); });
+}
+
 inline Json config_json_of(const Adapter& adapter, const SaveAdapterOptions& options) {
   const Lora& lora = adapter.options();
   std::vector<std::string> targets = target_modules(adapter);
@@ -92,7 +99,7 @@ inline Json config_json_of(const Adapter& adapter, const SaveAdapterOptions& opt
     transposed = transposed || layer.transposed;
   }
   Json json = Json::object();
-  json.set("peft_type", "LORA").set("task_type", "CAUSAL_LM").set("inference_mode", true);
+  json.set("peft_type", "LORA").set("task_type", reads_a_source(adapter) ? "SEQ_2_SEQ_LM" : "CAUSAL_LM").set("inference_mode", true);
   json.set("base_model_name_or_path", options.base_model.empty() ? Json() : Json(options.base_model)).set("revision", none);
   json.set("r", lora.rank).set("lora_alpha", number(lora.alpha)).set("lora_dropout", number(lora.dropout));
   json.set("target_modules", std::move(modules)).set("rank_pattern", std::move(ranks)).set("alpha_pattern", std::move(alphas));
@@ -113,11 +120,12 @@ inline std::string model_card(const Adapter& adapter, const SaveAdapterOptions& 
                      ".\n\n| layer | rank | alpha |\n|---|---|---|\n"));
   for (const LoraLayer& layer : adapter.all()) card.append(concat("| `", layer.module, "` | ", layer.rank, " | ", layer.alpha, " |\n"));
   const std::string base = options.base_model.empty() ? "BASE_MODEL" : options.base_model;
-  card.append(
-      concat("\n```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\nmodel = "
-             "PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(",
-             dump(Json(base)), "), \"path/to/this/directory\")\n```\n\n```cpp\nplume::Model model = plume::load(", dump(Json(base)),
-             ");\nplume::Adapter adapter = plume::load_adapter(\"path/to/this/directory\", model);\n```\n"));
+  const bool pair = reads_a_source(adapter);
+  const std::string_view theirs = pair ? "AutoModelForSeq2SeqLM" : "AutoModelForCausalLM",
+                         ours = pair ? "EncoderDecoder model = plume::load_encoder_decoder(" : "Model model = plume::load(";
+  card.append(concat("\n```python\nfrom peft import PeftModel\nfrom transformers import ", theirs, "\n\nmodel = PeftModel.from_pretrained(",
+                     theirs, ".from_pretrained(", dump(Json(base)), "), \"path/to/this/directory\")\n```\n\n```cpp\nplume::", ours,
+                     dump(Json(base)), ");\nplume::Adapter adapter = plume::load_adapter(\"path/to/this/directory\", model);\n```\n"));
   return card;
 }
 

@@ -39,11 +39,13 @@ MODELS = {
     "bert": (205, "Bert", BERT),
     "bert_cls": (206, "Bert", dict(BERT, hidden_act="gelu_new", num_attention_heads=4)),
     "roberta": (207, "Roberta", dict(BERT, pad_token_id=1, bos_token_id=0, eos_token_id=2)),
+    "t5_encoder": (209, "T5Encoder", T5),
+    "t5_gated_encoder": (210, "T5Encoder", dict(T5, d_model=20, feed_forward_proj="gated-gelu", num_layers=3)),
     "xlm_roberta": (208, "XLMRoberta", dict(BERT, hidden_size=20, num_attention_heads=5, pad_token_id=4, type_vocab_size=1)),
 }
 HEADS = {"T5": "T5ForConditionalGeneration", "Marian": "MarianMTModel", "Bert": "BertModel", "Roberta": "RobertaModel",
-         "XLMRoberta": "XLMRobertaModel"}
-ENCODERS = ("Bert", "Roberta", "XLMRoberta")
+         "XLMRoberta": "XLMRobertaModel", "T5Encoder": "T5EncoderModel"}
+ENCODERS = ("Bert", "Roberta", "XLMRoberta", "T5Encoder")
 # What generate() is asked for beside 4 beams that are all returned.
 SEARCHES = [dict(), dict(early_stopping=True, length_penalty=0.6), dict(early_stopping="never", length_penalty=1.7),
             dict(early_stopping="never", length_penalty=0.0), dict(bad_words=True, renormalize_logits=True, forced_eos_token_id=1)]
@@ -51,7 +53,7 @@ SEARCHES = [dict(), dict(early_stopping=True, length_penalty=0.6), dict(early_st
 
 def build(name):
     _, family, keys = MODELS[name]
-    config = getattr(transformers, family + "Config")(**keys)
+    config = getattr(transformers, family.removesuffix("Encoder") + "Config")(**keys)
     config._attn_implementation = "eager"
     model = getattr(transformers, HEADS[family])(config)
     if name == "t5_gated":  # transformers ties a head unless a file holds another
@@ -201,19 +203,21 @@ def run_encoder(name, weights, sources, types):
     ids, mask = padded(sources, padding(model))
     caught = {}
     placed = hooks(model, caught)
-    answer = model(input_ids=ids, attention_mask=mask, token_type_ids=padded(types, 0)[0])
+    answer = model(input_ids=ids, attention_mask=mask, **({"token_type_ids": padded(types, 0)[0]} if types else {}))
     for hook in placed:
         hook.remove()
-    rows, table = mask.bool(), model.embeddings.word_embeddings.weight
+    rows, table = mask.bool(), model.get_input_embeddings().weight
     states = answer.last_hidden_state
     mean = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
     embeddings = {"mean": torch.nn.functional.normalize(mean), "cls": states[:, 0]}
-    out = {"states": states[rows].detach(), "pooled": answer.pooler_output.detach()}
+    out = {"states": states[rows].detach()}
     out.update({key: value[rows].detach() for key, value in caught.items()})
     out.update({"embedding." + key: value.detach() for key, value in embeddings.items()})
     targets = torch.tensor([(7 * t + 3) % VOCABULARY for source in sources for t in source])
     of_pooled = torch.tensor([5, 11])
-    losses = {"states": (states[rows], targets), "pooled": (answer.pooler_output, of_pooled), "mean": (embeddings["mean"], of_pooled)}
+    losses = {"states": (states[rows], targets), "mean": (embeddings["mean"], of_pooled)}
+    if getattr(answer, "pooler_output", None) is not None:
+        out["pooled"], losses["pooled"] = answer.pooler_output.detach(), (answer.pooler_output, of_pooled)
     for key, (vectors, wanted) in losses.items():
         loss = torch.nn.functional.cross_entropy(vectors @ table.T, wanted)
         out["loss." + key] = loss.detach().reshape(1)
@@ -234,8 +238,10 @@ def make(name):
         sources = [[t if t != padding(model) else 9 for t in source] for source in sources]
     integers = {"source_ids": sum(sources, []), "source_lengths": list(map(len, sources))}
     if family in ENCODERS:
-        extra = [[int(t) for t in tokens.integers(0, model.config.type_vocab_size, length)] for length in SOURCES]
-        integers["token_types"] = sum(extra, [])
+        extra = []
+        if family != "T5Encoder":
+            extra = [[int(t) for t in tokens.integers(0, model.config.type_vocab_size, length)] for length in SOURCES]
+            integers["token_types"] = sum(extra, [])
         run = run_encoder
     else:
         start = model.config.decoder_start_token_id

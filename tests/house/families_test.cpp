@@ -7,8 +7,8 @@
 #include <iostream>
 #include <map>
 
-#include "plume/models/families/bert.hpp"
 #include "plume/models/families/encoder_decoders.hpp"
+#include "plume/models/families/encoders.hpp"
 #include "test_data.hpp"
 
 using namespace plume;
@@ -36,7 +36,8 @@ std::string table() {
   for (const Family* family : families::all) {
     std::string names;
     for (const std::string& name : proofs[std::string(family->name)]) names.append(names.empty() ? "" : ", ").append(name);
-    text += concat("| `", family->name, "` | `", family->architecture, "` | ", names.empty() ? "none: the layout is CodeGen's" : names, " |\n");
+    text +=
+        concat("| `", family->name, "` | `", family->architecture, "` | ", names.empty() ? "none: the layout is CodeGen's" : names, " |\n");
   }
   return text;
 }

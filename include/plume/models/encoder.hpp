@@ -78,7 +78,7 @@ inline Tensor first_rows(const Tensor& states, const Pass& pass) {
 }
 
 // The mean of each segment's rows: attention of a query of zeros sees all keys alike.
-inline Tensor mean_rows(const Tensor& states, const Pass& pass, const HeadShape& heads) {
+inline Tensor mean_rows(const Tensor& states, const Pass& pass) {
   std::vector<AttentionSegment> segments;
   Index begin = 0, row = 0;
   for (const Segment& segment : pass.sequences) {
@@ -88,7 +88,7 @@ inline Tensor mean_rows(const Tensor& states, const Pass& pass, const HeadShape&
     ++row;
   }
   AttentionOptions options;
-  options.heads = heads;
+  options.heads = {.head_width = states.columns(), .value_width = states.columns()};
   return attention(Tensor::zeros({row, states.columns()}, states.dtype()), segments, std::move(options));
 }
 
@@ -132,8 +132,8 @@ PLUME_FUNCTION Tensor Encoder::hidden(std::span<const TokenId> ids, Pass& pass, 
 }
 
 PLUME_FUNCTION Tensor Encoder::pool(const Tensor& states, const Pass& pass) const {
-  const Tensor vectors = config.pooling == Pooling::first ? encoder_detail::first_rows(states, pass)
-                                                          : encoder_detail::mean_rows(states, pass, stack.blocks[0].attention.shape.heads);
+  const Tensor vectors =
+      config.pooling == Pooling::first ? encoder_detail::first_rows(states, pass) : encoder_detail::mean_rows(states, pass);
   if (!config.normalised) return vectors;
   // x / |x| is an RMS norm with gains of 1 / sqrt(width).
   const Tensor gains = Tensor::zeros({states.columns()}, states.dtype());

@@ -18,7 +18,7 @@ PLUME_FUNCTION void save(const Encoder& model, const std::string& directory);
 
 #if PLUME_BODIES
 #include "plume/base/directory.hpp"
-#include "plume/models/families/bert.hpp"
+#include "plume/models/families/encoders.hpp"
 #include "plume/models/load.hpp"
 #include "plume/models/tensor_files.hpp"
 
@@ -78,7 +78,7 @@ PLUME_FUNCTION Encoder load_encoder(const std::string& directory, const LoadOpti
   config.check(config_path, options.limits);
   const TensorFiles files(directory, family, options);
   files.check_layers(config.stack.layers, config_path);
-  config.pooler = files.find(file_name(family, "pooler.weight").name) != nullptr;
+  if (config.pooler) config.pooler = files.find(file_name(family, "pooler.weight").name) != nullptr;
   Encoder model = Encoder::described(config, options.dtype, options.limits);
   model.tokenizer = load_detail::tokenizer_for(config.stack, directory, options);
   std::vector<TensorFiles::Wanted> wanted;
@@ -90,23 +90,17 @@ PLUME_FUNCTION Encoder load_encoder(const std::string& directory, const LoadOpti
 }
 
 PLUME_FUNCTION void save(const Encoder& model, const std::string& directory) try {
-  const auto named = std::find_if(std::begin(families::encoders), std::end(families::encoders),
-                                  [&](const families::EncoderFamily* each) { return each->name == model.config.family; });
-  const families::EncoderFamily& family = named != std::end(families::encoders)   ? **named
-                                          : model.config.stack.first_position > 0 ? families::roberta
-                                                                                  : families::bert;
+  const families::EncoderFamily* const family = families::fitting(model.config);
+  require(family != nullptr, "[save] no family of encoders has a place for every part of this configuration");
   Json json = Json::object();
-  json.set("architectures", Json::array().push(family.architecture)).set("model_type", family.name);
-  family.write(model.config, json);
-  EncoderConfig read = family.read(json);
-  read.family = model.config.family;
-  read.pooler = model.config.pooler, read.pooling = model.config.pooling, read.normalised = model.config.normalised;  // not in this file
-  require(read == model.config, "[save] no family of encoders has a place for every part of this configuration");
+  json.set("architectures", Json::array().push(family->architecture)).set("model_type", family->name);
+  family->write(model.config, json);
   json.set("torch_dtype", "float32");
   std::vector<NamedTensor> tensors;
   for_each_parameter(model, [&](std::string_view path, const Tensor& parameter) {
-    tensors.push_back(
-        {file_name(family, path).name, parameter.dtype() == DType::f32 && parameter.is_dense() ? parameter : parameter.to(DType::f32)});
+    const FileName name = file_name(*family, path);
+    const Tensor stored = parameter.dtype() == DType::f32 && parameter.is_dense() ? parameter : parameter.to(DType::f32);
+    tensors.push_back({name.name, name.transposed ? load_detail::transposed(stored) : stored});
   });
   Json modules = Json::array();
   const auto add = [&](std::string_view folder, std::string_view type) {

@@ -1,12 +1,9 @@
 #pragma once
 // BERT [Devlin et al. 2018]: an encoder with learned positions, token types and norms behind the sums. RoBERTa [Liu et al. 2019] and XLM-R
 // [Conneau et al. 2020] count positions from behind the padding token's id on.
-#include "plume/models/encoder.hpp"
-#include "plume/models/family.hpp"
+#include "plume/models/families/encoder_family.hpp"
 
 namespace plume::inline PLUME_ABI::families {
-
-using EncoderFamily = FamilyOf<EncoderConfig>;
 
 inline constexpr NameRule bert_names[] = {
     {"embedding", "embeddings.word_embeddings"},
@@ -92,10 +89,5 @@ inline constexpr EncoderFamily xlm_roberta{.name = "xlm-roberta",
                                            .write = write_bert,
                                            .names = bert_names,
                                            .ignored = bert_ignored};
-
-inline constexpr const EncoderFamily* encoders[] = {&bert, &roberta, &xlm_roberta};
-
-// The family that config.json names, by "architectures" and else by "model_type".
-inline const EncoderFamily& encoder_of(const Json& json) { return family_of<EncoderConfig>(encoders, json); }
 
 }  // namespace plume::inline PLUME_ABI::families

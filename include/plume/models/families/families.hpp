@@ -45,8 +45,8 @@ PLUME_FUNCTION const Family* fitting(const Config& config);
 }  // namespace plume::inline PLUME_ABI::families
 
 #if PLUME_BODIES
-#include "plume/models/families/bert.hpp"
 #include "plume/models/families/encoder_decoders.hpp"
+#include "plume/models/families/encoders.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 

@@ -1,6 +1,7 @@
 #pragma once
 // T5 [Raffel et al. 2019] with its versions 1.1 and FLAN: RMS norms in front, learned biases by distance, scores that are not scaled.
 #include "plume/models/families/encoder_decoder_family.hpp"
+#include "plume/models/families/t5_stack.hpp"
 
 namespace plume::inline PLUME_ABI::families {
 
@@ -49,30 +50,12 @@ inline constexpr NameRule t5_copies[] = {{"shared.weight", "encoder.embed_tokens
                                          {"shared.weight", "decoder.embed_tokens.weight"}};
 
 inline EncoderDecoderConfig read_t5(const Json& json) {
-  using namespace config_json;
-  Config c;
-  c.vocabulary = positive(json, "vocab_size", 32128);
-  c.context = 512;  // what it was trained on: positions have no end
-  c.width = positive(json, "d_model", 512);
-  c.hidden = positive(json, "d_ff", 2048);
-  c.layers = positive(json, "num_layers", 6);
-  c.heads = c.key_heads = positive(json, "num_heads", 8);
-  c.head_width = positive(json, "d_kv", 64);
-  c.norm_epsilon = between(json, "layer_norm_epsilon", 1e-6, 0, 1);
-  c.position = PositionKind::relative;
-  c.relative = {positive(json, "relative_attention_num_buckets", 32), positive(json, "relative_attention_max_distance", 128)};
-  c.attention_scale = 1;
-  const std::string projection = json.text("feed_forward_proj", "relu");
-  c.gated = projection.starts_with("gated-");
-  const std::string_view name = std::string_view(projection).substr(c.gated ? 6 : 0);
-  const auto found = std::find_if(std::begin(activations), std::end(activations), [&](const auto& entry) { return entry.name == name; });
-  if (found == std::end(activations)) fail(json, "feed_forward_proj", concat("unknown activation ", quoted(name)));
-  c.activation = projection == "gated-gelu" ? Activation{ActivationKind::gelu_tanh} : found->activation;
+  const Config c = read_t5_stack(json);
   EncoderDecoderConfig both;
   both.encoder = both.decoder = c;
   both.encoder.bidirectional = both.encoder.relative.both_directions = true;
   both.decoder.cross_attention = true;
-  both.decoder.layers = positive(json, "num_decoder_layers", c.layers);
+  both.decoder.layers = config_json::positive(json, "num_decoder_layers", c.layers);
   read_special_tokens(json, both);
   // transformers 5 has a key for it; before, it followed from the head. Whether there is a head of its own, the file says.
   const bool tied = both.decoder.tied_head = json.boolean("tie_word_embeddings", true);
@@ -82,19 +65,8 @@ inline EncoderDecoderConfig read_t5(const Json& json) {
 
 inline void write_t5(const EncoderDecoderConfig& both, Json& json) {
   const Config& c = both.decoder;
-  const std::string_view name =
-      c.activation.kind == ActivationKind::gelu_tanh && c.gated ? "gelu" : config_json::activation_name(c.activation);
-  json.set("vocab_size", c.vocabulary)
-      .set("d_model", c.width)
-      .set("d_ff", c.hidden)
-      .set("d_kv", c.head_width)
-      .set("num_layers", both.encoder.layers)
-      .set("num_decoder_layers", c.layers)
-      .set("num_heads", c.heads)
-      .set("layer_norm_epsilon", c.norm_epsilon)
-      .set("relative_attention_num_buckets", c.relative.count)
-      .set("relative_attention_max_distance", c.relative.reach)
-      .set("feed_forward_proj", c.gated ? concat("gated-", name) : std::string(name))
+  write_t5_stack(both.encoder, json);
+  json.set("num_decoder_layers", c.layers)
       .set("decoder_start_token_id", config_json::tokens(c.begin_tokens))
       .set("pad_token_id", both.padding < 0 ? Json() : Json(both.padding))
       .set("eos_token_id", config_json::tokens(c.end_tokens))
@@ -113,7 +85,6 @@ inline constexpr EncoderDecoderFamily t5_version(std::span<const NameRule> names
           .ignored = t5_ignored,
           .copies = t5_copies};
 }
-inline bool is_gated_t5(const Json& json) { return json.text("feed_forward_proj", "relu").starts_with("gated-"); }
 inline constexpr EncoderDecoderFamily t5 = t5_version(t5_names, [](const Json& json) { return !is_gated_t5(json); });
 inline constexpr EncoderDecoderFamily t5_1_1 = t5_version(t5_1_1_names, is_gated_t5);
 

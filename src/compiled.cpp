@@ -13,3 +13,4 @@
 #include "plume/generate/infill.hpp"
 #include "plume/models/encoder_decoder_files.hpp"
 #include "plume/models/encoder_files.hpp"
+#include "plume/models/encoder_heads.hpp"

@@ -15,6 +15,7 @@
 #include "plume/base/gguf.hpp"
 #include "plume/models/encoder_decoder_files.hpp"
 #include "plume/models/encoder_files.hpp"
+#include "plume/models/encoder_heads.hpp"
 #include "plume/models/heads.hpp"
 #include "plume/models/load.hpp"
 #include "plume/peft/adapter_files.hpp"
@@ -88,7 +89,11 @@ inline void use_encoder_decoder(const std::string& folder) {
          "logits of another shape");
 }
 inline Files sound_encoders(Dice& dice) {
-  static const std::vector<Files> all = golden_models("encoders");
+  static const std::vector<Files> all = [] {
+    std::vector<Files> both = golden_models("encoders"), heads = golden_models("encoder_heads");
+    both.insert(both.end(), heads.begin(), heads.end());
+    return both;
+  }();
   Files files = all[dice.below(all.size())];
   if (dice.chance(50))
     files[2] = R"([{"type": "sentence_transformers.models.Transformer", "path": ""},
@@ -107,6 +112,9 @@ inline void use_encoder(const std::string& folder) {
   plume::Pass pass;
   const plume::Tensor vectors = model.embed(ids, pass);
   expect(vectors.rows() == 1 && vectors.columns() == model.config.stack.width, "vectors of another shape");
+  if (model.config.fills_masks)
+    expect(plume::masked_logits(model, ids, pass).columns() == model.config.stack.vocabulary, "logits of another shape");
+  if (model.config.task) expect(plume::label_scores(model, ids, pass).columns() == model.config.task->labels, "scores of another shape");
 }
 // An adapter of the tiny T5, as peft wrote it.
 inline Files sound_pair_adapter(Dice&) {

@@ -69,7 +69,8 @@ TEST_CASE("stories260K.gguf tells the story of stories260K.bin") {
   REQUIRE(other.tokenizer);
   std::string first, second;
   generate(one, "Once upon a time", {.max_tokens = 100, .sampling = {.temperature = 0}}, [&](std::string_view piece) { first += piece; });
-  generate(other, "Once upon a time", {.max_tokens = 100, .sampling = {.temperature = 0}}, [&](std::string_view piece) { second += piece; });
+  generate(other, "Once upon a time", {.max_tokens = 100, .sampling = {.temperature = 0}},
+           [&](std::string_view piece) { second += piece; });
   CHECK(first == second);
   CHECK(first.size() > 100);
 }

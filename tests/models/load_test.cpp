@@ -106,7 +106,9 @@ TEST_CASE("generation_config.json says what ends an answer") {
   write_all(directory / "generation_config.json", R"({"eos_token_id": [7, 9], "temperature": 0.6})");
   CHECK(load(directory.path()).config().end_tokens == std::vector<TokenId>{7, 9});
   write_all(directory / "generation_config.json", R"({"eos_token_id": 131})");
-  CHECK_THROWS_WITH_AS(load(directory.path()), doctest::Contains("generation_config.json:1:18: eos_token_id: token 131 is not in a vocabulary of 131"), ConfigError);
+  CHECK_THROWS_WITH_AS(load(directory.path()),
+                       doctest::Contains("generation_config.json:1:18: eos_token_id: token 131 is not in a vocabulary of 131"),
+                       ConfigError);
   write_all(directory / "generation_config.json", R"({"eos_token_id": null})");
   CHECK(load(directory.path()).config().end_tokens.empty());
 }

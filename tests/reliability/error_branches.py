@@ -29,7 +29,7 @@ tokenizer/template/*
 data/chat_dataset data/chat_form data/chat_template_file data/chat_templates data/chats data/parse_chat data/token_dataset
 train/checkpoint train/metrics train/named_configs train/state train/train
 peft/adapter_files
-models/config models/config_json models/encoder_decoder_files models/encoder_files models/family models/families/* models/gguf_config
+models/config models/config_json models/encoder_decoder_files models/encoder_files models/encoder_heads_json models/family models/families/* models/gguf_config
 models/gguf_vocabulary models/load models/load_gguf models/rotary_json models/save models/save_gguf models/task_json models/tensor_files
 models/weight_delta
 """.split()

@@ -57,7 +57,7 @@ TESTS = [
     (r"peft/", "peft/adapter_files_test"),
     (r"models/\w*gguf", "models/gguf_models_test models/save_gguf_test"),
     (r"models/config\.", "models/config_test malformed/config_test"),
-    (r"models/(encoder|families/(t5|marian|bert|encoder_))", "models/encoder_test models/encoder_decoder_test models/families_test"),
+    (r"models/(encoder|families/(t5|marian|bert|encoder_))", "models/encoder_test models/encoder_heads_test models/encoder_decoder_test models/families_test"),
     (r"models/task_json", "models/heads_test models/config_test"),
     (r"models/(weight_delta|tensor_files)", "models/weight_delta_test models/load_test models/families_test"),
     (r"models/", "malformed/config_test models/load_test models/families_test"),
@@ -71,7 +71,7 @@ tokenizer/sentencepiece_rules tokenizer/text_pattern tokenizer/tiktoken tokenize
 tokenizer/tokenizer_json tokenizer/tokenizer_json_parts
 tokenizer/template/lexer tokenizer/template/parser tokenizer/template/expression_parser tokenizer/template/jinja_template
 data/chats data/chat_form data/chat_template_file train/checkpoint train/metrics train/named_configs train/state peft/adapter_files
-models/config models/config_json models/encoder_decoder_files models/encoder_files models/family models/families/* models/gguf_config
+models/config models/config_json models/encoder_decoder_files models/encoder_files models/encoder_heads_json models/family models/families/* models/gguf_config
 models/gguf_vocabulary models/load models/load_gguf models/rotary_json models/save models/task_json models/tensor_files models/weight_delta
 """.split()
 

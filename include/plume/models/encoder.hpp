@@ -2,6 +2,7 @@
 // Encoder: tokens -> vectors, of each token or of whole texts.      [Devlin et al. 2018; Reimers & Gurevych 2019]
 //   Pass pass;
 //   Tensor vectors = model.embed(ids, pass);   // (texts, width): one for each segment of the pass
+// What encoders with heads compute of their states is in models/encoder_heads.hpp.
 #include <algorithm>
 #include <memory>
 
@@ -20,7 +21,12 @@ struct EncoderConfig {
   Index token_types = 0;
   bool pooler = true;  // a layer over the first token, which embed() does not read
   Pooling pooling = Pooling::mean;
-  bool normalised = false;  // the vectors of texts have length 1
+  bool normalised = false;                                  // the vectors of texts have length 1
+  std::optional<Task> task = {};                            // labels that a head scores, of sequences (through the pooler) or tokens
+  bool fills_masks = false;                                 // a head says which token stands behind each mask token
+  Activation mask_activation = {ActivationKind::gelu_erf};  // in that head
+
+  bool has_head() const { return task.has_value() || fills_masks; }
 
   // Ranges and divisibility; ConfigError names the field as this struct spells it.
   PLUME_FUNCTION void check(const std::string& path = {}, const Limits& limits = {}) const;
@@ -33,6 +39,11 @@ struct Encoder {
   Embedding embedding, token_type;
   Stack stack;
   Linear pooler;  // absent in some files
+  // Heads, absent as a rule: of masked tokens, whose scores are embedding norm(activation(transform x)) + bias, and of labels.
+  Linear transform;
+  Norm transform_norm;
+  Linear head;  // its weight is that of the embedding
+  Linear label_head;
 
   Tokenizer tokenizer = {};  // false in a condition when the files hold none
 
@@ -56,6 +67,10 @@ struct Encoder {
     f("token_type", self.token_type);
     f("stack", self.stack);
     f("pooler", self.pooler);
+    f("transform", self.transform);
+    f("transform_norm", self.transform_norm);
+    f("head", self.head);
+    f("label_head", self.label_head);
   }
 };
 
@@ -100,6 +115,16 @@ PLUME_FUNCTION void EncoderConfig::check(const std::string& path, const Limits& 
   if (static_cast<std::uint64_t>(token_types) > limits.max_vocabulary)
     throw LimitError({.path = path, .field = "token_types"}, "max_vocabulary", limits.max_vocabulary,
                      static_cast<std::uint64_t>(token_types));
+  const auto fail = [&](const char* field, const std::string& what) { throw ConfigError({.path = path, .field = field}, what); };
+  if (!task) return;
+  const bool of_sequence = task->kind == TaskKind::sequence_labels;
+  if (fills_masks) fail("fills_masks", "an encoder has one head: of labels or of masked tokens");
+  if (!of_sequence && task->kind != TaskKind::token_labels) fail("task.kind", "an encoder scores labels of sequences or tokens");
+  if (of_sequence && !pooler) fail("pooler", "is absent, but scores of sequences go through it");
+  if (task->labels < 1 || static_cast<std::uint64_t>(task->labels) > limits.max_vocabulary)
+    fail("task.labels", concat("is ", task->labels, ", expected 1 .. ", limits.max_vocabulary));
+  if (static_cast<Index>(task->names.size()) != task->labels)
+    fail("task.names", concat("there are ", task->names.size(), " for ", task->labels, " labels"));
 }
 
 PLUME_FUNCTION Encoder Encoder::described(const EncoderConfig& config, DType dtype, const Limits& limits) {
@@ -110,7 +135,15 @@ PLUME_FUNCTION Encoder Encoder::described(const EncoderConfig& config, DType dty
   model.embedding = Embedding::described(config.stack.vocabulary, config.stack.width, dtype);
   if (config.token_types > 0) model.token_type = Embedding::described(config.token_types, config.stack.width, dtype);
   model.stack = Stack::described(config.stack, dtype, limits);
-  if (config.pooler) model.pooler = Linear::described({config.stack.width, config.stack.width, true}, dtype);
+  const Index width = config.stack.width;
+  if (config.pooler) model.pooler = Linear::described({width, width, true}, dtype);
+  if (config.fills_masks) {
+    model.transform = Linear::described({width, width, true}, dtype);
+    model.transform_norm = Norm::described(config.stack.norm_shape(), dtype);
+    model.head = Linear::described({width, config.stack.vocabulary, true}, dtype);
+    model.head.weight = {};
+  }
+  if (config.task) model.label_head = Linear::described({width, config.task->labels, config.task->bias}, dtype);
   return model;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Reading and writing encoders as Hugging Face directories, with what sentence-transformers keeps in them.
+// Reading and writing encoders, with or without a head, as Hugging Face directories, with what sentence-transformers keeps in them.
 #include "plume/models/encoder.hpp"
 #include "plume/models/load_options.hpp"
 
@@ -10,8 +10,9 @@ namespace plume::inline PLUME_ABI {
 // ConfigError: what the configuration asks for and the tensors offer differ; modules.json asks for what plume does not have.
 PLUME_FUNCTION Encoder load_encoder(const std::string& directory, const LoadOptions& options = {});
 
-// Writes config.json, model.safetensors (f32), the tokenizer's files, and modules.json and 1_Pooling/config.json for sentence-transformers,
-// into a directory, which is made if need be. ArgumentError: no family has a place for every part of the configuration.
+// Writes config.json, model.safetensors (f32), the tokenizer's files, and of an encoder without head modules.json and 1_Pooling/config.json
+// for sentence-transformers, into a directory, which is made if need be. ArgumentError: no family has a place for every part of the
+// configuration.
 PLUME_FUNCTION void save(const Encoder& model, const std::string& directory);
 
 }  // namespace plume::inline PLUME_ABI
@@ -72,17 +73,18 @@ PLUME_FUNCTION Encoder load_encoder(const std::string& directory, const LoadOpti
   const Json json = load_detail::read_json(config_path, options.limits);
   const families::EncoderFamily& family = families::encoder_of(json);
   load_detail::check_stored_type(json);
-  EncoderConfig config = family.read(json);
-  config.family = family.name;
+  EncoderConfig config = read_encoder_config(family, json);
   load_detail::read_modules(directory, config, options);
   config.check(config_path, options.limits);
   const TensorFiles files(directory, family, options);
   files.check_layers(config.stack.layers, config_path);
-  if (config.pooler) config.pooler = files.find(file_name(family, "pooler.weight").name) != nullptr;
+  const auto name_of = [&](std::string_view path) { return encoder_parameter_name(family, config, path); };
+  if (config.pooler && !(config.task && config.task->kind == TaskKind::sequence_labels))
+    config.pooler = files.find(name_of("pooler.weight").name) != nullptr;
   Encoder model = Encoder::described(config, options.dtype, options.limits);
   model.tokenizer = load_detail::tokenizer_for(config.stack, directory, options);
   std::vector<TensorFiles::Wanted> wanted;
-  for_each_parameter(model, [&](std::string_view path, Tensor& parameter) { wanted.push_back({file_name(family, path), &parameter}); });
+  for_each_parameter(model, [&](std::string_view path, Tensor& parameter) { wanted.push_back({name_of(path), &parameter}); });
   files.read(wanted, {}, config_path);
   return model;
 } catch (...) {
@@ -93,12 +95,11 @@ PLUME_FUNCTION void save(const Encoder& model, const std::string& directory) try
   const families::EncoderFamily* const family = families::fitting(model.config);
   require(family != nullptr, "[save] no family of encoders has a place for every part of this configuration");
   Json json = Json::object();
-  json.set("architectures", Json::array().push(family->architecture)).set("model_type", family->name);
-  family->write(model.config, json);
+  write_encoder_config(*family, model.config, json);
   json.set("torch_dtype", "float32");
   std::vector<NamedTensor> tensors;
   for_each_parameter(model, [&](std::string_view path, const Tensor& parameter) {
-    const FileName name = file_name(*family, path);
+    const FileName name = encoder_parameter_name(*family, model.config, path);
     const Tensor stored = parameter.dtype() == DType::f32 && parameter.is_dense() ? parameter : parameter.to(DType::f32);
     tensors.push_back({name.name, name.transposed ? load_detail::transposed(stored) : stored});
   });
@@ -120,11 +121,11 @@ PLUME_FUNCTION void save(const Encoder& model, const std::string& directory) try
   const auto write = [&](const std::string& path, const Json& text) {
     atomic_save(path, [&](FileWriter& out) { out.write(dump(text, 2) + "\n"); });
   };
-  make_directory(directory + "/1_Pooling");
+  const bool has_vectors = !model.config.has_head();
+  make_directory(has_vectors ? directory + "/1_Pooling" : directory);
   write_safetensors(directory + "/model.safetensors", std::move(tensors));
   write(directory + "/config.json", json);
-  write(directory + "/1_Pooling/config.json", pooling);
-  write(directory + "/modules.json", modules);
+  if (has_vectors) write(directory + "/1_Pooling/config.json", pooling), write(directory + "/modules.json", modules);
   if (model.tokenizer) save_tokenizer(model.tokenizer, directory);
 } catch (...) {
   rethrow_memory_failure("a model that is saved");

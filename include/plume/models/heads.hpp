@@ -101,22 +101,33 @@ PLUME_FUNCTION Tensor token_values(const Decoder& model, std::span<const TokenId
   return model.label_head(states, pass.adapted);
 }
 
-PLUME_FUNCTION Tensor label_loss(const Decoder& model, std::span<const TokenId> ids, std::span<const TokenId> labels, Pass& pass,
-                                 double normalizer) {
-  const Task& task = model.config.task;
+namespace heads_detail {
+
+inline void require_numbers(const Task& task) {
   require(task.kind == TaskKind::token_labels ||
               (task.labels > 1 && (task.problem == Problem::by_targets || task.problem == Problem::one_label)),
           "[label_loss] this task is trained on rows of numbers, not on label numbers");
+}
+inline void require_rows(const Task& task) {
+  require(task.kind == TaskKind::sequence_labels && task.problem != Problem::one_label,
+          "[label_loss] this task is trained on label numbers, not on rows of numbers");
+}
+inline Tensor loss_of_rows(const Task& task, const Tensor& scores, const Tensor& targets, double normalizer) {
+  const bool is_regression = task.problem == Problem::regression || (task.problem == Problem::by_targets && task.labels == 1);
+  return is_regression ? mean_squared_error(scores, targets, normalizer) : binary_cross_entropy(scores, targets, normalizer);
+}
+
+}  // namespace heads_detail
+
+PLUME_FUNCTION Tensor label_loss(const Decoder& model, std::span<const TokenId> ids, std::span<const TokenId> labels, Pass& pass,
+                                 double normalizer) {
+  heads_detail::require_numbers(model.config.task);
   return cross_entropy(label_scores(model, ids, pass), labels, normalizer);
 }
 
 PLUME_FUNCTION Tensor label_loss(const Decoder& model, std::span<const TokenId> ids, const Tensor& targets, Pass& pass, double normalizer) {
-  const Task& task = model.config.task;
-  require(task.kind == TaskKind::sequence_labels && task.problem != Problem::one_label,
-          "[label_loss] this task is trained on label numbers, not on rows of numbers");
-  const Tensor scores = label_scores(model, ids, pass);
-  const bool is_regression = task.problem == Problem::regression || (task.problem == Problem::by_targets && task.labels == 1);
-  return is_regression ? mean_squared_error(scores, targets, normalizer) : binary_cross_entropy(scores, targets, normalizer);
+  heads_detail::require_rows(model.config.task);
+  return heads_detail::loss_of_rows(model.config.task, label_scores(model, ids, pass), targets, normalizer);
 }
 
 namespace heads_detail {
@@ -166,18 +177,27 @@ PLUME_FUNCTION DoubleHeadsLoss double_heads_loss(const Decoder& model, std::span
   return loss;
 }
 
-PLUME_FUNCTION void put_head(Decoder& model, Task task, std::uint64_t seed) {
+namespace heads_detail {
+
+inline void name_labels(Task& task) {
   if (task.names.empty())
     for (Index i = 0; i < task.labels; ++i) task.names.push_back(concat("LABEL_", i));
+}
+inline Linear fresh(Linear head, std::uint64_t seed, DType dtype) {
+  initialise(head, seed ^ 0x68656164, {.dtype = compute_type(dtype)});  // numbers apart from those of initialise(model, seed)
+  if (head.weight && head.weight.dtype() != dtype) head.weight = head.weight.to(dtype);
+  return head;
+}
+
+}  // namespace heads_detail
+
+PLUME_FUNCTION void put_head(Decoder& model, Task task, std::uint64_t seed) {
+  heads_detail::name_labels(task);
   Config config = model.config;
   config.task = std::move(task);
   const DType dtype = model.embedding.weight.dtype();
   const Decoder shape = Decoder::described(config, dtype);
-  const auto fresh = [&](Linear head) {
-    initialise(head, seed ^ 0x68656164, {.dtype = compute_type(dtype)});  // numbers apart from those of initialise(model, seed)
-    if (head.weight && head.weight.dtype() != dtype) head.weight = head.weight.to(dtype);
-    return head;
-  };
+  const auto fresh = [&](const Linear& head) { return heads_detail::fresh(head, seed, dtype); };
   if (!shape.head.weight && !shape.head.bias) model.head = {};
   if (shape.head.weight && !model.head.weight) model.head = fresh(shape.head);
   model.label_head = fresh(shape.label_head);

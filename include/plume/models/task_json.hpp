@@ -65,6 +65,12 @@ PLUME_FUNCTION NamedTask task_of(std::string_view architecture);
 PLUME_FUNCTION Task read_task(const Json& json, Index vocabulary);
 PLUME_FUNCTION void write_task(const Family& family, const Task& task, Json& json);
 
+namespace task_json {
+// The labels of a task of a known kind, and what they are trained for.
+PLUME_FUNCTION void read_labels(const Json& json, Task& task);
+PLUME_FUNCTION void write_labels(const Task& task, Json& json);
+}  // namespace task_json
+
 // The file's name of one of our parameters, those of the head of labels included.
 PLUME_FUNCTION FileName parameter_name(const Family& family, const Task& task, std::string_view path);
 
@@ -98,7 +104,23 @@ PLUME_FUNCTION Task read_task(const Json& json, Index vocabulary) {
   const Json* const classes = json.find("architectures");
   if (classes && classes->is_array() && classes->size() > 0) task.kind = task_of(classes->at(std::size_t{0}).as_text()).kind;
   if (!task.has_labels()) return task;
+  task_json::read_labels(json, task);
+  task.bias =
+      task.kind == TaskKind::double_heads || (task.kind == TaskKind::token_labels && json.boolean("token_classification_bias", true));
+  if (const Index padding = json.integer("pad_token_id", -1); padding >= 0 && padding < vocabulary)  // others never match
+    task.padding = static_cast<TokenId>(padding);
+  if (task.kind == TaskKind::double_heads) {
+    if (task.labels != 1) fail(json, json.find("id2label") ? "id2label" : "num_labels", "a multiple choice has one score for each option");
+    if (json.text("summary_type", "cls_index") != "cls_index") fail(json, "summary_type", "only cls_index is supported");
+    if (!json.text("summary_activation", "").empty()) fail(json, "summary_activation", "only a summary without activation is supported");
+    config_json::only(json, "summary_use_proj", true);
+    config_json::only(json, "summary_proj_to_labels", true);
+  }
+  return task;
+}
 
+PLUME_FUNCTION void task_json::read_labels(const Json& json, Task& task) {
+  using config_json::fail;
   constexpr Index most = Index{1} << 20;
   const Json* const table = json.find("id2label");
   if (table && !table->is_null()) {
@@ -129,23 +151,17 @@ PLUME_FUNCTION Task read_task(const Json& json, Index vocabulary) {
     if (task.problem == Problem::one_label && task.labels == 1)
       fail(json, "problem_type", "one label needs no choice: this is a regression");
   }
-  task.bias =
-      task.kind == TaskKind::double_heads || (task.kind == TaskKind::token_labels && json.boolean("token_classification_bias", true));
-  if (const Index padding = json.integer("pad_token_id", -1); padding >= 0 && padding < vocabulary)  // others never match
-    task.padding = static_cast<TokenId>(padding);
-  if (task.kind == TaskKind::double_heads) {
-    if (task.labels != 1) fail(json, json.find("id2label") ? "id2label" : "num_labels", "a multiple choice has one score for each option");
-    if (json.text("summary_type", "cls_index") != "cls_index") fail(json, "summary_type", "only cls_index is supported");
-    if (!json.text("summary_activation", "").empty()) fail(json, "summary_activation", "only a summary without activation is supported");
-    config_json::only(json, "summary_use_proj", true);
-    config_json::only(json, "summary_proj_to_labels", true);
-  }
-  return task;
 }
 
 PLUME_FUNCTION void write_task(const Family& family, const Task& task, Json& json) {
   json.set("architectures", Json::array().push(architecture_name(family, task))).set("model_type", family.name);
   if (!task.has_labels()) return;
+  task_json::write_labels(task, json);
+  if (task.kind == TaskKind::token_labels && !task.bias) json.set("token_classification_bias", false);
+  json.set("pad_token_id", task.padding < 0 ? Json() : Json(task.padding));
+}
+
+PLUME_FUNCTION void task_json::write_labels(const Task& task, Json& json) {
   Json names = Json::object(), numbers = Json::object();
   for (Index i = 0; i < task.labels; ++i) {
     const std::string name = task.names.empty() ? concat("LABEL_", i) : task.names[static_cast<std::size_t>(i)];
@@ -155,8 +171,6 @@ PLUME_FUNCTION void write_task(const Family& family, const Task& task, Json& jso
   json.set("id2label", std::move(names)).set("label2id", std::move(numbers));
   for (const auto& [kind, name] : task_json::problems)
     if (kind == task.problem) json.set("problem_type", name);
-  if (task.kind == TaskKind::token_labels && !task.bias) json.set("token_classification_bias", false);
-  json.set("pad_token_id", task.padding < 0 ? Json() : Json(task.padding));
 }
 
 PLUME_FUNCTION FileName parameter_name(const Family& family, const Task& task, std::string_view path) {

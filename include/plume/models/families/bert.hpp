@@ -20,7 +20,14 @@ inline constexpr NameRule bert_names[] = {
     {"stack.blocks.*.mlp_norm", "encoder.layer.*.output.LayerNorm"},
     {"pooler", "pooler.dense"},
 };
-inline constexpr std::string_view bert_ignored[] = {"embeddings.position_ids"};
+// Tables of numbers; what pre-training had beside the head of masked tokens; a pooler that RoBERTa's head of sequences does not read.
+inline constexpr std::string_view bert_ignored[] = {
+    "embeddings.position_ids",   "bert.embeddings.position_ids", "roberta.embeddings.position_ids", "cls.seq_relationship.weight",
+    "cls.seq_relationship.bias", "roberta.pooler.dense.weight",  "roberta.pooler.dense.bias"};
+inline constexpr NameRule bert_copies[] = {{"bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"},
+                                           {"cls.predictions.bias", "cls.predictions.decoder.bias"},
+                                           {"roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight"},
+                                           {"lm_head.bias", "lm_head.decoder.bias"}};
 
 inline EncoderConfig read_bert(const Json& json, Index vocabulary, TokenId padding_token) {
   using namespace config_json;
@@ -41,6 +48,7 @@ inline EncoderConfig read_bert(const Json& json, Index vocabulary, TokenId paddi
   c.norm_bias = c.qkv_bias = c.output_bias = c.mlp_bias = true;
   if (const std::vector<TokenId> padding = tokens(json, "pad_token_id", c.vocabulary); !padding.empty()) c.frozen_token = padding.front();
   if (!json.find("pad_token_id")) c.frozen_token = padding_token;
+  config.mask_activation = c.activation;
   config.token_types = positive(json, "type_vocab_size", 2);
   only(json, "is_decoder", false);
   only(json, "add_cross_attention", false);
@@ -57,6 +65,7 @@ inline EncoderConfig read_roberta(const Json& json) {
   if (c.context <= c.first_position)
     config_json::fail(json, "max_position_embeddings", concat("is ", c.context, ", of which ", c.first_position, " are never read"));
   c.context -= c.first_position;
+  config.mask_activation = {ActivationKind::gelu_erf};
   return config;
 }
 
@@ -74,20 +83,27 @@ inline void write_bert(const EncoderConfig& config, Json& json) {
       .set("pad_token_id", c.frozen_token < 0 ? Json() : Json(c.frozen_token));
 }
 
-inline constexpr EncoderFamily bert{
-    .name = "bert", .architecture = "BertModel", .read = read_bert, .write = write_bert, .names = bert_names, .ignored = bert_ignored};
+inline constexpr EncoderFamily bert{.name = "bert",
+                                    .architecture = "BertModel",
+                                    .read = read_bert,
+                                    .write = write_bert,
+                                    .names = bert_names,
+                                    .ignored = bert_ignored,
+                                    .copies = bert_copies};
 
 inline constexpr EncoderFamily roberta{.name = "roberta",
                                        .architecture = "RobertaModel",
                                        .read = read_roberta,
                                        .write = write_bert,
                                        .names = bert_names,
-                                       .ignored = bert_ignored};
+                                       .ignored = bert_ignored,
+                                       .copies = bert_copies};
 inline constexpr EncoderFamily xlm_roberta{.name = "xlm-roberta",
                                            .architecture = "XLMRobertaModel",
                                            .read = read_roberta,
                                            .write = write_bert,
                                            .names = bert_names,
-                                           .ignored = bert_ignored};
+                                           .ignored = bert_ignored,
+                                           .copies = bert_copies};
 
 }  // namespace plume::inline PLUME_ABI::families

@@ -69,7 +69,7 @@ PLUME_FUNCTION const Family& of(const Json& json) {
                        [&](const auto* other) { return (by_architecture ? other->architecture : other->name) == asked; });
   };
   if (is_one_of(encoder_decoders)) hint = "; it is an encoder-decoder: load_encoder_decoder() reads it";
-  if (is_one_of(encoders)) hint = "; it is an encoder: load_encoder() reads it";
+  if (is_one_of(encoders) || encoder_head_of(asked).names) hint = "; it is an encoder: load_encoder() reads it";
   config_json::fail(json, by_architecture ? "architectures" : "model_type",
                     concat("unknown architecture ", quoted(asked), hint, " (known: ", known, ")"));
 }

@@ -18,7 +18,8 @@ class TensorFiles {
   TensorFiles(const std::string& directory, const FamilyOf<ConfigType>& family, const LoadOptions& options)
       : TensorFiles(directory, family.optional_prefix, family.ignored, family.copies, options) {}
 
-  // A tensor by the family's name for it, the same without the optional prefix, or that of a copy. Null: there is none.
+  // A tensor by the family's name for it, the same without the optional prefix, that of a copy, or an older one ("LayerNorm.gamma" and
+  // "LayerNorm.beta", as BERT's first files have it). Null: there is none.
   PLUME_FUNCTION const SafetensorsEntry* find(std::string_view name) const;
   PLUME_FUNCTION bool same_bytes(std::string_view name, std::string_view other) const;
   PLUME_FUNCTION Tensor tensor(std::string_view name) const;
@@ -68,6 +69,9 @@ inline std::string first_ten(const std::vector<std::string>& names) {
   if (names.size() > 10) text.append(concat(" and ", names.size() - 10, " more"));
   return text;
 }
+
+inline constexpr std::pair<std::string_view, std::string_view> older_endings[] = {{".LayerNorm.weight", ".LayerNorm.gamma"},
+                                                                                  {".LayerNorm.bias", ".LayerNorm.beta"}};
 
 // The type that a weight is kept in: matrices may be bf16, vectors (norms, biases) are not.
 inline DType type_for(const Tensor& parameter, DType wish) { return parameter.rank() >= 2 ? wish : compute_type(wish); }
@@ -120,6 +124,8 @@ PLUME_FUNCTION const SafetensorsEntry* TensorFiles::find(std::string_view name) 
   if (!entry && !prefix_.empty() && name.starts_with(prefix_)) entry = file_.find(name.substr(prefix_.size()));
   for (const NameRule& copy : copies_)
     if (!entry && copy.ours == name) entry = file_.find(copy.theirs);
+  for (const auto& [ending, older] : load_detail::older_endings)
+    if (!entry && name.ends_with(ending)) entry = file_.find(concat(name.substr(0, name.size() - ending.size()), older));
   return entry;
 }
 
@@ -147,6 +153,7 @@ PLUME_FUNCTION void TensorFiles::read(std::span<const Wanted> wanted, std::span<
       missing.push_back(name.name);
       continue;
     }
+    known.push_back(std::string(entry->name));
     if (constexpr std::string_view floats[] = {"F64", "F32", "BF16", "F16"};
         std::find(std::begin(floats), std::end(floats), entry->dtype) == std::end(floats))
       throw ConfigError(file_.where(*entry), concat("has dtype ", entry->dtype, "; weights are F64, F32, BF16 or F16"));

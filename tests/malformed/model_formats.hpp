@@ -98,7 +98,17 @@ inline Files sound_encoders(Dice& dice) {
   if (dice.chance(50))
     files[2] = R"([{"type": "sentence_transformers.models.Transformer", "path": ""},
   {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}, {"type": "sentence_transformers.models.Normalize", "path": "2"}])";
-  files.emplace_back();
+  files.resize(6);
+  if (dice.chance(20)) {  // with a layer behind the pooling
+    const std::filesystem::path golden = PLUME_TEST_SOURCE_DIR "/golden", sentence = golden / "sentence/t5_encoder";
+    Files chosen;
+    for (const auto& path :
+         {golden / "encoders/t5_encoder/config.json", golden / "encoders/t5_encoder/model.safetensors", sentence / "modules.json",
+          sentence / "1_Pooling/config.json", sentence / "2_Dense/config.json", sentence / "2_Dense/model.safetensors"})
+      chosen.push_back(bytes_of_file(path));
+    for (const std::size_t json : {std::size_t{0}, std::size_t{2}}) chosen[json]->pop_back();  // the new line
+    return chosen;
+  }
   if (files[2] || dice.chance(50))
     files[3] = R"({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false, "word_embedding_dimension": 24})";
   return files;
@@ -111,7 +121,8 @@ inline void use_encoder(const std::string& folder) {
     for (plume::TokenId& id : ids) id = id != model.config.stack.frozen_token ? id : id > 0 ? id - 1 : 1;
   plume::Pass pass;
   const plume::Tensor vectors = model.embed(ids, pass);
-  expect(vectors.rows() == 1 && vectors.columns() == model.config.stack.width, "vectors of another shape");
+  expect(vectors.rows() == 1 && vectors.columns() == (model.config.dense ? model.config.dense->outputs : model.config.stack.width),
+         "vectors of another shape");
   if (model.config.fills_masks)
     expect(plume::masked_logits(model, ids, pass).columns() == model.config.stack.vocabulary, "logits of another shape");
   if (model.config.task) expect(plume::label_scores(model, ids, pass).columns() == model.config.task->labels, "scores of another shape");

@@ -257,7 +257,7 @@ TEST_CASE("pooling and modules as sentence-transformers writes them; what is not
   };
   CHECK(modules("Normalize", "2_Normalize").normalised);
   CHECK(modules("Normalize", "2_Normalize").pooling == Pooling::first);
-  CHECK_THROWS_WITH_AS(modules("Dense", "2_Dense"), doctest::Contains("sentence_transformers.models.Dense"), ConfigError);
+  CHECK_THROWS_WITH_AS(modules("LSTM", "2_LSTM"), doctest::Contains("sentence_transformers.models.LSTM"), ConfigError);
   CHECK_THROWS_WITH_AS(modules("Pooling", "../elsewhere"), doctest::Contains("leaves its folder"), FormatError);
   CHECK_THROWS_WITH_AS(modules("Pooling", "/elsewhere"), doctest::Contains("is absolute"), FormatError);
   CHECK_THROWS_WITH_AS(modules("Pooling", "a\\fb"), doctest::Contains("control character"), FormatError);

@@ -57,7 +57,7 @@ TESTS = [
     (r"peft/", "peft/adapter_files_test"),
     (r"models/\w*gguf", "models/gguf_models_test models/save_gguf_test"),
     (r"models/config\.", "models/config_test malformed/config_test"),
-    (r"models/(encoder|families/(t5|marian|bert|encoder_))", "models/encoder_test models/encoder_heads_test models/encoder_decoder_test models/families_test"),
+    (r"models/(encoder|families/(t5|marian|bert|encoder_))", "models/encoder_test models/encoder_heads_test models/sentence_test models/encoder_decoder_test models/families_test"),
     (r"models/task_json", "models/heads_test models/config_test"),
     (r"models/(weight_delta|tensor_files)", "models/weight_delta_test models/load_test models/families_test"),
     (r"models/", "malformed/config_test models/load_test models/families_test"),

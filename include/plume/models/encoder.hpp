@@ -15,12 +15,20 @@ namespace plume::inline PLUME_ABI {
 // What a text's vector is: the mean of its tokens' or that of its first token.
 enum class Pooling : std::uint8_t { mean, first };
 
+// A layer behind the pooling, W v + b or tanh(W v + b), as sentence-T5 and LaBSE have it.
+struct DenseShape {
+  Index outputs = 0;
+  bool bias = true, tanh = true;
+  friend bool operator==(const DenseShape&, const DenseShape&) = default;
+};
+
 struct EncoderConfig {
   std::string_view family = {};
   Config stack;
   Index token_types = 0;
   bool pooler = true;  // a layer over the first token, which embed() does not read
   Pooling pooling = Pooling::mean;
+  std::optional<DenseShape> dense = {};
   bool normalised = false;                                  // the vectors of texts have length 1
   std::optional<Task> task = {};                            // labels that a head scores, of sequences (through the pooler) or tokens
   bool fills_masks = false;                                 // a head says which token stands behind each mask token
@@ -39,6 +47,7 @@ struct Encoder {
   Embedding embedding, token_type;
   Stack stack;
   Linear pooler;  // absent in some files
+  Linear dense;   // absent as a rule
   // Heads, absent as a rule: of masked tokens, whose scores are embedding norm(activation(transform x)) + bias, and of labels.
   Linear transform;
   Norm transform_norm;
@@ -53,7 +62,7 @@ struct Encoder {
   // ids (T), types (T, or empty: all 0) -> hidden states (T, width). Every token sees the whole of its segment, whatever the mask of the
   // pass. ArgumentError: a segment has a cache or an adapter; the padding token in a text of RoBERTa's.
   PLUME_FUNCTION Tensor hidden(std::span<const TokenId> ids, Pass& pass, std::span<const TokenId> types = {}) const;
-  // hidden states (T, width) -> vectors of the segments (segments, width), as the configuration pools them.
+  // hidden states (T, width) -> vectors of the segments (segments, width, or what the layer behind the pooling makes of them).
   PLUME_FUNCTION Tensor pool(const Tensor& states, const Pass& pass) const;
   Tensor embed(std::span<const TokenId> ids, Pass& pass, std::span<const TokenId> types = {}) const {
     return pool(hidden(ids, pass, types), pass);
@@ -67,6 +76,7 @@ struct Encoder {
     f("token_type", self.token_type);
     f("stack", self.stack);
     f("pooler", self.pooler);
+    f("dense", self.dense);
     f("transform", self.transform);
     f("transform_norm", self.transform_norm);
     f("head", self.head);
@@ -116,6 +126,9 @@ PLUME_FUNCTION void EncoderConfig::check(const std::string& path, const Limits& 
     throw LimitError({.path = path, .field = "token_types"}, "max_vocabulary", limits.max_vocabulary,
                      static_cast<std::uint64_t>(token_types));
   const auto fail = [&](const char* field, const std::string& what) { throw ConfigError({.path = path, .field = field}, what); };
+  if (dense && (dense->outputs < 1 || dense->outputs > Index{1} << 20))
+    fail("dense.outputs", concat("is ", dense->outputs, ", expected 1 .. ", Index{1} << 20));
+  if (dense && has_head()) fail("dense", "stands behind the pooling, which an encoder with a head does not have");
   if (!task) return;
   const bool of_sequence = task->kind == TaskKind::sequence_labels;
   if (fills_masks) fail("fills_masks", "an encoder has one head: of labels or of masked tokens");
@@ -137,6 +150,7 @@ PLUME_FUNCTION Encoder Encoder::described(const EncoderConfig& config, DType dty
   model.stack = Stack::described(config.stack, dtype, limits);
   const Index width = config.stack.width;
   if (config.pooler) model.pooler = Linear::described({width, width, true}, dtype);
+  if (config.dense) model.dense = Linear::described({width, config.dense->outputs, config.dense->bias}, dtype);
   if (config.fills_masks) {
     model.transform = Linear::described({width, width, true}, dtype);
     model.transform_norm = Norm::described(config.stack.norm_shape(), dtype);
@@ -165,12 +179,12 @@ PLUME_FUNCTION Tensor Encoder::hidden(std::span<const TokenId> ids, Pass& pass, 
 }
 
 PLUME_FUNCTION Tensor Encoder::pool(const Tensor& states, const Pass& pass) const {
-  const Tensor vectors =
-      config.pooling == Pooling::first ? encoder_detail::first_rows(states, pass) : encoder_detail::mean_rows(states, pass);
+  Tensor vectors = config.pooling == Pooling::first ? encoder_detail::first_rows(states, pass) : encoder_detail::mean_rows(states, pass);
+  if (config.dense) vectors = config.dense->tanh ? soft_cap(dense(vectors), 1) : dense(vectors);
   if (!config.normalised) return vectors;
   // x / |x| is an RMS norm with gains of 1 / sqrt(width).
-  const Tensor gains = Tensor::zeros({states.columns()}, states.dtype());
-  gains.fill(1 / std::sqrt(static_cast<double>(states.columns())));
+  const Tensor gains = Tensor::zeros({vectors.columns()}, vectors.dtype());
+  gains.fill(1 / std::sqrt(static_cast<double>(vectors.columns())));
   return rms_norm(vectors, gains, 1e-24);
 }
 

@@ -81,12 +81,13 @@ PLUME_FUNCTION void put_head(Encoder& model, Task task, std::uint64_t seed) {
   EncoderConfig config = model.config;
   config.pooler = config.pooler || task.kind == TaskKind::sequence_labels;
   config.fills_masks = false;
+  config.dense.reset();
   config.task = std::move(task);
   const DType dtype = model.embedding.weight.dtype();
   const Encoder shape = Encoder::described(config, dtype);
   if (config.pooler && !model.pooler.weight) model.pooler = heads_detail::fresh(shape.pooler, seed + 1, dtype);
   model.label_head = heads_detail::fresh(shape.label_head, seed, dtype);
-  model.transform = model.head = {};
+  model.transform = model.head = model.dense = {};
   model.transform_norm = {};
   model.config = std::move(config);
 }

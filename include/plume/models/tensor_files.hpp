@@ -18,6 +18,9 @@ class TensorFiles {
   TensorFiles(const std::string& directory, const FamilyOf<ConfigType>& family, const LoadOptions& options)
       : TensorFiles(directory, family.optional_prefix, family.ignored, family.copies, options) {}
 
+  // The tensors of one file, by their own names.
+  TensorFiles(SafetensorsFile file, DType dtype) : file_(std::move(file)), dtype_(dtype) {}
+
   // A tensor by the family's name for it, the same without the optional prefix, that of a copy, or an older one ("LayerNorm.gamma" and
   // "LayerNorm.beta", as BERT's first files have it). Null: there is none.
   PLUME_FUNCTION const SafetensorsEntry* find(std::string_view name) const;

@@ -37,7 +37,8 @@ PLUME_FUNCTION const EncoderFamily* fitting(const EncoderConfig& config) {
       continue;  // a value that the family does not have
     }
     read.family = config.family;
-    read.pooler = config.pooler, read.pooling = config.pooling, read.normalised = config.normalised;  // not in this file
+    read.pooler = config.pooler, read.pooling = config.pooling, read.normalised = config.normalised,
+    read.dense = config.dense;  // not in it
     if (read == config) return &encoder_of(json);
   }
   return nullptr;

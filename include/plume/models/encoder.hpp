@@ -28,7 +28,7 @@ struct EncoderConfig {
   Index token_types = 0;
   bool pooler = true;  // a layer over the first token, which embed() does not read
   Pooling pooling = Pooling::mean;
-  std::optional<DenseShape> dense = {};
+  std::optional<DenseShape> dense = {};                     // behind the pooling
   bool normalised = false;                                  // the vectors of texts have length 1
   std::optional<Task> task = {};                            // labels that a head scores, of sequences (through the pooler) or tokens
   bool fills_masks = false;                                 // a head says which token stands behind each mask token

@@ -112,10 +112,10 @@ inline void check_adapter(const EncoderDecoder& model, const LinearAdapters& ada
 }  // namespace encoder_decoder_detail
 
 PLUME_FUNCTION Memory EncoderDecoder::encode(std::span<const TokenId> ids, Pass pass) const {
+  const LinearAdapters* checked = nullptr;
   for (const Segment& segment : pass.segments) {
     require(segment.cache == nullptr, "[encoder_decoder] the sequences of an encoder have no cache");
-    if (segment.adapter && (&segment == &pass.segments[0] || segment.adapter != (&segment)[-1].adapter))
-      encoder_decoder_detail::check_adapter(*this, *segment.adapter);
+    if (segment.adapter && segment.adapter != checked) encoder_decoder_detail::check_adapter(*this, *(checked = segment.adapter));
   }
   pass.mask = Mask::full();
   pass.dropout.seed ^= 0x656e636f646572ull;  // apart from that of the decoder

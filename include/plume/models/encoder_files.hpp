@@ -46,7 +46,7 @@ inline Pooling read_pooling(const std::string& path, const Limits& limits) {
   throw ConfigError({.path = path, .field = "pooling_mode"}, concat("is ", quoted(chosen), "; plume pools mean_tokens or cls_token"));
 }
 
-// The names of both layers that sentence-transformers' Dense is read with.
+// What sentence-transformers calls the activations of a Dense layer, by whether they are tanh.
 inline constexpr std::pair<bool, std::string_view> dense_activations[] = {{false, "torch.nn.modules.linear.Identity"},
                                                                           {true, "torch.nn.modules.activation.Tanh"}};
 

@@ -35,6 +35,7 @@ inline Tensor tensor_over(std::span<const std::byte> bytes, std::shared_ptr<cons
 // NumericError naming tensor and index, and the file if one is given, at the first NaN or infinity.
 inline void check_finite(const NamedTensor& named, std::string_view path = {}) {
   const Tensor& tensor = named.tensor;
+  if (tensor.size() == 0) return;  // however many rows without columns a file says there are
   visit_dtype(tensor.dtype(), [&]<class T>() {
     if constexpr (!std::is_integral_v<T>) {
       const auto view = tensor.view<const T, 2>();

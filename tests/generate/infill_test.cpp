@@ -7,6 +7,8 @@
 #include "../fixtures.hpp"
 #include "../numbers.hpp"
 #include "plume/models/load.hpp"
+#include "plume/models/save.hpp"
+#include "temporary_folder.hpp"
 #include "test_data.hpp"
 
 using namespace plume;
@@ -102,4 +104,36 @@ TEST_CASE("a session of a text with blanks goes on, is cut and reads long contex
   ids.insert(ids.end(), {11, 12, sop, 9});
   session.feed(std::vector<TokenId>{11, 12, sop, 9});
   CHECK(apart(scores(session), whole(205)) <= 1e-5);
+}
+
+TEST_CASE("a directory of ChatGLM-6B with its ice_text.model: prompts, answers as texts of their own") {
+  // the published keys, with the ids of a smaller file
+  const plume_test::TemporaryFolder folder;
+  const std::string config = R"({"architectures": ["ChatGLMModel"], "model_type": "chatglm", "bos_token_id": 1004, "eos_token_id": 1005,
+      "mask_token_id": 1000, "gmask_token_id": 1001, "pad_token_id": 3, "hidden_size": 24, "inner_hidden_size": 40, "layernorm_epsilon": 1e-5,
+      "max_sequence_length": 64, "num_attention_heads": 2, "num_layers": 2, "position_encoding_2d": true, "vocab_size": 1360})";
+  folder.write("tokenizer_config.json", R"({"bos_token": "<sop>", "eos_token": "<eop>", "gmask_token": "[gMASK]", "num_image_tokens": 0})");
+  folder.write("ice_text.model", read_all(golden("chatglm/ice_text.model")));
+  Model model{Decoder::described(families::read_config(families::chatglm, Json::parse(config))), load_tokenizer(folder.path())};
+  const TokenId the = model.tokenizer.encode("the").front();
+  CHECK(model.tokenizer.piece(the) == "\u2581the");
+  initialise(model.decoder, 3);  // whatever comes before, the same token follows
+  model.decoder.norm.weight.fill(0);
+  model.decoder.norm.bias.fill(1);
+  model.decoder.head.weight.fill(0);
+  model.decoder.head.weight.rows(the, the + 1).fill(1);
+  const plume_test::TemporaryFolder saved;
+  save(model, saved.path());
+  const Model loaded = load(saved.path());
+  const std::vector<TokenId> prompt = prompt_tokens(loaded, "the  boss");
+  CHECK(prompt == loaded.tokenizer.encode("the  boss"));  // [gMASK] and sop once
+  CHECK(std::count(prompt.begin(), prompt.end(), 1004) == 1);
+  CHECK(prompt_tokens(loaded, "") == std::vector<TokenId>{1001, 1004});
+  // The answer's first piece begins with a space, as any text does, which is no part of it.
+  Session session(loaded, {.threads = 1});
+  session.feed(prompt);
+  const Generated answer = generate(session, {.max_tokens = 2, .sampling = greedy});
+  CHECK(answer.ids == std::vector<TokenId>{the, the});
+  CHECK(answer.text == "the the");
+  CHECK(generate(session, {.max_tokens = 1, .sampling = greedy}).text == " the");  // it goes on
 }

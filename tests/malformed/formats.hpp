@@ -165,6 +165,18 @@ inline Files sound_marian_tokenizer(Dice&) {
   }();
   return all;
 }
+inline Files sound_ice_text(Dice& dice) {
+  constexpr std::string_view configs[] = {
+      R"({"bos_token": "<sop>", "eos_token": "<eop>", "num_image_tokens": 0})",
+      R"({"bos_token": "<sop>", "eop_token": {"content": "<eop>"}, "eos_token": "</s>", "num_image_tokens": 20})",
+      R"({"gmask_token": "[gMASK]", "do_lower_case": false, "remove_space": false, "num_image_tokens": 3})"};
+  Files files = sound_sentencepiece(dice);
+  const std::vector<ModelPiece> own = {
+      {"[gMASK]", 0.0f, 3}, {"<sop>", 0.0f, 3}, {"<eop>", 0.0f, 3}, {"<|tab|>", 0.0f, 4}, {"<n>", 0.0f, 4}};
+  if (dice.chance(60)) *files[0] = pieces_bytes(own) + *files[0];
+  files[1] = dice.pick(configs);
+  return files;
+}
 inline Files sound_bert_vocabulary(Dice& dice) {
   static const std::string vocabulary = bytes_of_file(PLUME_TEST_SOURCE_DIR "/golden/bert/vocab.txt");
   Files files{vocabulary, std::nullopt};
@@ -346,6 +358,7 @@ inline const std::vector<Format>& formats() {
       {"llama2c", {"model.bin"}, {llama2c}, sound_llama2c, use_llama2c},
       {"tokenizer_bin", {"tokenizer.bin"}, {tokenizer_bin}, sound_tokenizer_bin, use_tokenizer},
       {"sentencepiece", {"tokenizer.model", "tokenizer_config.json"}, {protobuf, json}, sound_sentencepiece, use_tokenizer},
+      {"ice_text", {"ice_text.model", "tokenizer_config.json"}, {protobuf, json}, sound_ice_text, use_tokenizer},
       {"tokenizer_json", {"tokenizer.json", "tokenizer_config.json"}, {json, json}, sound_tokenizer_json, use_tokenizer_json},
       {"marian_tokenizer",
        {"vocab.json", "source.spm", "target.spm", "tokenizer_config.json"},

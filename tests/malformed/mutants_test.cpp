@@ -67,6 +67,17 @@ void try_mutants(std::string_view name) {
 
 }  // namespace
 
+TEST_CASE("every format has its mutants here, by which tests/fuzz/CMakeLists.txt knows it too") {
+  const std::string here = formats_detail::bytes_of_file(PLUME_TEST_SOURCE_DIR "/malformed/mutants_test.cpp");
+  std::size_t found = 0;
+  for (std::size_t at = here.find("{ try_mutants(\""); at != here.npos; at = here.find("{ try_mutants(\"", at + 1)) ++found;
+  for (const Format& format : formats()) {
+    CAPTURE(std::string(format.name));
+    CHECK(here.find(plume::concat("{ try_mutants(\"", format.name, "\"); }")) != here.npos);
+  }
+  CHECK(found == formats().size());
+}
+
 TEST_CASE("mutants of JSON") { try_mutants("json"); }
 TEST_CASE("mutants of safetensors") { try_mutants("safetensors"); }
 TEST_CASE("mutants of a safetensors index with its shards") { try_mutants("safetensors_index"); }
@@ -79,6 +90,7 @@ TEST_CASE("mutants of models in GGUF files") { try_mutants("gguf_model"); }
 TEST_CASE("mutants of llama2.c models") { try_mutants("llama2c"); }
 TEST_CASE("mutants of tokenizer.bin") { try_mutants("tokenizer_bin"); }
 TEST_CASE("mutants of SentencePiece models") { try_mutants("sentencepiece"); }
+TEST_CASE("mutants of ChatGLM's ice_text.model") { try_mutants("ice_text"); }
 TEST_CASE("mutants of tokenizer.json") { try_mutants("tokenizer_json"); }
 TEST_CASE("mutants of Marian's tokenizer") { try_mutants("marian_tokenizer"); }
 TEST_CASE("mutants of BERT's vocab.txt") { try_mutants("bert_vocabulary"); }

@@ -89,7 +89,10 @@ PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& optio
   StreamDecoder decoder(tokenizer);
   // A model may know more tokens than its tokenizer (padded vocabularies): those are no text.
   const auto text_of = [&](TokenId id) { return id < tokenizer.vocabulary() ? decoder.push(id) : std::string(); };
-  for (const TokenId id : session.tokens()) text_of(id);  // the prompt's own text is not shown again
+  // The prompt's own text is not shown again; what fills a blank is a text of its own.
+  auto told = session.tokens().begin();
+  if (const auto& infilling = session.config().infilling) told = std::find(told, session.tokens().end(), infilling->begin);
+  for (; told != session.tokens().end(); ++told) text_of(*told);
   StopStrings stops(options.stop);
   const auto show = [&](const std::string& text) {
     if (text.empty()) return;
@@ -133,9 +136,11 @@ PLUME_FUNCTION Generated generate(Session& session, const GenerateOptions& optio
 
 PLUME_FUNCTION std::vector<TokenId> prompt_tokens(const Model& model, std::string_view prompt) try {
   require(static_cast<bool>(model.tokenizer), "[generate] the model has no tokenizer: use Session for token ids");
-  std::vector<TokenId> ids = model.tokenizer.encode(prompt);
-  if (const auto& infilling = model.config().infilling; infilling && infilling->continuation >= 0)
-    ids.insert(ids.end(), {infilling->continuation, infilling->begin});
+  const auto& infilling = model.config().infilling;
+  const bool goes_on = infilling && infilling->continuation >= 0;
+  // ChatGLM's tokenizer would put the two tokens there itself
+  std::vector<TokenId> ids = model.tokenizer.encode(prompt, {.end = goes_on ? End::nothing : End::as_configured});
+  if (goes_on) ids.insert(ids.end(), {infilling->continuation, infilling->begin});
   if (!ids.empty()) return ids;
   if (!model.config().begin_tokens.empty()) return {model.config().begin_tokens.front()};
   if (const auto begin = model.tokenizer.bos()) return {*begin};

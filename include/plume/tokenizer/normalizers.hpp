@@ -1,5 +1,6 @@
 #pragma once
-// The normalisers of tokenizer.json [huggingface/tokenizers tokenizers/src/normalizers] and of SentencePiece, as data and one function.
+// The normalisers of tokenizer.json [huggingface/tokenizers tokenizers/src/normalizers], of SentencePiece and of ChatGLM, as data and one
+// function.
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "plume/tokenizer/sentencepiece_rules.hpp"
 #include "plume/tokenizer/text_pattern.hpp"
 #include "plume/tokenizer/unicode_normal_forms.hpp"
+#include "plume/tokenizer/whitespace_tokens.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -39,11 +41,12 @@ struct Replace {
 struct SentencePiece {
   std::shared_ptr<const SentencePieceRules> rules;
 };
+struct WhitespaceTokens {};
 }  // namespace normalizers
 
-using Normalizer =
-    std::variant<NormalForm, normalizers::Bert, normalizers::Strip, normalizers::StripAccents, normalizers::Lowercase, normalizers::Nmt,
-                 normalizers::ByteLevel, normalizers::Prepend, normalizers::Precompiled, normalizers::Replace, normalizers::SentencePiece>;
+using Normalizer = std::variant<NormalForm, normalizers::Bert, normalizers::Strip, normalizers::StripAccents, normalizers::Lowercase,
+                                normalizers::Nmt, normalizers::ByteLevel, normalizers::Prepend, normalizers::Precompiled,
+                                normalizers::Replace, normalizers::SentencePiece, normalizers::WhitespaceTokens>;
 
 PLUME_FUNCTION void normalize(const Normalizer& normalizer, AlignedText& text);
 
@@ -75,6 +78,7 @@ class ApplyNormalizer {
   void operator()(NormalForm form) { text_ = normal_form(text_, form); }
   void operator()(const normalizers::Precompiled& step) { text_ = step.map.apply(text_); }
   void operator()(const normalizers::SentencePiece& step) { text_ = step.rules->apply(text_); }
+  void operator()(const normalizers::WhitespaceTokens&) { text_ = whitespace_tokens::spell(text_); }
   void operator()(const normalizers::Lowercase&) { text_ = lower_case(text_); }
   void operator()(const normalizers::ByteLevel&) { text_ = spell_bytes(text_); }
   void operator()(const normalizers::StripAccents&) { drop(CharacterSet::accent); }

@@ -50,6 +50,7 @@ struct Pipeline {
   SentencePieceDecoding sentencepiece = {};
   bool adds_leading_space = false;  // decoding drops the space that encoding put before a text; only for Decoding::bytes
   bool starts_after_added = false;  // text behind an added token stands at the start once more
+  bool starts_always = false;       // so does text behind what was encoded before
   enum class Trim : std::uint8_t { no, yes, keep_first } trim = Trim::no;  // spans lose the spaces of their tokens, or all but the first
   std::vector<TokenizerFile> files;
 };
@@ -240,7 +241,7 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
       return;
     }
     AlignedText normal = AlignedText::of(view, begin, needs_origin_ ? Spans::keep : spans);
-    normal.starts = starts || (pipeline_.starts_after_added && begin > 0);
+    normal.starts = starts || pipeline_.starts_always || (pipeline_.starts_after_added && begin > 0);
     for (const Normalizer& step : pipeline_.normalizers) normalize(step, normal);
     if (!match_normalized) return encode_aligned(std::move(normal), part == TextPart::first, call);
     for (const AddedSection& inner : cut_at_added_tokens(normal.text, normalized_, pipeline_.added, special)) {

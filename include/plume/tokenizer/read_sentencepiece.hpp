@@ -21,15 +21,21 @@ struct SentencePieceOptions {
   std::string config = {};  // the text of tokenizer_config.json; may be empty
   std::string added = {};   // the text of added_tokens.json; may be empty
   LegacySpaces legacy = LegacySpaces::as_configured;
-  Limits limits = {};  // max_tokenizer_bytes, max_vocabulary, max_token_text
+  bool ice_text = false;  // of ChatGLM-6B or GLM-130B, whatever its name
+  Limits limits = {};     // max_tokenizer_bytes, max_vocabulary, max_token_text
 };
 
 // The file says nothing about what stands around a text. tokenizer_config.json does (add_bos_token, add_eos_token); without it bos stands
 // before the text where the model is BPE with byte fallback and has one, as for LLaMA, and nothing elsewhere. A T5Tokenizer's pieces are
 // followed by its sentinels, <extra_id_0> last: extra_ids of them, or 100.
+// With ice_text, ids are those of ChatGLM-6B: they begin behind num_image_tokens images, or 20,000; line breaks, tabs and runs of spaces
+// are tokens, and come back when decoded; every text begins with a space, also behind another; [gMASK] and <sop> stand behind it. What a
+// file of the first revision lacks is added. All special tokens are recognised where special text is meant, not only those that are named
+// in tokenizer_config.json. Decoding takes no spaces away before
+// punctuation.
 // FormatError: not such a file, a piece without text, score or a known type, or twice, no unknown piece or two, byte pieces missing, a
-// broken character map. ConfigError: an unknown model type, a tokenizer class that renumbers the pieces. LimitError: more than Limits
-// allows.
+// broken character map. ConfigError: an unknown model type, a tokenizer class that renumbers the pieces; of ice_text, a named token that is
+// not special, or a text that is to be changed. LimitError: more than Limits allows.
 PLUME_FUNCTION Tokenizer read_sentencepiece(std::string_view file, const SentencePieceOptions& options = {});
 
 // Whether a file begins as tokenizer.model does: a first piece with a text.
@@ -52,6 +58,7 @@ PLUME_FUNCTION bool looks_like_sentencepiece(std::string_view beginning);
 #include "plume/base/protobuf.hpp"
 #include "plume/base/text.hpp"
 #include "plume/base/utf8.hpp"
+#include "plume/tokenizer/ice_text.hpp"
 #include "plume/tokenizer/sentencepiece_model.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -62,14 +69,17 @@ class SentencePieceReader {
 
   Tokenizer read() {
     read_file();
+    if (options_.ice_text) bytes_ += complete_ice_text(vocabulary_);
     check();
     read_config();
     Pipeline pipeline;
     SentencePieceVocabulary& vocabulary = vocabulary_;
     vocabulary.rules.keep_leading_space = legacy_ == LegacySpaces::no;
+    if (ice_) pipeline.normalizers.push_back(normalizers::WhitespaceTokens{});
     add_sentencepiece(vocabulary, pipeline);
     pipeline.added = std::move(added_);
     pipeline.starts_after_added = legacy_ == LegacySpaces::yes;
+    pipeline.starts_always = ice_.has_value();
     pipeline.decoding = Decoding::sentencepiece;
     SentencePieceDecoding& decoding = pipeline.sentencepiece;
     using enum SentencePieceDecoding::LeadingSpace;
@@ -78,7 +88,8 @@ class SentencePieceReader {
     decoding.unknown_text = unknown_text_;
     for (const ScoredPiece& piece : vocabulary.pieces) decoding.is_byte.push_back(piece.type == PieceType::byte ? 1 : 0);
     if (denormalizer_.map) decoding.denormalizer = std::make_shared<SentencePieceRules>(denormalizer_);
-    pipeline.files.push_back({"tokenizer.model", std::string(file_)});
+    decoding.whitespace_tokens = ice_.has_value();
+    pipeline.files.push_back({ice_ ? "ice_text.model" : "tokenizer.model", std::string(file_)});
     if (!options_.config.empty()) pipeline.files.push_back({"tokenizer_config.json", options_.config});
     if (!options_.added.empty()) pipeline.files.push_back({"added_tokens.json", options_.added});
     Vocabulary entries = sentencepiece_entries(vocabulary);
@@ -263,6 +274,21 @@ class SentencePieceReader {
     }
   }
 
+  void read_ice_text(const Json& config) {
+    ice_ = IceText::read(config);
+    const std::uint64_t pieces = vocabulary_.pieces.size(), most = options_.limits.max_vocabulary;
+    if (pieces > most || ice_->images > most - pieces) {
+      const Json* given = config.find("num_image_tokens");
+      throw LimitError(given ? given->where() : Where{.path = options_.path}, "max_vocabulary", most,
+                       pieces + std::min(ice_->images, most));
+    }
+    add_images(vocabulary_, ice_->images);
+    bos_name_ = ice_->begin, eos_name_ = ice_->end;
+    added_ = special_pieces(vocabulary_);
+    added_.erase(added_.begin(), added_.begin() + static_cast<std::ptrdiff_t>(ice_->images));
+    for (AddedToken& token : added_) token.left_strip = token.right_strip = true;
+  }
+
   void read_config() {
     added_ = special_pieces(vocabulary_);
     std::vector<std::pair<std::int64_t, AddedToken>> more;
@@ -274,6 +300,7 @@ class SentencePieceReader {
     const Json config = options_.config.empty() ? Json::object() : parse(options_.config, "tokenizer_config.json"),
                extra = options_.added.empty() ? Json::object() : parse(options_.added, "added_tokens.json");
     legacy_ = options_.legacy;
+    if (options_.ice_text) read_ice_text(config);
     if (options_.config.empty() && options_.added.empty()) return;
     if (!options_.config.empty()) {
       configured_ = true;
@@ -286,8 +313,8 @@ class SentencePieceReader {
           config.at("tokenizer_class").fail(concat(quoted(kind_), " renumbers the pieces of tokenizer.model; use its tokenizer.json"));
       if (const Json* legacy = present(config, "legacy"); legacy && legacy_ == LegacySpaces::as_configured)
         legacy_ = legacy->as_boolean() ? LegacySpaces::yes : LegacySpaces::no;
-      if (const Json* token = present(config, "bos_token")) bos_name_ = content(*token);
-      if (const Json* token = present(config, "eos_token")) eos_name_ = content(*token);
+      if (const Json* token = present(config, "bos_token"); token && !ice_) bos_name_ = content(*token);
+      if (const Json* token = present(config, "eos_token"); token && !ice_) eos_name_ = content(*token);
       if (const Json* value = present(config, "add_bos_token")) add_bos_ = value->as_boolean();
       if (const Json* value = present(config, "add_eos_token")) add_eos_ = value->as_boolean();
       if (const Json* tokens = present(config, "added_tokens_decoder"))
@@ -332,6 +359,12 @@ class SentencePieceReader {
     return id && entries.is_special(*id) ? id : std::nullopt;
   }
   void surround(Vocabulary& entries) const {
+    if (ice_) {
+      for (const std::string& name : {ice_->begin, ice_->end, ice_->continuation})
+        if (!named(entries, name)) throw ConfigError(Where{.path = options_.path}, concat("has no special token ", quoted(name)));
+      entries.after = {*named(entries, ice_->continuation), *entries.bos};
+      return;
+    }
     const bool llama = kind_.starts_with("Llama") || kind_.starts_with("CodeLlama") || kind_.starts_with("Gemma");
     const bool like_llama = !configured_ && vocabulary_.model == PieceModel::bpe && vocabulary_.byte_fallback;
     if (kind_.starts_with("Albert")) {
@@ -361,6 +394,7 @@ class SentencePieceReader {
   bool configured_ = false;
   std::string kind_;  // tokenizer_class
   std::optional<bool> add_bos_, add_eos_;
+  std::optional<IceText> ice_;
 };
 
 PLUME_FUNCTION Tokenizer read_sentencepiece(std::string_view file, const SentencePieceOptions& options) try {

@@ -9,6 +9,7 @@
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/sentencepiece_rules.hpp"
 #include "plume/tokenizer/tokenizer_model.hpp"
+#include "plume/tokenizer/whitespace_tokens.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -19,6 +20,7 @@ struct SentencePieceDecoding {
   std::string unknown_text;                                // what the unknown token adds to a text
   std::vector<char> is_byte;                               // by id
   std::shared_ptr<const SentencePieceRules> denormalizer;  // of the whole text: with one, nothing comes out before finish()
+  bool whitespace_tokens = false;                          // their spellings become white space
 };
 
 class SentencePieceDecoder final : public TokenDecoder {
@@ -32,11 +34,18 @@ class SentencePieceDecoder final : public TokenDecoder {
  private:
   PLUME_FUNCTION void add(std::string_view part, std::string& text);
   PLUME_FUNCTION void take_bytes(bool all, std::string& text);
+  void write(std::string_view part, std::string& text) {
+    if (decoding_->whitespace_tokens)
+      whitespace_.push(part, text);
+    else
+      text.append(part);
+  }
 
   const Vocabulary* vocabulary_;
   const SentencePieceDecoding* decoding_;
   DecodeOptions options_;
-  std::string bytes_, held_;             // of byte tokens, the beginning of a character; what waits for the denormaliser
+  std::string bytes_, held_;  // of byte tokens, the beginning of a character; what waits for the denormaliser
+  whitespace_tokens::Reader whitespace_;
   bool wrote_ = false;                   // the text is no longer empty
   bool leads_ = true, dropped_ = false;  // a leading space may still be dropped; the last piece lost one
 };
@@ -50,7 +59,10 @@ namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION void SentencePieceDecoder::add(std::string_view part, std::string& text) {
   wrote_ = wrote_ || !part.empty();
-  (decoding_->denormalizer ? held_ : text).append(part);
+  if (decoding_->denormalizer)
+    held_.append(part);
+  else
+    write(part, text);
 }
 
 // Whole characters of bytes_; with `all`, malformed bytes too, each as U+FFFD.
@@ -97,9 +109,8 @@ PLUME_FUNCTION void SentencePieceDecoder::push(TokenId id, std::string& text) {
 
 PLUME_FUNCTION void SentencePieceDecoder::finish(std::string& text) {
   take_bytes(true, text);
-  if (!decoding_->denormalizer) return;
-  text.append(decoding_->denormalizer->apply(AlignedText::of(held_, 0, Spans::skip)).text);
-  held_.clear();
+  if (decoding_->denormalizer) write(decoding_->denormalizer->apply(AlignedText::of(std::exchange(held_, {}), 0, Spans::skip)).text, text);
+  whitespace_.finish(text);
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -6,6 +6,7 @@
 //   encoder_bpe_40000.json + vocab_40000.bpe (GPT-1); vocab.json + merges.txt of a CLIPTokenizer                   BPE
 //   tokenizer.model, spiece.model, sentencepiece.bpe.model, or another of SentencePiece's (with tokenizer_config.json
 //   and added_tokens.json where present)                                                                          what it says
+//   ice_text.model of ChatGLM-6B and GLM-130B (with tokenizer_config.json where present)                          SentencePiece Unigram
 //   source.spm + target.spm + vocab.json (with tokenizer_config.json and target_vocab.json where present)         Marian
 //   vocab.txt of BERT (with tokenizer_config.json where present)                                                  WordPiece
 //   tokenizer.gguf, or another GGUF file                                                                          what it says
@@ -52,7 +53,7 @@ PLUME_FUNCTION Tokenizer load_llama2c_tokenizer(const std::string& path, const L
 PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const LoadTokenizerOptions& options = {});
 
 // SentencePiece's tokenizer.model, with the tokenizer_config.json and added_tokens.json beside it; its errors are those of
-// read_sentencepiece().
+// read_sentencepiece(). A file called ice_text.model is that of ChatGLM-6B or GLM-130B.
 PLUME_FUNCTION Tokenizer load_sentencepiece(const std::string& path, const LoadTokenizerOptions& options = {});
 
 // Marian's files in a directory; its errors are those of read_marian().
@@ -100,9 +101,8 @@ namespace tokenizer_files {
 
 inline constexpr std::string_view known =
     "known are tokenizer.json, vocab.json + merges.txt, encoder.json + vocab.bpe, encoder_bpe_40000.json + vocab_40000.bpe, .tiktoken, "
-    "tokenizer.model and other files of SentencePiece, source.spm + target.spm + vocab.json, vocab.txt, tokenizer.bin and other .bin files "
-    "of "
-    "llama2.c, GGUF, and plume-tokenizer.json";
+    "tokenizer.model, ice_text.model and other files of SentencePiece, source.spm + target.spm + vocab.json, vocab.txt, tokenizer.bin and "
+    "other .bin files of llama2.c, GGUF, and plume-tokenizer.json";
 inline std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }  // npos + 1 == 0
 
 // The files of a directory with such a beginning and end, sorted.
@@ -117,7 +117,7 @@ inline std::vector<std::string> files_named(const std::string& directory, std::s
 }
 
 inline constexpr std::string_view marian_names[] = {"source.spm", "target.spm"};
-inline constexpr std::string_view sentencepiece_names[] = {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"};
+inline constexpr std::string_view sentencepiece_names[] = {"ice_text.model", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"};
 
 inline std::string read_text(const std::string& path, const Limits& limits) {
   return read_file(path, limits.max_tokenizer_bytes, "max_tokenizer_bytes");
@@ -180,6 +180,7 @@ PLUME_FUNCTION Tokenizer load_tokenizer_json(const std::string& path, const Load
 
 PLUME_FUNCTION Tokenizer load_sentencepiece(const std::string& path, const LoadTokenizerOptions& options) try {
   SentencePieceOptions reading{.path = path, .legacy = options.legacy, .limits = options.limits};
+  reading.ice_text = tokenizer_files::name_of(path) == "ice_text.model";
   reading.config = tokenizer_files::read_beside(parent_path(path) + "/tokenizer_config.json", options.limits);
   reading.added = tokenizer_files::read_beside(parent_path(path) + "/added_tokens.json", options.limits);
   return read_sentencepiece(tokenizer_files::read_text(path, options.limits), reading);

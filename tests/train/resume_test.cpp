@@ -286,3 +286,24 @@ TEST_CASE("weights that are not finite never become a checkpoint") {
                   NumericError);
   CHECK(checkpoint_steps(folder.path()) == std::vector<Index>{1});
 }
+
+TEST_CASE("a checkpoint of a model that differs in one respect is refused, and the difference is named") {
+  const toy::Data data;
+  const TemporaryFolder folder;
+  TrainOptions options = options_for(folder.path());
+  options.steps = options.schedule.steps = 5;
+  run(data, options);
+  const auto refused = [&](const char* difference, const auto& change) {
+    Decoder decoder = toy::model(data.tokenizer.vocabulary(), 1);
+    change(decoder.config);
+    PackedWindows windows(data.training, {.sequence = 32, .seed = 3});
+    CHECK_THROWS_WITH_AS(train(decoder, windows, EvaluationWindows(data.validation, {.sequence = 32}), options),
+                         doctest::Contains(difference), ConfigError);
+  };
+  refused("logit_cap 3", [](Config& config) { config.logit_cap = 3; });
+  refused("embedding_scale 2", [](Config& config) { config.embedding_scale = 2; });
+  refused("first_position 1", [](Config& config) { config.first_position = 1; });
+  refused("infilling.begin 2", [](Config& config) { config.infilling = {.masks = {1}, .begin = 2}; });
+  refused("rotary.half_precision true", [](Config& config) { config.rotary.half_precision = true; });
+  refused("layer_kinds[1].rotates false", [](Config& config) { config.layer_kinds = {{}, {.rotates = false}}; });
+}

@@ -9,7 +9,7 @@
 #include "plume/base/json_value.hpp"
 #include "plume/base/random.hpp"
 #include "plume/data/batch.hpp"
-#include "plume/models/config.hpp"
+#include "plume/models/config_fields.hpp"
 #include "plume/modules/visit.hpp"
 #include "plume/optim/schedule.hpp"
 
@@ -50,14 +50,12 @@ std::string model_description(const M& model) {
   } else if constexpr (requires {
                          { model.config } -> std::convertible_to<Config>;
                        }) {
-    const Config& c = model.config;
-    text = concat("vocabulary ", c.vocabulary, ", context ", c.context, ", width ", c.width, ", layers ", c.layers, ", hidden ", c.hidden,
-                  ", heads ", c.heads, "/", c.key_heads, " of ", c.head_width, ", norm ", static_cast<int>(c.norm), " ", c.norm_epsilon,
-                  ", position ", static_cast<int>(c.position), " ", c.rotary.base, " ", c.rotary.width, " ",
-                  static_cast<int>(c.rotary.layout), ", qkv ", static_cast<int>(c.qkv_layout), ", activation ",
-                  static_cast<int>(c.activation.kind), " ", c.activation.slope, " ", c.activation.shift, " ", c.activation.limit,
-                  ", gated ", c.gated, ", biases ", c.norm_bias, c.qkv_bias, c.output_bias, c.mlp_bias, ", tied ", c.tied_head);
-    if (!c.family.empty() && c.family != "gpt2" && c.family != "llama") text.append(", family ").append(c.family);
+    text = describe(model.config);
+  } else if constexpr (requires {
+                         { model.config.encoder } -> std::convertible_to<Config>;
+                         { model.config.decoder } -> std::convertible_to<Config>;
+                       }) {
+    text = concat("encoder: ", describe(model.config.encoder), "; decoder: ", describe(model.config.decoder));
   } else {
     text = concat(count_parameters(model), " parameters");
   }

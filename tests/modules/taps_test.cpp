@@ -9,6 +9,7 @@
 #include "../fixtures.hpp"
 #include "../numbers.hpp"
 #include "../test_data.hpp"
+#include "plume/models/encoder_decoder_files.hpp"
 #include "plume/models/load.hpp"
 
 using namespace plume;
@@ -339,4 +340,46 @@ TEST_CASE("masks of one's own: any pairs, blocks, and rows of intervals") {
   IntervalMask two;
   two.add(0, 1), two.end_row(), two.add(1, 2), two.end_row();
   CHECK_THROWS_WITH_AS(Mask::listed(two).intervals(1, 2, 3), "[mask] query 2 is past the 2 rows of the mask", ArgumentError);
+}
+
+// Learned biases by distance, and attention to an encoder's output: weights of both stacks are what the values were weighed with.
+TEST_CASE("attention maps of an encoder-decoder") {
+  for (const std::string name : {"t5", "marian"}) {
+    INFO(name);
+    const EncoderDecoder model = load_encoder_decoder(golden("encoder_decoders/" + name), {.dtype = DType::f64});
+    const auto check = [&](const Taps& taps, const Stack& stack, const std::string& kind) {
+      for (std::size_t i = 0; i < stack.blocks.size(); ++i) {
+        INFO(kind, i);
+        const HeadShape heads = (kind == "attention" ? stack.blocks[i].attention : stack.blocks[i].cross_attention).shape.heads;
+        const auto at = [&](const char* part) { return taps.at(concat("blocks.", i, ".", kind, ".", part)).copy(); };
+        const Tensor weights = at("weights"), values = at("values"), context = at("context");
+        const Index queries = context.rows(), keys = values.rows();
+        REQUIRE(weights.shape() == Shape{heads.query_heads, queries, keys});
+        double worst = 0, spread = 0;
+        for (Index head = 0; head < heads.query_heads; ++head)
+          for (Index t = 0; t < queries; ++t) {
+            const double* const row = weights.data<double>() + (head * queries + t) * keys;
+            for (Index e = 0; e < heads.value_width; ++e) {
+              const Index column = head * heads.value_width + e;
+              double sum = 0;
+              for (Index key = 0; key < keys; ++key) sum += row[key] * values.data<double>()[key * values.columns() + column];
+              worst = std::max(worst, std::abs(sum - context.data<double>()[t * context.columns() + column]));
+            }
+            for (Index key = 1; key < keys; ++key) spread = std::max(spread, std::abs(row[key] - row[0]));
+          }
+        CHECK(worst <= 1e-12);
+        CHECK(spread > 1e-3);
+      }
+    };
+    Taps source({"blocks.*.attention.weights", "blocks.*.attention.values", "blocks.*.attention.context"});
+    Taps target({"blocks.*.attention.weights", "blocks.*.attention.values", "blocks.*.attention.context",
+                 "blocks.*.cross_attention.weights", "blocks.*.cross_attention.values", "blocks.*.cross_attention.context"});
+    Pass reads, writes;
+    reads.taps = &source, writes.taps = &target;
+    const Memory memory = model.encode(std::vector<TokenId>{5, 9, 2, 6, 5, 3, 8}, reads);
+    model.logits(memory, std::vector<TokenId>{0, 4, 7, 1, 6}, writes);
+    check(source, model.encoder, "attention");
+    check(target, model.decoder, "attention");
+    check(target, model.decoder, "cross_attention");
+  }
 }

@@ -7,8 +7,11 @@
 #include "../fixtures.hpp"
 #include "../numbers.hpp"
 #include "plume/models/load.hpp"
+#include "plume/tokenizer/tokenizer_files.hpp"
 #include "plume/train/evaluate.hpp"
+#include "temporary_folder.hpp"
 #include "test_data.hpp"
+#include "tokenizer/hashed_strings.hpp"
 
 using namespace plume;
 using plume_test::golden, plume_test::read_all;
@@ -63,6 +66,35 @@ TEST_CASE("a prompt with its answer: sop is trained as well") {
   one_stream.continuation_counts = true;
   CHECK(*answer_prompt(prompt, answer, one_stream, eop).blanks == Blanks{4, {{4, -1}}});
   CHECK(answer_prompt({}, answer, infilling, eop).inputs == std::vector<TokenId>{gmask, sop, 8, 9});
+  CHECK(answer_prompt(prompt, {}, infilling, eop).targets == std::vector<TokenId>{-1, -1, -1, sop, eop});
+}
+
+TEST_CASE("pairs of texts become what ChatGLM-6B's own code trains on, cut to its lengths") {
+  const Json& rows = plume_test::hashes("chatglm/golden.json").at("tuned");
+  const plume_test::TemporaryFolder folder;
+  folder.write("ice_text.model", plume_test::read_all(plume_test::golden("chatglm/ice_text.model")));
+  folder.write("tokenizer_config.json", dump(plume_test::hashes("chatglm/golden.json").at("images_0").at("config")));
+  const Tokenizer tokenizer = load_tokenizer(folder.path());
+  const Infilling published{.masks = {1001, 1000}, .continuation = 1001, .begin = 1004};
+  std::size_t cut = 0;
+  for (const Json& row : rows.items()) {
+    const auto ids = [&](const char* key) { return tokenizer.encode(row.at(key).as_text(), {.end = End::nothing}); };
+    const AnswerLimits limits{row.integer("max_source"), row.integer("max_target")};
+    const InfillingSample sample = answer_prompt(ids("prompt"), ids("answer"), published, 1005, limits);
+    std::vector<TokenId> inputs, labels;
+    for (const Json& id : row.at("inputs").items()) inputs.push_back(static_cast<TokenId>(id.as_integer()));
+    for (const Json& id : row.at("labels").items()) labels.push_back(id.as_integer() < 0 ? -1 : static_cast<TokenId>(id.as_integer()));
+    // Theirs hold the end as well, and a label stands at the token that it names.
+    CHECK(sample.inputs == std::vector<TokenId>(inputs.begin(), inputs.end() - 1));
+    CHECK(sample.targets == std::vector<TokenId>(labels.begin() + 1, labels.end()));
+    cut += ids("prompt").size() + 1 > static_cast<std::size_t>(limits.max_source) ||
+           ids("answer").size() + 2 > static_cast<std::size_t>(limits.max_target);
+  }
+  CHECK(rows.size() == 18);
+  CHECK(cut >= 8);
+  const std::vector<TokenId> some{5, 6};
+  for (const AnswerLimits& limits : {AnswerLimits{-1, 0}, AnswerLimits{0, -1}, AnswerLimits{0, 1}})
+    CHECK_THROWS_WITH_AS(answer_prompt(some, some, infilling, eop, limits), doctest::Contains("[answer_prompt]"), ArgumentError);
 }
 
 TEST_CASE("spans that are none are refused") {

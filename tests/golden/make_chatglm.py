@@ -14,9 +14,10 @@ pieces take. A model that is there already is kept.
 The strings are those of tokenizer_strings.py, some with longer runs of white space: see texts(). golden.json has, for each tokenizer, a CRC-32 per 1,000 strings:
 "ids" of tokenizer.encode without what stands around, with all special tokens named (int32, little-endian, -1 behind each string), "plain" of SPTokenizer.encode, which knows none, "decode" of
 SPTokenizer.decode of the latter, "decode_ids" of tokenizer.decode of the former without clean_up_tokenization_spaces (a zero byte behind each text); "behind",
-what tokenizer("a") has behind its text; and some texts with their ids and texts. Until 14 April 2023 the tokenizers put something else behind a text that holds
+what tokenizer("a") has behind its text; and some texts with their ids and texts. "tuned": what ptuning/main.py trains on, without padding. Until 14 April 2023 the tokenizers put something else behind a text that holds
 mask tokens: what is meant there is up to infill().
 """
+import ast
 import hashlib
 import importlib.util
 import io
@@ -39,6 +40,7 @@ assert sentencepiece.__version__ == "0.2.3", sentencepiece.__version__
 FILES = {  # file: where it is from, SHA-256
     "chatglm/tokenization_chatglm.py": ("THUDM/chatglm-6b 4d0fc39a (2023-05-08)", "b52a2d87f05cd3919ba6401e6be1a82b99cd91609fbc562fea407f000dc9f873"),
     "chatglm-early/tokenization_chatglm.py": ("THUDM/chatglm-6b 23ad39b (2023-04-05)", "4cfdfd07c101d36d16bbe4ab108d4a6227cf333c62ceee32a24659487d0830d9"),
+    "ptuning/main.py": ("THUDM/ChatGLM-6B 12e3670 (2023-05-17)", "14c6502716acc235b9d896ab4230ebb7576eeb5b8bf8b73eaa6d90da2511b9e9"),
     "icetk/text_tokenizer.py": ("icetk 0.0.7", "3e0dace4a97bdb614a74ed96ac9f7ebe039b3e96b136391a952f392ce3d0d1bf"),
 }
 COUNT = 5_000
@@ -49,6 +51,8 @@ RULES = [("FF0C", "2C"), ("FF1A", "3A"), ("FF1F", "3F"), ("3000", "20"), ("FB01"
 LISTED = ["", " ", "  ", "\n", "\t", "a", " a", "a ", "the  boss\n\tsaid:   \"yes\"", "\u5b50\u66f0\uff1a\u5b78\u800c\u6642\u7fd2\u4e4b\uff0c", "\u4f60\u597d",
           " " * 80, " " * 81, " " * 82, " " * 163 + "x", "x" + " " * 240, "[gMASK] <sop>", "a <n> b<|tab|><|blank_3|>", "\U0001f642\u0000<0x41>", "line\r\nline\n\n\nline",
           "[Round 0]\n\u95ee\uff1a\u4f60\u597d\n\u7b54\uff1a", "a <sop> b", "x [MASK]\n y"]
+
+PAIRS = [("the boss said nothing to the old man,\nand went home", "a  long answer: \u5b50\u66f0\uff0c\u5b78\u800c\u6642\u7fd2\u4e4b\nand more of it"), ("a", "b"), ("[gMASK] the", "[MASK")]
 
 
 def load(folder, name):
@@ -137,6 +141,33 @@ def golden(module, model, keys):
                 "listed": [{"text": text, "ids": encode(text), "plain": core.encode(text), "decoded": core.decode(core.encode(text))} for text in LISTED]}
 
 
+def tuned(folder, module, model, keys):
+    """What preprocess_function_train of ptuning/main.py makes of pairs of texts, under several limits."""
+    path = os.path.join(folder, "ptuning/main.py")
+    with open(path, "rb") as file:
+        source = file.read()
+    assert hashlib.sha256(source).hexdigest() == FILES["ptuning/main.py"][1], "ptuning/main.py is another revision"
+    tree = ast.parse(source)
+    tree.body = [node for node in ast.walk(tree) if getattr(node, "name", None) == "preprocess_function_train"]
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copy(model, f"{place}/ice_text.model")
+        with open(f"{place}/tokenizer_config.json", "w") as out:
+            json.dump(keys, out)
+        tokenizer = module.ChatGLMTokenizer.from_pretrained(place)
+        for source_length, target_length in [(64, 64), (8, 64), (64, 8), (1, 2), (7, 3), (200, 200)]:
+            limits = types.SimpleNamespace(max_source_length=source_length, max_target_length=target_length, ignore_pad_token_for_loss=True)
+            scope = dict(data_args=limits, tokenizer=tokenizer, prompt_column="prompt", response_column="answer", history_column=None, prefix="")
+            exec(compile(tree, path, "exec"), scope)
+            for prompt, answer in PAIRS:
+                made = scope["preprocess_function_train"]({"prompt": [prompt], "answer": [answer]})
+                ids, labels = made["input_ids"][0], made["labels"][0]
+                kept = ids.index(tokenizer.eos_token_id) + 1  # the rest is padding
+                assert set(ids[kept:]) <= {tokenizer.pad_token_id} and set(labels[kept:]) <= {-100}
+                rows.append({"max_source": source_length, "max_target": target_length, "prompt": prompt, "answer": answer, "inputs": ids[:kept], "labels": labels[:kept]})
+    return rows
+
+
 def main():
     published, data, folder = sys.argv[1:]
     latest, early = load_all(published)
@@ -155,6 +186,7 @@ def main():
     for name, module, model, keys in [("images_0", latest, "ice_text.model", config(False, 0)), ("images_20000", latest, "ice_text.model", config(False)),
                                       ("early", early, "early/ice_text.model", config(True))]:
         rows[name] = dict(config=keys, **golden(module, f"{folder}/{model}", keys))
+    rows["tuned"] = tuned(published, latest, f"{folder}/ice_text.model", config(False, 0))
     with open(f"{folder}/golden.json", "w", encoding="utf-8") as out:
         json.dump(rows, out, ensure_ascii=True, separators=(",", ":"))
         out.write("\n")

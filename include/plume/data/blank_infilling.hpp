@@ -38,10 +38,16 @@ PLUME_FUNCTION std::vector<BlankSpan> draw_blanks(Index tokens, const BlankOptio
 PLUME_FUNCTION InfillingSample cut_blanks(std::span<const TokenId> ids, std::span<const BlankSpan> spans, const Infilling& infilling,
                                           TokenId mask, TokenId end);
 
+// Tokens of the longest prompt with its mask token, and of the longest answer with sop and its end; 0: as many as there are. What is longer
+// loses its end: prompts keep the first max_source - 1 tokens, answers the first max_target - 2.
+struct AnswerLimits {
+  Index max_source = 0, max_target = 0;
+};
+
 // A prompt and its answer, as ChatGLM-6B is tuned: prompt, [gMASK], sop, answer. Trained is what follows the prompt's [gMASK]: sop, the
-// answer and `end`.      [THUDM/ChatGLM-6B: ptuning/main.py]
+// answer and `end`. ArgumentError: limits that leave no room for those tokens.      [THUDM/ChatGLM-6B: ptuning/main.py]
 PLUME_FUNCTION InfillingSample answer_prompt(std::span<const TokenId> prompt, std::span<const TokenId> answer, const Infilling& infilling,
-                                             TokenId end);
+                                             TokenId end, const AnswerLimits& limits = {});
 
 // Adds a sequence to a batch of such.
 PLUME_FUNCTION void append(TokenBatch& batch, const InfillingSample& sample);
@@ -125,12 +131,21 @@ PLUME_FUNCTION InfillingSample cut_blanks(std::span<const TokenId> ids, std::spa
 }
 
 PLUME_FUNCTION InfillingSample answer_prompt(std::span<const TokenId> prompt, std::span<const TokenId> answer, const Infilling& infilling,
-                                             TokenId end) {
-  std::vector<TokenId> ids(prompt.begin(), prompt.end());
-  ids.insert(ids.end(), answer.begin(), answer.end());
-  const BlankSpan behind{static_cast<Index>(prompt.size()), static_cast<Index>(ids.size())};
-  InfillingSample sample = cut_blanks(ids, std::span(&behind, 1), infilling, infilling.continuation, end);
-  sample.targets[prompt.size()] = infilling.begin;
+                                             TokenId end, const AnswerLimits& limits) {
+  require(limits.max_source >= 0 && limits.max_target >= 0 && limits.max_target != 1, "[answer_prompt] max_source ", limits.max_source,
+          ", max_target ", limits.max_target, ": a prompt has a mask token, an answer sop and its end");
+  if (limits.max_source > 0) prompt = prompt.first(std::min(prompt.size(), static_cast<std::size_t>(limits.max_source - 1)));
+  if (limits.max_target > 0) answer = answer.first(std::min(answer.size(), static_cast<std::size_t>(limits.max_target - 2)));
+  InfillingSample sample;
+  sample.inputs.assign(prompt.begin(), prompt.end());
+  sample.inputs.insert(sample.inputs.end(), {infilling.continuation, infilling.begin});
+  sample.inputs.insert(sample.inputs.end(), answer.begin(), answer.end());
+  sample.targets.assign(prompt.size(), -1);
+  sample.targets.push_back(infilling.begin);
+  sample.targets.insert(sample.targets.end(), answer.begin(), answer.end());
+  sample.targets.push_back(end);
+  const auto mask = static_cast<Index>(prompt.size());
+  sample.blanks = std::make_shared<const Blanks>(Blanks{mask + 1, {{mask + 1, infilling.continuation_counts ? -1 : mask}}});
   return sample;
 }
 

@@ -381,5 +381,25 @@ TEST_CASE("attention maps of an encoder-decoder") {
     check(source, model.encoder, "attention");
     check(target, model.decoder, "attention");
     check(target, model.decoder, "cross_attention");
+    // New tokens through a cache: their distances are those to the keys before.
+    Taps later({"blocks.*.attention.weights"});
+    KvCache cache(model.config.decoder.cache(8, DType::f64));
+    Pass pass;
+    pass.taps = &later;
+    for (const std::vector<TokenId>& part : {std::vector<TokenId>{0, 4, 7}, {1, 6}}) {
+      pass.segments = {{static_cast<Index>(part.size()), &cache}};
+      model.logits(memory, part, pass);
+    }
+    for (std::size_t i = 0; i < model.decoder.blocks.size(); ++i) {
+      const std::string key = concat("blocks.", i, ".attention.weights");
+      const Tensor map = later.at(key), all = target.at(key);
+      const Index heads = model.config.decoder.heads;
+      REQUIRE(map.shape() == Shape{heads, 2, 5});
+      double worst = 0;
+      for (Index head = 0; head < heads; ++head)
+        for (Index at = 0; at < 10; ++at)
+          worst = std::max(worst, std::abs(map.data<double>()[head * 10 + at] - all.data<double>()[head * 25 + 15 + at]));
+      CHECK(worst <= 1e-12);
+    }
   }
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "sha256.hpp"
+#include "plume/base/sha256.hpp"
 
 namespace plume_test {
 
@@ -39,11 +39,11 @@ inline std::vector<float> hashed_weights(std::uint64_t stream, std::size_t rows)
   return weights;
 }
 
-inline std::string sum_of(std::span<const std::byte> bytes) { return sha256(bytes); }
+inline std::string sum_of(std::span<const std::byte> bytes) { return plume::sha256(bytes); }
 inline std::string sum_of(std::vector<float> values) {
   for (float& value : values)
     if (std::isnan(value)) value = std::bit_cast<float>(0x7fc00000u);
-  return sha256(std::as_bytes(std::span<const float>(values)));
+  return plume::sha256(std::as_bytes(std::span<const float>(values)));
 }
 
 }  // namespace plume_test

@@ -68,7 +68,7 @@ std::vector<float> floats(const Tensor& tensor) {
 
 std::string sum_of_file(const std::string& path) {
   const std::string bytes = read_all(path);
-  return sha256(std::as_bytes(std::span(bytes)));
+  return plume::sha256(std::as_bytes(std::span(bytes)));
 }
 
 }  // namespace

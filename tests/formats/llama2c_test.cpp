@@ -97,7 +97,7 @@ namespace {
 
 std::string sum_of_file(const std::string& path) {
   const std::string bytes = plume_test::read_all(path);
-  return plume_test::sha256(std::as_bytes(std::span(bytes)));
+  return plume::sha256(std::as_bytes(std::span(bytes)));
 }
 // The file of version 1, and those of version 2 in groups of some sizes, are the exporter's; and what is read of them is what was written.
 void check_versions(plume::Llama2cFile model, const plume::Json& sums) {

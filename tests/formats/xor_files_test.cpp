@@ -3,11 +3,11 @@
 
 #include <doctest/doctest.h>
 
-#include "../sha256.hpp"
 #include "../temporary.hpp"
 #include "../test_data.hpp"
 #include "plume/base/error.hpp"
 #include "plume/base/files.hpp"
+#include "plume/base/sha256.hpp"
 
 using namespace plume;
 using plume_test::golden, plume_test::read_all;
@@ -52,7 +52,7 @@ TEST_CASE("a wrong base is noticed and nothing is written") {
                        doctest::Contains("it was made with another base"), FormatError);
   CHECK(!file_exists(directory / "out"));
   const std::string plain = read_all(file("plain"));
-  const std::string hash = plume_test::sha256(std::as_bytes(std::span(plain)));
+  const std::string hash = plume::sha256(std::as_bytes(std::span(plain)));
   CHECK_NOTHROW(apply_xor(file("open_assistant"), file("base"), directory / "good", {.sha256 = hash}));
   CHECK_THROWS_WITH_AS(apply_xor(file("open_assistant"), file("belle"), directory / "out", {.sha256 = hash}),
                        doctest::Contains(hash.c_str()), FormatError);

@@ -2,10 +2,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "plume/base/sha256.hpp"
 #include "plume/formats/safetensors.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/models/save.hpp"
-#include "sha256.hpp"
 #include "temporary.hpp"
 #include "test_data.hpp"
 
@@ -55,7 +55,7 @@ TEST_CASE("stories260K saved in Hugging Face layout is what an independent conve
     CAPTURE(name);
     REQUIRE(file.find(name) != nullptr);
     CHECK(file.find(name)->shape == expected["shape"].get<std::vector<std::uint64_t>>());
-    CHECK(plume_test::sha256(file.find(name)->bytes) == expected["sha256"].get<std::string>());
+    CHECK(plume::sha256(file.find(name)->bytes) == expected["sha256"].get<std::string>());
   }
 
   const auto prompt = fixture["prompt_ids"].get<std::vector<TokenId>>(), ids = fixture["greedy_ids"].get<std::vector<TokenId>>();

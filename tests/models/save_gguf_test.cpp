@@ -7,10 +7,10 @@
 
 #include "../fixtures.hpp"
 #include "../numbers.hpp"
-#include "../sha256.hpp"
 #include "../temporary.hpp"
 #include "../test_data.hpp"
 #include "plume/base/error.hpp"
+#include "plume/base/sha256.hpp"
 #include "plume/formats/gguf.hpp"
 #include "plume/formats/write_gguf.hpp"
 #include "plume/generate/generate.hpp"
@@ -64,7 +64,7 @@ Model wide_model() {
 
 std::string sum_of_file(const std::string& path) {
   const std::string bytes = plume_test::read_all(path);
-  return plume_test::sha256(std::as_bytes(std::span(bytes)));
+  return plume::sha256(std::as_bytes(std::span(bytes)));
 }
 
 }  // namespace

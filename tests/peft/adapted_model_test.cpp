@@ -5,9 +5,9 @@
 
 #include "numbers.hpp"
 #include "peft/fixture.hpp"
+#include "plume/base/sha256.hpp"
 #include "plume/generate/generate.hpp"
 #include "plume/train/train.hpp"
-#include "sha256.hpp"
 #include "temporary_folder.hpp"
 #include "train/toy.hpp"
 
@@ -18,7 +18,7 @@ namespace {
 
 std::string hash_of(const auto& model) {
   const std::string bytes = bytes_of_model(model);
-  return sha256(std::as_bytes(std::span(bytes)));
+  return plume::sha256(std::as_bytes(std::span(bytes)));
 }
 
 const Lora toy_lora{.rank = 4, .alpha = 8, .targets = {"all-linear"}, .dropout = 0.1, .seed = 2};

@@ -8,10 +8,10 @@
 
 #include "peft/fixture.hpp"
 #include "plume/base/json.hpp"
+#include "plume/base/sha256.hpp"
 #include "plume/formats/safetensors.hpp"
 #include "plume/models/rotary_rows.hpp"
 #include "plume/models/save.hpp"
-#include "sha256.hpp"
 #include "temporary_folder.hpp"
 
 using namespace plume;
@@ -183,7 +183,7 @@ TEST_CASE("an adapter of plume gives in peft what it gives here") {
     save(adapter, folder.path(), {.base_model = entry.base});
     for (const auto& sum : expected.at("sha256").items()) {  // what peft read is what is written today
       const std::string bytes = read_all(folder / sum.key());
-      CHECK_MESSAGE(sha256(std::as_bytes(std::span(bytes))) == sum.value().get<std::string>(), sum.key());
+      CHECK_MESSAGE(plume::sha256(std::as_bytes(std::span(bytes))) == sum.value().get<std::string>(), sum.key());
     }
     const Batch batch = batch_of(entry.base);
     const Index begin = batch.lengths[0], count = batch.lengths[1];

@@ -6,14 +6,14 @@
 #include <set>
 #include <sstream>
 
-#include "sha256.hpp"
+#include "plume/base/sha256.hpp"
 #include "test_data.hpp"
 
 using namespace plume;
 
 namespace {
 
-std::string short_hash(const std::string& text) { return plume_test::sha256(std::as_bytes(std::span(text))).substr(0, 16); }
+std::string short_hash(const std::string& text) { return plume::sha256(std::as_bytes(std::span(text))).substr(0, 16); }
 
 Json file(const std::string& name) {
   const std::string path = plume_test::golden("chat_templates/" + name);

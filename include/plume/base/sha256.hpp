@@ -27,6 +27,9 @@ class Sha256 {
 // Sixty-four hexadecimal digits, lower case.
 PLUME_FUNCTION std::string hexadecimal(const Sha256::Digest& digest);
 
+// Of all bytes at once, as such digits.
+PLUME_FUNCTION std::string sha256(std::span<const std::byte> bytes);
+
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
@@ -91,6 +94,12 @@ PLUME_FUNCTION std::string hexadecimal(const Sha256::Digest& digest) {
   for (const std::byte byte : digest)
     for (const int shift : {4, 0}) text.push_back("0123456789abcdef"[static_cast<unsigned>(byte) >> shift & 15]);
   return text;
+}
+
+PLUME_FUNCTION std::string sha256(std::span<const std::byte> bytes) {
+  Sha256 hash;
+  hash.add(bytes);
+  return hexadecimal(hash.finish());
 }
 
 }  // namespace plume::inline PLUME_ABI

@@ -6,6 +6,7 @@
 
 #include "../fixtures.hpp"
 #include "../numbers.hpp"
+#include "plume/models/families/families.hpp"
 #include "plume/models/load.hpp"
 #include "plume/models/save.hpp"
 #include "temporary_folder.hpp"

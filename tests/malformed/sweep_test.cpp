@@ -103,9 +103,7 @@ TEST_CASE("a checkpoint whose state is cut or changed, and whose sums are right"
 
 TEST_CASE("inputs that fuzzers found") {
   const std::filesystem::path folder = std::filesystem::path(PLUME_TEST_SOURCE_DIR) / "fuzz";
-  const std::string targets = read_all((folder / "CMakeLists.txt").string());
   for (const Format& format : formats()) {
-    CHECK_MESSAGE(targets.find(plume::concat(" ", format.name)) != std::string::npos, std::string(format.name), " has no fuzz target");
     if (!std::filesystem::is_directory(folder / "corpus" / format.name)) continue;
     const Workshop place;
     Counts counts;

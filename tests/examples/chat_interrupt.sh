@@ -36,6 +36,7 @@ figures() { [ "$(grep -c 'tokens/s' err)" -eq "$1" ]; }
 begin() {
   rm -f in
   mkfifo in
+  : >out  # an earlier one's answer would be taken for this one's, and the signal come before there is a handler
   "$examples/chat" --model base --template text --temperature 0 --threads 1 --context 400000 --max-tokens 390000 <in >out 2>err &
   process=$!
   exec 3>in
@@ -80,6 +81,7 @@ ends_with 130
 exec 3>&-
 
 # One turn alone: Ctrl-C leaves.
+: >out
 "$examples/chat" --model base --template text --threads 1 --context 400000 --max-tokens 390000 --prompt Who >out 2>err &
 process=$!
 wait_for "an answer" is_writing 200

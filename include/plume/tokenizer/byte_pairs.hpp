@@ -2,6 +2,7 @@
 // The inner loop of byte-pair encoding, shared by every byte-level vocabulary. A piece that came before is in the call's memory; one that
 // is a token is looked up whole where that gives what merging gives (found out once, when loading); others are searched for the one row of
 // tokens in which no neighbours would have merged before (token_search.hpp), or merge step by step where the vocabulary is not regular.
+// Long pieces, of scripts without spaces, are cut first where no token reaches across (piece_borders.hpp): their parts come again.
 #include <algorithm>
 #include <array>
 #include <bit>

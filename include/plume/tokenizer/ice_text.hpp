@@ -5,8 +5,8 @@
 #include <string>
 
 #include "plume/base/config.hpp"
-#include "plume/base/limits.hpp"
 #include "plume/tokenizer/sentencepiece_model.hpp"
+#include "plume/tokenizer/whitespace_tokens.hpp"
 
 namespace plume::inline PLUME_ABI {
 

@@ -17,6 +17,7 @@
 #include "plume/tokenizer/byte_characters.hpp"
 #include "plume/tokenizer/byte_pairs.hpp"
 #include "plume/tokenizer/gpt2_pieces.hpp"
+#include "plume/tokenizer/piece_ends.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -37,9 +38,9 @@ class ByteBpeModel final : public TokenizerModel {
   std::unique_ptr<EncodeMemory::State> memory() const override { return std::make_unique<Memory>(); }
   void encode_remembering(std::string_view text, TextPart, std::vector<TokenId>& ids, EncodeMemory::State& state) const override {
     ids.reserve(ids.size() + text.size() / 3);
-    CharacterWindow window(text);
+    PieceEnds<piece_styles::gpt2> ends(text);
     pairs_.encode_text(
-        text, [&](std::size_t at) { return next_piece_end<piece_styles::gpt2>(window, at); }, ids, static_cast<Memory&>(state).scratch);
+        text, [&](std::size_t at) { return ends.next(at); }, ids, static_cast<Memory&>(state).scratch);
   }
 
   // vocab.json, merges.txt and a tokenizer_config.json with which transformers opens the directory.

@@ -15,6 +15,7 @@
 #include "plume/tokenizer/added_tokens.hpp"
 #include "plume/tokenizer/byte_pairs.hpp"
 #include "plume/tokenizer/piece_borders.hpp"
+#include "plume/tokenizer/piece_ends.hpp"
 #include "plume/tokenizer/pre_tokenizers.hpp"
 #include "plume/tokenizer/sentencepiece_decoder.hpp"
 #include "plume/tokenizer/token_decoders.hpp"
@@ -300,9 +301,9 @@ PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_
   const std::size_t first = ids.size();
   ids.reserve(first + text.size() / 3);
   visit_style(*style_, [&]<PieceStyle style>() {
-    CharacterWindow window(text);
+    PieceEnds<style> ends(text);
     pairs_->encode_text(
-        text, [&](std::size_t at) { return next_piece_end<style>(window, at); }, ids, call.memory.pairs);
+        text, [&](std::size_t at) { return ends.next(at); }, ids, call.memory.pairs);
   });
   if (call.spans == Spans::keep) add_byte_spans(first, offset, nullptr, call);
 }

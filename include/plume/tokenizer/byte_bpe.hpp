@@ -19,6 +19,7 @@
 #include "plume/tokenizer/gpt2_pieces.hpp"
 #include "plume/tokenizer/piece_ends.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
+#include "plume/tokenizer/worker_states.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -31,16 +32,15 @@ class ByteBpeModel final : public TokenizerModel {
   const std::vector<Merge>& merges() const { return pairs_.merges(); }
   const BytePairs& byte_pairs() const { return pairs_; }
 
-  void encode(std::string_view text, TextPart part, std::vector<TokenId>& ids) const override {
-    Memory memory;
-    encode_remembering(text, part, ids, memory);
-  }
-  std::unique_ptr<EncodeMemory::State> memory() const override { return std::make_unique<Memory>(); }
-  void encode_remembering(std::string_view text, TextPart, std::vector<TokenId>& ids, EncodeMemory::State& state) const override {
+  void encode(std::string_view text, TextPart, std::vector<TokenId>& ids) const override {
     ids.reserve(ids.size() + text.size() / 3);
-    PieceEnds<piece_styles::gpt2> ends(text);
-    pairs_.encode_text(
-        text, [&](std::size_t at) { return ends.next(at); }, ids, static_cast<Memory&>(state).scratch);
+    memories_.with([] { return BytePairs::Scratch{}; },
+                   [&](BytePairs::Scratch& memory) {
+                     PieceEnds<piece_styles::gpt2> ends(text);
+                     pairs_.encode_text(
+                         text, [&](std::size_t at) { return ends.next(at); }, ids, memory);
+                     memory.release_large();
+                   });
   }
 
   // vocab.json, merges.txt and a tokenizer_config.json with which transformers opens the directory.
@@ -70,11 +70,8 @@ class ByteBpeModel final : public TokenizerModel {
   }
 
  private:
-  struct Memory final : EncodeMemory::State {
-    BytePairs::Scratch scratch = {};
-    void expect(std::size_t bytes) override { scratch.known.expect(bytes); }
-  };
   BytePairs pairs_;
+  mutable WorkerStates<BytePairs::Scratch> memories_;
 };
 
 }  // namespace plume::inline PLUME_ABI

@@ -1,5 +1,5 @@
 #pragma once
-// The inner loop of byte-pair encoding, shared by every byte-level vocabulary. A piece that came before is in the call's memory; one that
+// The inner loop of byte-pair encoding, shared by every byte-level vocabulary. A piece that came before is in the memory; one that
 // is a token is looked up whole where that gives what merging gives (found out once, when loading); others are searched for the one row of
 // tokens in which no neighbours would have merged before (token_search.hpp), or merge step by step where the vocabulary is not regular.
 // Long pieces, of scripts without spaces, are cut first where no token reaches across (piece_borders.hpp): their parts come again.
@@ -18,6 +18,7 @@
 #include "plume/tokenizer/piece_table.hpp"
 #include "plume/tokenizer/token_search.hpp"
 #include "plume/tokenizer/word_cache.hpp"
+#include "plume/tokenizer/worker_states.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -73,13 +74,17 @@ enum class WholePieces : std::uint8_t { if_merges_make_them, always };  // alway
 
 class BytePairs {
  public:
-  // What calls of encode keep: room for merging, and the pieces that came before. For one thread at a time.
+  // What calls of encode leave for others: room for merging, and the pieces that came before. For one thread at a time.
   struct Scratch {
     WordCache known = {};
     TokenSearch::Scratch search = {};
     std::vector<Symbol> symbols = {};
     std::vector<MergeCandidate<std::uint32_t>> heap = {};
     std::vector<TokenId> ids = {}, part_ids = {};  // of one piece, of a part of it
+    void release_large() {
+      search.release_large();
+      plume::release_large(symbols, heap, ids, part_ids);
+    }
   };
 
   // bytes[i] is what token i stands for; empty for tokens that no text becomes. Every single byte has a token, or the ids of the others

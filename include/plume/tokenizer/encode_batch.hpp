@@ -33,7 +33,6 @@ PLUME_FUNCTION std::size_t safe_cut(std::string_view text, std::size_t at);
 #include "plume/tokenizer/byte_bpe.hpp"
 #include "plume/tokenizer/piece_scanner.hpp"
 #include "plume/tokenizer/pipeline_model.hpp"
-#include "plume/tokenizer/worker_states.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -71,22 +70,17 @@ PLUME_FUNCTION std::vector<std::vector<TokenId>> encode_batch(const Tokenizer& t
   if (texts.empty()) return out;
   const Index count = static_cast<Index>(texts.size());
   const int threads = thread_slot.context ? thread_slot.context->threads() : 1;
-  // Many texts to a chunk, so that threads seldom change memories: it would pass from one processor's cache to another's.
+  // Many texts to a chunk, so that threads seldom ask for the next.
   constexpr std::size_t chunk_bytes = std::size_t{1} << 16;
   const Index grain = std::clamp(static_cast<Index>(chunk_bytes / (bytes / texts.size() + 1)), Index{1}, count / (16 * threads) + 1);
-  WorkerStates<EncodeMemory> memories;
   parallel_for(count, grain, static_cast<Index>(64 * bytes), [&](Index begin, Index end) {
-    memories.with([&] { return EncodeMemory(bytes / static_cast<std::size_t>(threads)); },
-                  [&](EncodeMemory& memory) {
-                    for (Index i = begin; i < end; ++i)
-                      out[static_cast<std::size_t>(i)] = tokenizer.encode(texts[static_cast<std::size_t>(i)], options, memory);
-                  });
+    for (Index i = begin; i < end; ++i) out[static_cast<std::size_t>(i)] = tokenizer.encode(texts[static_cast<std::size_t>(i)], options);
   });
   return out;
 }
 
 PLUME_FUNCTION std::vector<TokenId> encode_parallel(const Tokenizer& tokenizer, std::string_view text, const EncodeOptions& options) {
-  constexpr std::size_t part_bytes = std::size_t{1} << 20;  // enough that each part's own memory of pieces pays
+  constexpr std::size_t part_bytes = std::size_t{1} << 20;
   if (text.size() < 2 * part_bytes || options.special == SpecialText::recognise || !batch_encoding::can_cut(tokenizer.model()))
     return tokenizer.encode(text, options);
   std::vector<std::string_view> parts;

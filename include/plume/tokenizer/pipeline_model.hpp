@@ -23,6 +23,7 @@
 #include "plume/tokenizer/unigram_search.hpp"
 #include "plume/tokenizer/word_models.hpp"
 #include "plume/tokenizer/word_search.hpp"
+#include "plume/tokenizer/worker_states.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -70,21 +71,16 @@ class PipelineModel final : public TokenizerModel {
   const BytePairs* byte_pairs() const { return pairs_ ? &*pairs_ : nullptr; }  // of a byte-level model
 
   void encode(std::string_view text, TextPart part, std::vector<TokenId>& ids) const override {
-    Memory memory;
-    encode_remembering(text, part, ids, memory);
-  }
-  std::unique_ptr<EncodeMemory::State> memory() const override { return std::make_unique<Memory>(); }
-  void encode_remembering(std::string_view text, TextPart part, std::vector<TokenId>& ids, EncodeMemory::State& state) const override {
     EncodedText out;
     out.ids.swap(ids);
-    encode(text, part, MatchSpecial::no, Spans::skip, static_cast<Memory&>(state), out);
+    encode(text, part, MatchSpecial::no, Spans::skip, out);
     out.ids.swap(ids);
   }
   void encode_with_spans(std::string_view text, TextPart part, EncodedText& out) const override {
-    encode_special(text, part, MatchSpecial::no, Spans::keep, out);
+    encode(text, part, MatchSpecial::no, Spans::keep, out);
   }
   void encode_special(std::string_view text, TextPart part, Spans spans, EncodedText& out) const override {
-    encode_special(text, part, MatchSpecial::yes, spans, out);
+    encode(text, part, MatchSpecial::yes, spans, out);
   }
   PLUME_FUNCTION std::unique_ptr<TokenDecoder> decoder(const DecodeOptions& options) const override;
   std::vector<TokenizerFile> files() const override { return pipeline_.files; }
@@ -95,22 +91,26 @@ class PipelineModel final : public TokenizerModel {
   }
 
  private:
-  struct Memory final : EncodeMemory::State {
-    void expect(std::size_t bytes) override { pairs.known.expect(bytes); }
+  struct Memory {
     BytePairs::Scratch pairs = {};  // its table also holds the words of other models
     WordSearch::Scratch words = {};
     UnigramSearch::Scratch unigram = {};
     std::vector<TokenId> ids = {};
   };
   struct Call;
-  void encode_special(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const {
-    Memory memory;
-    encode(text, part, special, spans, memory, out);
+  void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, EncodedText& out) const {
+    memories_.with([] { return Memory{}; },
+                   [&](Memory& memory) {
+                     encode(text, part, special, spans, memory, out);
+                     memory.pairs.release_large(), memory.words.release_large(), memory.unigram.release_large();
+                     release_large(memory.ids);
+                   });
   }
   PLUME_FUNCTION void trim_spans(std::string_view text, std::size_t first, const Call& call) const;
   PLUME_FUNCTION void encode(std::string_view text, TextPart part, MatchSpecial special, Spans spans, Memory& memory,
                              EncodedText& out) const;
   PLUME_FUNCTION void encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const;
+  PLUME_FUNCTION void encode_styled(std::string_view text, std::size_t offset, const AlignedText* aligned, Call& call) const;
   PLUME_FUNCTION void encode_aligned(AlignedText text, bool starts, Call& call) const;
   PLUME_FUNCTION void encode_words(std::string_view text, const std::vector<Piece>& pieces, Call& call) const;
   PLUME_FUNCTION void encode_unseen(std::string_view word, std::vector<TokenId>& ids, Call& call) const;
@@ -127,6 +127,7 @@ class PipelineModel final : public TokenizerModel {
   WordSearch search_;
   UnigramSearch unigram_;
   PieceBorders borders_;  // where the text of a model that merges may be cut into shorter words
+  mutable WorkerStates<Memory> memories_;
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -296,7 +297,12 @@ PLUME_FUNCTION void PipelineModel::trim_spans(std::string_view text, std::size_t
 
 PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_t offset, bool starts, Call& call) const {
   if (text.empty()) return;
-  if (!style_) return encode_aligned(AlignedText::of(text, offset, needs_origin_ ? Spans::keep : call.spans), starts, call);
+  if (style_) return encode_styled(text, offset, nullptr, call);
+  encode_aligned(AlignedText::of(text, offset, needs_origin_ ? Spans::keep : call.spans), starts, call);
+}
+
+// `aligned`: whose text it is, else the text lies at `offset` of the original.
+PLUME_FUNCTION void PipelineModel::encode_styled(std::string_view text, std::size_t offset, const AlignedText* aligned, Call& call) const {
   std::vector<TokenId>& ids = call.out->ids;
   const std::size_t first = ids.size();
   ids.reserve(first + text.size() / 3);
@@ -305,7 +311,7 @@ PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_
     pairs_->encode_text(
         text, [&](std::size_t at) { return ends.next(at); }, ids, call.memory.pairs);
   });
-  if (call.spans == Spans::keep) add_byte_spans(first, offset, nullptr, call);
+  if (call.spans == Spans::keep) add_byte_spans(first, offset, aligned, call);
 }
 
 // Spans of the ids from `first` on, whose bytes follow each other from `begin`, in the text given or in the original.
@@ -319,6 +325,7 @@ PLUME_FUNCTION void PipelineModel::add_byte_spans(std::size_t first, std::size_t
 
 PLUME_FUNCTION void PipelineModel::encode_aligned(AlignedText text, bool starts, Call& call) const {
   if (text.text.empty()) return;
+  if (style_) return encode_styled(text.text, 0, &text, call);
   if (text.aligned) starts = starts && text.from[0].begin == 0;
   PieceText cut{std::move(text), {}, starts};
   cut.pieces.push_back({0, cut.text.text.size()});

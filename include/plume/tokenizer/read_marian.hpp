@@ -75,29 +75,23 @@ class MarianModel final : public TokenizerModel {
   const MarianParts& parts() const { return parts_; }
 
   void encode(std::string_view text, TextPart, std::vector<TokenId>& ids) const override {
-    const std::unique_ptr<EncodeMemory::State> state = memory();
-    encode_remembering(text, TextPart::first, ids, *state);
-  }
-  std::unique_ptr<EncodeMemory::State> memory() const override { return parts_.cutter.model().memory(); }
-  void encode_remembering(std::string_view text, TextPart, std::vector<TokenId>& ids, EncodeMemory::State& state) const override {
     EncodedText out;
     out.ids.swap(ids);
-    cut(text, MatchSpecial::no, Spans::skip, state, out);
+    cut(text, MatchSpecial::no, Spans::skip, out);
     out.ids.swap(ids);
   }
   void encode_with_spans(std::string_view text, TextPart, EncodedText& out) const override {
-    cut(text, MatchSpecial::no, Spans::keep, *memory(), out);
+    cut(text, MatchSpecial::no, Spans::keep, out);
   }
   void encode_special(std::string_view text, TextPart, Spans spans, EncodedText& out) const override {
-    cut(text, MatchSpecial::yes, spans, *memory(), out);
+    cut(text, MatchSpecial::yes, spans, out);
   }
   PLUME_FUNCTION std::unique_ptr<TokenDecoder> decoder(const DecodeOptions& options) const override;
   std::vector<TokenizerFile> files() const override { return parts_.files; }
 
  private:
-  PLUME_FUNCTION void cut(std::string_view text, MatchSpecial special, Spans spans, EncodeMemory::State& state, EncodedText& out) const;
-  PLUME_FUNCTION void encode_section(std::string_view text, std::size_t offset, Spans spans, EncodeMemory::State& state,
-                                     EncodedText& out) const;
+  PLUME_FUNCTION void cut(std::string_view text, MatchSpecial special, Spans spans, EncodedText& out) const;
+  PLUME_FUNCTION void encode_section(std::string_view text, std::size_t offset, Spans spans, EncodedText& out) const;
   TokenId id_of(std::string_view piece) const {
     const auto found = parts_.others.find(std::string(piece));
     return found == parts_.others.end() ? parts_.unknown_id : found->second;
@@ -108,12 +102,11 @@ class MarianModel final : public TokenizerModel {
   bool added_text_ = false;  // whether one of them is not special
 };
 
-PLUME_FUNCTION void MarianModel::cut(std::string_view text, MatchSpecial special, Spans spans, EncodeMemory::State& state,
-                                     EncodedText& out) const {
-  if (special == MatchSpecial::no && !added_text_) return encode_section(text, 0, spans, state, out);
+PLUME_FUNCTION void MarianModel::cut(std::string_view text, MatchSpecial special, Spans spans, EncodedText& out) const {
+  if (special == MatchSpecial::no && !added_text_) return encode_section(text, 0, spans, out);
   for (const AddedSection& section : cut_at_added_tokens(text, added_, parts_.added, special)) {
     if (!section.token) {
-      encode_section(text.substr(section.begin, section.end - section.begin), section.begin, spans, state, out);
+      encode_section(text.substr(section.begin, section.end - section.begin), section.begin, spans, out);
       continue;
     }
     out.ids.push_back(section.token->id);
@@ -121,8 +114,7 @@ PLUME_FUNCTION void MarianModel::cut(std::string_view text, MatchSpecial special
   }
 }
 
-PLUME_FUNCTION void MarianModel::encode_section(std::string_view text, std::size_t offset, Spans spans, EncodeMemory::State& state,
-                                                EncodedText& out) const {
+PLUME_FUNCTION void MarianModel::encode_section(std::string_view text, std::size_t offset, Spans spans, EncodedText& out) const {
   if (const std::size_t end = text.starts_with(">>") ? text.find("<<") : text.npos; end != text.npos) {
     out.ids.push_back(id_of(text.substr(0, end + 2)));
     if (spans == Spans::keep) out.spans.push_back({offset, offset + end + 2});
@@ -132,7 +124,7 @@ PLUME_FUNCTION void MarianModel::encode_section(std::string_view text, std::size
   if (text.empty()) return;
   if (spans == Spans::skip) {
     const std::size_t first = out.ids.size();
-    parts_.cutter.model().encode_remembering(text, TextPart::first, out.ids, state);
+    parts_.cutter.model().encode(text, TextPart::first, out.ids);
     bool unknown = false;
     for (std::size_t i = first; i < out.ids.size(); ++i) unknown = unknown || out.ids[i] == parts_.unknown;
     if (!unknown) {

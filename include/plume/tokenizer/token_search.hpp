@@ -8,6 +8,7 @@
 
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/byte_trie.hpp"
+#include "plume/tokenizer/worker_states.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -22,6 +23,7 @@ class TokenSearch {
   struct Scratch {
     std::vector<std::uint32_t> row = {};
     std::vector<std::uint64_t> dead = {};  // a bit a place: no row of tokens that ends there goes on. All 0 between calls
+    void release_large() { plume::release_large(row, dead); }
   };
 
   TokenSearch() = default;

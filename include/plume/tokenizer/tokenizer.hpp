@@ -1,5 +1,7 @@
 #pragma once
 // Text to token ids and back. A Tokenizer is a cheap immutable value: copies share one vocabulary, and any number of threads may use it.
+// Most kinds remember words that they met, in a table that its copies share as well: up to some 20 MB for each thread that encodes at the
+// same time as others.
 //
 //   Tokenizer tokenizer = load_tokenizer("path/to/model");        // tokenizer_files.hpp
 //   std::vector<TokenId> ids = tokenizer.encode("Hello world");
@@ -46,9 +48,6 @@ class Tokenizer {
   // for where there is none, 4 GiB of text or more.
   PLUME_FUNCTION std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
 
-  // The same ids, sooner where many texts follow each other.
-  PLUME_FUNCTION std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options, EncodeMemory& memory) const;
-
   // The same ids, and for each the bytes of `text` it stands for: tokens around the text have an empty span, and the tokens of one
   // character that was cut into several (or changed by a normaliser) may share or split its bytes.
   PLUME_FUNCTION EncodedText encode_with_spans(std::string_view text, const EncodeOptions& options = {}) const;
@@ -79,7 +78,7 @@ class Tokenizer {
   friend class StreamDecoder;
 
   PLUME_FUNCTION TokenId checked(TokenId id, std::string_view function) const;
-  PLUME_FUNCTION EncodedText encode(std::string_view text, const EncodeOptions& options, Spans spans, EncodeMemory* memory) const;
+  PLUME_FUNCTION EncodedText encode(std::string_view text, const EncodeOptions& options, Spans spans) const;
 
   std::shared_ptr<const TokenizerModel> model_;
 };
@@ -91,8 +90,7 @@ class Tokenizer {
 
 namespace plume::inline PLUME_ABI {
 
-PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const EncodeOptions& options, Spans spans, EncodeMemory* memory) const
-    try {
+PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const EncodeOptions& options, Spans spans) const try {
   require(text.size() < no_symbol, "[encode] a text of ", text.size(), " bytes is too long; encode it in parts below 4 GiB");
   const Vocabulary& vocabulary = model().vocabulary;
   EncodedText out;
@@ -107,8 +105,6 @@ PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const Encode
     model().encode_special(text, TextPart::first, spans, out);
   else if (!text.empty() && spans == Spans::keep)
     model().encode_with_spans(text, TextPart::first, out);
-  else if (!text.empty() && memory != nullptr && memory->state_)
-    model().encode_remembering(text, TextPart::first, out.ids, *memory->state_);
   else if (!text.empty())
     model().encode(text, TextPart::first, out.ids);
   if (options.end == End::as_configured) out.ids.insert(out.ids.end(), vocabulary.after.begin(), vocabulary.after.end());
@@ -119,20 +115,11 @@ PLUME_FUNCTION EncodedText Tokenizer::encode(std::string_view text, const Encode
 }
 
 PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
-  return encode(text, options, Spans::skip, nullptr).ids;
-}
-
-PLUME_FUNCTION std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options, EncodeMemory& memory) const {
-  if (memory.owner_ != model_) {
-    memory.state_ = model().memory();
-    memory.owner_ = model_;
-    if (memory.state_) memory.state_->expect(memory.expected_bytes_);
-  }
-  return encode(text, options, Spans::skip, &memory).ids;
+  return encode(text, options, Spans::skip).ids;
 }
 
 PLUME_FUNCTION EncodedText Tokenizer::encode_with_spans(std::string_view text, const EncodeOptions& options) const {
-  return encode(text, options, Spans::keep, nullptr);
+  return encode(text, options, Spans::keep);
 }
 
 PLUME_FUNCTION std::string Tokenizer::decode(std::span<const TokenId> ids, const DecodeOptions& options) const try {

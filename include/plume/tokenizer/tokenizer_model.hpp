@@ -85,29 +85,6 @@ class TokenDecoder {
   virtual std::unique_ptr<TokenDecoder> clone() const = 0;
 };
 
-class TokenizerModel;
-
-// What several calls of Tokenizer::encode() share: words that came before, and room to work in. For one thread at a time; with another
-// tokenizer it starts anew. Its size has a limit (some 20 MB).
-class EncodeMemory {
- public:
-  EncodeMemory() = default;
-  // Made for so many bytes of text at once, in place of growing with each that comes.
-  explicit EncodeMemory(std::size_t expected_bytes) : expected_bytes_(expected_bytes) {}
-  // What a kind of model keeps.
-  class State {
-   public:
-    virtual ~State() = default;
-    virtual void expect([[maybe_unused]] std::size_t bytes) {}
-  };
-
- private:
-  friend class Tokenizer;
-  std::shared_ptr<const TokenizerModel> owner_;
-  std::unique_ptr<State> state_;
-  std::size_t expected_bytes_ = 0;
-};
-
 class TokenizerModel {
  public:
   const Vocabulary vocabulary;
@@ -116,11 +93,6 @@ class TokenizerModel {
   virtual std::string_view kind() const = 0;
   // Appends the ids of plain, non-empty text: no special token, however the text is spelled.
   virtual void encode(std::string_view text, TextPart part, std::vector<TokenId>& ids) const = 0;
-  // The same, with what memory() made for this model and earlier calls left. Kinds that keep nothing have none.
-  virtual std::unique_ptr<EncodeMemory::State> memory() const { return nullptr; }
-  virtual void encode_remembering(std::string_view text, TextPart part, std::vector<TokenId>& ids, EncodeMemory::State&) const {
-    encode(text, part, ids);
-  }
   // The same, and for each id the bytes of `text` it stands for. This one lays the tokens' bytes side by side; the leading space that a
   // model adds belongs to no byte.
   PLUME_FUNCTION virtual void encode_with_spans(std::string_view text, TextPart part, EncodedText& out) const;

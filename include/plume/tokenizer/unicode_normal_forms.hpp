@@ -20,6 +20,7 @@ PLUME_FUNCTION bool in_set(char32_t c, CharacterSet set);
 
 #if PLUME_BODIES
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <string>
 #include <vector>
@@ -60,6 +61,35 @@ inline char32_t compose(char32_t first, char32_t second) {
                        [](const char32_t(&row)[3], std::pair<char32_t, char32_t> key) { return std::pair(row[0], row[1]) < key; });
   if (found == std::end(unicode_mapping::compose) || (*found)[0] != first || (*found)[1] != second) return 0;
   return (*found)[2];
+}
+
+// A character that stays as it is where no mark follows, and neither orders nor composes with what is before.
+inline bool is_plain(char32_t c, NormalForm form) {
+  if (c < 0x80 || (c >= 0x4e00 && c <= 0x9fff)) return true;
+  if (form != NormalForm::nfc) return false;  // blocks whose composed characters stay composed
+  return c < 0x300 || (c >= 0x400 && c < 0x480) || (c >= 0x2010 && c < 0x2060) || (c >= 0x3001 && c < 0x302a) ||
+         (c >= 0x3030 && c < 0x3099) || (c >= 0x309b && c < 0x3100) || (c >= hangul && c < hangul + syllables) ||
+         (c >= 0xff00 && c < 0xfff0);
+}
+
+// The end of the plain characters at `at`, but for the last one where others follow.
+inline std::size_t plain_end(std::string_view text, std::size_t at, NormalForm form) {
+  std::size_t last = at, length = 0;
+  for (; at < text.size(); at += length) {
+    if (std::uint64_t bytes = 0; at + sizeof bytes < text.size()) {
+      std::memcpy(&bytes, text.data() + at, sizeof bytes);
+      if ((bytes & 0x8080808080808080u) == 0) {
+        length = sizeof bytes;
+        last = at + length - 1;
+        continue;
+      }
+    }
+    const CodePoint point = code_point_at(text, at);
+    if ((point.length == 1 && point.value >= 0x80) || !is_plain(point.value, form)) return last;
+    length = point.length;
+    last = at;
+  }
+  return at;
 }
 
 struct Mark {
@@ -135,13 +165,10 @@ PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm for
     for (std::size_t k = 0; k < count; ++k) run[first + k].begin = places[k].begin, run[first + k].end = places[k].end;
   };
   for (std::size_t at = 0; at < text.size();) {
-    std::size_t ascii = at;
-    while (ascii < text.size() && static_cast<unsigned char>(text[ascii]) < 0x80) ++ascii;
-    if (ascii < text.size() && ascii > at) --ascii;  // the last one may take a mark
-    if (ascii > at) {
+    if (const std::size_t plain = nf::plain_end(text, at, form); plain > at) {
       settle(), flush();
-      out.copy(source, at, ascii);
-      at = ascii;
+      out.copy(source, at, plain);
+      at = plain;
       continue;
     }
     const CodePoint point = code_point_at(text, at);

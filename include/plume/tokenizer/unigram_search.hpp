@@ -12,6 +12,7 @@
 #include "plume/tokenizer/piece_borders.hpp"
 #include "plume/tokenizer/word_cache.hpp"
 #include "plume/tokenizer/word_models.hpp"
+#include "plume/tokenizer/worker_states.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -27,6 +28,7 @@ class UnigramSearch {
     std::vector<Node> nodes = {};
     std::vector<Node> path = {};  // from the end
     std::vector<TokenId> ids = {};
+    void release_large() { plume::release_large(nodes, path, ids); }
   };
 
   UnigramSearch() = default;

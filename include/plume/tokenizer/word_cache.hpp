@@ -1,6 +1,7 @@
 #pragma once
-// The ids of words that were seen before, for the rest of a call: a table of fixed size in lines of the processor's cache, where a new word
-// may push out an old one. Up to three ids lie beside the word itself.
+// The ids of words that were seen before: a table in lines of the processor's cache, which grows with the text up to a limit, where a new
+// word may push out an old one. A word is in its line or, where that was full, in the line beside it. Up to three ids lie beside the word
+// itself.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -29,43 +30,41 @@ class WordCache {
     std::uint16_t note = 0;  // what insert() was given
   };
 
-  // Comes before the words of a text of so many bytes: the table grows with all that was announced, and forgets where it grows.
+  // Comes before the words of a text of so many bytes: the table grows with all that was announced.
   void expect(std::size_t bytes) {
     announced_ += bytes;
     const std::size_t wanted = std::bit_ceil(std::min(std::max(announced_ / 32, std::size_t{64}), most_lines));
     if (!lines_.empty() && (wanted <= lines_.size() || (wanted < 4 * lines_.size() && wanted < most_lines))) return;
-    lines_.assign(wanted, {});
-    texts_.clear();
-    ids_.clear();
+    std::vector<Line> old(wanted);
+    old.swap(lines_);
+    for (const Line& line : old)
+      for (const Slot& slot : line.slots)
+        if (slot.second != 0) place_for(line_of(slot.first, slot.second)) = slot;
   }
   // `readable`: bytes from word.data() on that may be read. expect() came before.
   Key key(std::string_view word, std::size_t readable) const {
-    Key key{0, 0, 0};
-    std::uint64_t hash = 0;
+    std::uint64_t first = 0, second = 0;
     const std::size_t size = word.size();
     if (size <= 15) [[likely]] {
       if (readable >= 16 && std::endian::native == std::endian::little) [[likely]] {
-        key.first = piece_keys::load(word.data()) & masks[size][0];
-        key.second = piece_keys::load(word.data() + 8) & masks[size][1];
+        first = piece_keys::load(word.data()) & masks[size][0];
+        second = piece_keys::load(word.data() + 8) & masks[size][1];
       } else {
         for (std::size_t i = 0; i < size; ++i) {
-          std::uint64_t& half = i < 8 ? key.first : key.second;
+          std::uint64_t& half = i < 8 ? first : second;
           half |= std::uint64_t{static_cast<unsigned char>(word[i])} << 8 * (i % 8);
         }
       }
-      key.second |= std::uint64_t{size} << 56;
-      hash = key.first * 0x9e3779b97f4a7c15u + std::rotl(key.second * 0xc2b2ae3d27d4eb4fu, 32);
+      second |= std::uint64_t{size} << 56;
     } else {
-      std::uint64_t other = size;
+      first = size;
       std::size_t at = 0;
       for (; at + 16 <= size; at += 16)
-        other = piece_keys::mix(other ^ piece_keys::load(word.data() + at), piece_keys::load(word.data() + at + 8));
-      other = piece_keys::mix(other ^ piece_keys::load(word.data() + size - 16), piece_keys::load(word.data() + size - 8));
-      key.first = hash = other;
-      key.second = std::uint64_t{0x80} << 56 | std::uint64_t{size} << 32;
+        first = piece_keys::mix(first ^ piece_keys::load(word.data() + at), piece_keys::load(word.data() + at + 8));
+      first = piece_keys::mix(first ^ piece_keys::load(word.data() + size - 16), piece_keys::load(word.data() + size - 8));
+      second = std::uint64_t{is_long} << 56 | std::uint64_t{size} << 32;
     }
-    key.line = static_cast<std::uint32_t>((hash ^ hash >> 29) >> 16) & static_cast<std::uint32_t>(lines_.size() - 1);
-    return key;
+    return {first, second, line_of(first, second)};
   }
   void prefetch(const Key& key) const { __builtin_prefetch(&lines_[key.line]); }
 
@@ -73,16 +72,12 @@ class WordCache {
     const Line& line = lines_[key.line];
     if (word.size() <= 15) [[likely]] {
       const bool in_first = holds(line.slots[0], key), in_second = holds(line.slots[1], key);
-      if (!(in_first | in_second)) [[unlikely]]
-        return {nullptr, 0};
-      return found_in(line.slots[in_second ? 1 : 0]);
+      if (in_first | in_second) [[likely]]
+        return found_in(line.slots[in_second ? 1 : 0]);
+    } else if (word.size() > longest_word) {
+      return {nullptr, 0};
     }
-    if (word.size() > longest_word) return {nullptr, 0};
-    for (const Slot& slot : line.slots)
-      if (slot.first == key.first && (slot.second ^ key.second) >> 32 == 0 &&
-          std::memcmp(texts_.data() + static_cast<std::uint32_t>(slot.second), word.data(), word.size()) == 0)
-        return found_in(slot);
-    return {nullptr, 0};
+    return find_further(key, word);
   }
 
   void insert(const Key& key, std::string_view word, std::span<const TokenId> ids, std::uint16_t note = 0) {
@@ -92,8 +87,7 @@ class WordCache {
       texts_.clear();
       ids_.clear();
     }
-    Line& line = lines_[key.line];
-    Slot& slot = line.slots[line.slots[0].second == 0 ? 0 : 1];
+    Slot& slot = place_for(key.line);
     slot = {key.first, key.second, {}, static_cast<std::uint16_t>(ids.size()), note};
     if (word.size() > 15) {
       slot.second |= texts_.size();
@@ -108,6 +102,7 @@ class WordCache {
   }
 
  private:
+  static constexpr std::uint64_t is_long = 0x80;  // in place of the number of bytes
   static constexpr std::size_t inside = 3, most_lines = std::size_t{1} << 16, most_bytes = std::size_t{1} << 23;
   static constexpr auto masks = [] {
     std::array<std::array<std::uint64_t, 2>, 16> rows{};
@@ -123,6 +118,28 @@ class WordCache {
   struct alignas(64) Line {
     Slot slots[2];
   };
+  std::uint32_t line_of(std::uint64_t first, std::uint64_t second) const {
+    const std::uint64_t hash = second >> 56 == is_long ? first : first * 0x9e3779b97f4a7c15u + std::rotl(second * 0xc2b2ae3d27d4eb4fu, 32);
+    return static_cast<std::uint32_t>((hash ^ hash >> 29) >> 16) & static_cast<std::uint32_t>(lines_.size() - 1);
+  }
+  Slot& place_for(std::uint32_t line) {
+    for (const std::uint32_t i : {line, line ^ 1})
+      for (Slot& slot : lines_[i].slots)
+        if (slot.second == 0) return slot;
+    return lines_[line].slots[1];
+  }
+  // Long words in both lines, short ones in that beside their own.
+  Found find_further(const Key& key, std::string_view word) const {
+    if (lines_[key.line].slots[0].second == 0) return {nullptr, 0};
+    for (const std::uint32_t i : {key.line, key.line ^ 1})
+      for (const Slot& slot : lines_[i].slots) {
+        if (word.size() <= 15 ? holds(slot, key)
+                              : slot.first == key.first && (slot.second ^ key.second) >> 32 == 0 &&
+                                    std::memcmp(texts_.data() + static_cast<std::uint32_t>(slot.second), word.data(), word.size()) == 0)
+          return found_in(slot);
+      }
+    return {nullptr, 0};
+  }
   static bool holds(const Slot& slot, const Key& key) { return (slot.first == key.first) & (slot.second == key.second); }
   Found found_in(const Slot& slot) const {
     if (slot.count <= inside) [[likely]]

@@ -18,6 +18,7 @@ class WordSearch {
   // Room for one call at a time.
   struct Scratch {
     TokenSearch::Scratch search = {};
+    void release_large() { search.release_large(); }
   };
 
   WordSearch() = default;

@@ -1,6 +1,8 @@
 #pragma once
-// Which of many texts begin at a place: a double-array trie [Aoe 1989] over bytes, one memory access a byte.
+// Which of many texts begin at a place: a double-array trie [Aoe 1989] over bytes, one memory access a byte, four bytes a unit so that the
+// tries of large vocabularies stay near the processor.
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -25,11 +27,13 @@ class ByteTrie {
     std::uint32_t base = root_;
     for (std::size_t end = at; end < text.size();) {
       const auto byte = static_cast<unsigned char>(text[end]);
-      const Unit& unit = units_[base ^ byte];
-      if (unit.label != byte) return;
+      const std::uint32_t place = base ^ byte, unit = units_[place];
+      if ((unit & 255) != byte || unit < 256) return;
       ++end;
-      if (unit.value != none) found(end, unit.value);
-      base = unit.base;
+      if ((unit & has_value) != 0) found(end, values_[place]);
+      base = unit >> base_shift;
+      if (base == far) [[unlikely]]
+        base = far_bases_.at(place);
     }
   }
   // The value of the longest of the texts that begins at text[at], or none.
@@ -40,13 +44,12 @@ class ByteTrie {
   }
 
  private:
-  static constexpr std::uint16_t unused = 256;
-  struct Unit {
-    std::uint32_t base = 0;  // the child of a byte stands at base ^ byte; 0: no child, for units 0 to 255 stay unused
-    std::uint32_t value = none;
-    std::uint16_t label = unused;
-  };
-  std::vector<Unit> units_ = std::vector<Unit>(256);
+  // From the lowest bit: the byte that leads here, whether a text ends here, and where the children are: that of a byte at base ^ byte. A
+  // unit that is used has one or the other; units 0 to 255 are not, so that base 0 has no child.
+  static constexpr std::uint32_t has_value = 256, base_shift = 9, far = 0xffffffff >> base_shift;
+  std::vector<std::uint32_t> units_ = std::vector<std::uint32_t>(256);
+  std::vector<std::uint32_t> values_ = {};                           // by unit
+  std::unordered_map<std::uint32_t, std::uint32_t> far_bases_ = {};  // by unit: those that have no room in it
   std::uint32_t root_ = 0;
 };
 
@@ -64,10 +67,16 @@ PLUME_FUNCTION ByteTrie::ByteTrie(std::vector<Entry> entries) {
   entries.erase(std::unique(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.first == b.first; }),
                 entries.end());
   if (entries.empty()) return;
-  std::vector<char> base_taken(256, 1);
+  std::vector<char> used(256, 1), base_taken(256, 1);
   std::size_t first_free = 256;
   const auto grow_to = [&](std::size_t size) {
-    if (units_.size() < size) units_.resize(std::max(size, units_.size() + units_.size() / 2)), base_taken.resize(units_.size());
+    if (used.size() >= size) return;
+    used.resize(std::max(size, used.size() + used.size() / 2));
+    base_taken.resize(used.size()), units_.resize(used.size()), values_.resize(used.size());
+  };
+  const auto set_base = [&](std::uint32_t unit, std::uint32_t base) {
+    if (base >= far) far_bases_[unit] = base;
+    units_[unit] |= std::min(base, far) << base_shift;
   };
   struct Node {
     std::uint32_t unit;  // 0: the root
@@ -86,7 +95,8 @@ PLUME_FUNCTION ByteTrie::ByteTrie(std::vector<Entry> entries) {
     for (std::size_t i = node.begin; i < node.end; ++i) {
       const std::string_view text = entries[i].first;
       if (text.size() == node.depth) {
-        units_[node.unit].value = entries[i].second;
+        units_[node.unit] |= has_value;
+        values_[node.unit] = entries[i].second;
         continue;
       }
       const auto label = static_cast<unsigned char>(text[node.depth]);
@@ -97,11 +107,11 @@ PLUME_FUNCTION ByteTrie::ByteTrie(std::vector<Entry> entries) {
     std::size_t base = 0, tried = 0;
     for (std::size_t at = first_free;; ++at) {  // the first place that has room for all
       grow_to(at + 512);
-      if (units_[at].label != unused) continue;
+      if (used[at] != 0) continue;
       base = at ^ children[0].label;
       ++tried;
       if (base_taken[base] == 0 &&
-          std::all_of(children.begin(), children.end(), [&](const Child& child) { return units_[base ^ child.label].label == unused; }))
+          std::all_of(children.begin(), children.end(), [&](const Child& child) { return used[base ^ child.label] == 0; }))
         break;
       if (tried % 64 == 0) first_free = at + 1;  // a crowded stretch is not searched again and again
     }
@@ -109,15 +119,16 @@ PLUME_FUNCTION ByteTrie::ByteTrie(std::vector<Entry> entries) {
     if (node.depth == 0)
       root_ = static_cast<std::uint32_t>(base);
     else
-      units_[node.unit].base = static_cast<std::uint32_t>(base);
+      set_base(node.unit, static_cast<std::uint32_t>(base));
     for (const Child& child : children) {
       const auto unit = static_cast<std::uint32_t>(base ^ child.label);
-      units_[unit].label = child.label;
+      used[unit] = 1;
+      units_[unit] = child.label;
       open.push_back({unit, child.begin, child.end, node.depth + 1});
     }
-    while (first_free < units_.size() && units_[first_free].label != unused) ++first_free;
+    while (first_free < used.size() && used[first_free] != 0) ++first_free;
   }
-  units_.resize(((units_.size() + 255) / 256) * 256);
+  units_.resize((units_.size() + 255) / 256 * 256);
 }
 
 }  // namespace plume::inline PLUME_ABI

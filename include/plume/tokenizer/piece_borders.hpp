@@ -1,10 +1,14 @@
 #pragma once
 // Where a text may be cut without changing its tokens: between two characters that stand side by side in no token.
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
 #include <string_view>
 #include <vector>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "plume/base/config.hpp"
 #include "plume/tokenizer/unicode.hpp"
@@ -42,21 +46,74 @@ class PieceBorders {
     }
 
    private:
-    // Looks on, as far as there is a border at least. Where one is is hard to foresee: nothing branches on it.
+    // Looks on, as far as there is a border at least.
     void look() {
+      found_ = given_ = 0;
+      while (found_ == 0 && at_ < text_.size())
+        if (!look_at_window()) look_at_characters();
+      if (at_ == text_.size()) ends_[found_++] = at_;
+    }
+    // Where a border is is hard to foresee: nothing branches on it.
+    void look_at_characters() {
       const PieceBorders& borders = *borders_;
       std::size_t at = at_, found = 0;
       Code left = left_;
-      while (found == 0 && at < text_.size())
-        for (std::size_t i = 0; i < ends_.size() - 1 && at < text_.size(); ++i) {
-          ends_[found] = at;
-          const bool is_safe = at >= safe_;
-          const Code right = read(at);
-          found += static_cast<std::size_t>(borders.may_part(left, right) & is_safe);
-          left = right;
-        }
-      if (at == text_.size()) ends_[found++] = at;
-      at_ = at, left_ = left, found_ = found, given_ = 0;
+      for (std::size_t i = 0; i < window && at < text_.size(); ++i) {
+        ends_[found] = at;
+        const bool is_safe = at >= safe_;
+        const Code right = read(at);
+        found += borders.may_part(left, right) & std::size_t{is_safe};
+        left = right;
+      }
+      at_ = at, left_ = left, found_ = found;
+    }
+    // The same where the next characters are of one byte or, but for rare ones, of three: masks tell where they begin, and none waits for the
+    // one before it. False, and nothing done: others are among them.
+    bool look_at_window() {
+#if defined(__SSE2__)
+      std::size_t size = std::min(window, text_.size() - at_);
+      const char* bytes = text_.data() + at_;
+      char padded[window + 4];
+      if (text_.size() - at_ < sizeof padded) {
+        std::memset(padded, 0, sizeof padded);
+        std::memcpy(padded, bytes, text_.size() - at_);
+        bytes = padded;
+      }
+      std::uint64_t high = 0, leading = 0, inner = 0, before_e000 = 0, last_block = 0, bf = 0;
+      for (std::size_t i = 0; i < window; i += 16) {
+        const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
+        const auto add = [&](std::uint64_t& mask, __m128i bits) { mask |= std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(bits))} << i; };
+        add(high, block);
+        add(inner, _mm_cmplt_epi8(block, _mm_set1_epi8('\xc0')));
+        add(leading, _mm_and_si128(_mm_cmpgt_epi8(block, _mm_set1_epi8('\xe0')), _mm_cmplt_epi8(block, _mm_set1_epi8('\xf0'))));
+        add(before_e000, _mm_cmpeq_epi8(block, _mm_set1_epi8('\xed')));
+        add(last_block, _mm_cmpeq_epi8(block, _mm_set1_epi8('\xef')));
+        add(bf, _mm_cmpeq_epi8(block, _mm_set1_epi8('\xbf')));
+      }
+      if (size < 3) return false;
+      if (const std::uint64_t cut = leading >> (size - 2) << (size - 2); cut != 0) size = static_cast<std::size_t>(std::countr_zero(cut));
+      if (size == 0) return false;
+      const std::uint64_t whole = ~std::uint64_t{0} >> (window - size), wanted = leading << 1 | leading << 2;
+      const std::uint64_t rare = before_e000 | (last_block << 1 & bf);  // U+D000 to U+DFFF, U+FFC0 to U+FFFF
+      if ((((inner ^ wanted) | (high ^ (leading | inner)) | rare) & whole) != 0 || at_ < safe_) return false;
+      const PieceBorders& borders = *borders_;
+      std::size_t found = 0;
+      Code left = left_;
+      for (std::uint64_t begins = ~inner & whole; begins != 0; begins &= begins - 1) {
+        const auto i = static_cast<std::size_t>(std::countr_zero(begins));
+        std::uint32_t four = 0;
+        std::memcpy(&four, bytes + i, 4);
+        const Code three = three_bytes(four), is_block = 0 - Code{three == 0x2581}, is_three = 0 - (four >> 7 & 1);
+        const Code right = (four & 0x7f & ~is_three) | ((three ^ (is_block & (0x2581 ^ block))) & is_three);
+        ends_[found] = at_ + i;
+        found += borders.may_part(left, right);
+        left = right;
+      }
+      at_ += size, left_ = left, found_ = found;
+      return true;
+#else
+      return false;
+#endif
     }
     Code read(std::size_t& at) {
       std::uint32_t bytes = 0;
@@ -66,7 +123,7 @@ class PieceBorders {
         const bool is_one = (bytes & 0x80) == 0;
         const bool is_three = ((bytes & 0xc0c0f0) == 0x8080e0) & ((bytes & 0xf) - 1 < 0xc);
         if (is_one | is_three) [[likely]] {
-          const Code three = (bytes & 0xf) << 12 | (bytes >> 2 & 0xfc0) | (bytes >> 16 & 0x3f);
+          const Code three = three_bytes(bytes);
           at += is_one ? 1 : 3;
           return is_one ? bytes & 0x7f : three == 0x2581 ? block : three;
         }
@@ -77,22 +134,27 @@ class PieceBorders {
       return code_of(point.value);
     }
 
+    static Code three_bytes(std::uint32_t bytes) { return (bytes & 0xf) << 12 | (bytes >> 2 & 0xfc0) | (bytes >> 16 & 0x3f); }
+
+    static constexpr std::size_t window = 64;
     const PieceBorders* borders_;
     std::string_view text_;
     std::size_t at_, safe_ = 0, given_ = 0, found_ = 0;
     Code left_ = 0;
-    std::array<std::size_t, 65> ends_;
+    std::array<std::size_t, window + 1> ends_;
   };
 
  private:
   static Code code_of(char32_t c) { return c == 0x2581 ? block : c == block || c > first_outside ? first_outside : Code{c}; }
-  bool may_part(Code left, Code right) const {
-    if ((left <= block) & (right <= block)) return (few_[left * 3 + (right >> 6)] >> (right & 63) & 1) == 0;
-    const std::uint64_t known = known_[right >> 6] >> (right & 63);
-    const bool apart = (known & ~joined(left, right) & 1) != 0 && left < first_outside;
-    if (!has_partial_) return apart;
-    const Code before = ending(last_byte(left)), behind = ending(first_byte(right));
-    return apart && ((joined(left, behind) | joined(before, right) | joined(before, behind)) & 1) == 0;
+  // 1 or 0, which is hard to foresee: no branch depends on it.
+  std::size_t may_part(Code left, Code right) const {
+    if ((left <= block) & (right <= block)) return static_cast<std::size_t>(~few_[left * 3 + (right >> 6)] >> (right & 63) & 1);
+    std::uint64_t apart = known_[right >> 6] >> (right & 63) & ~joined(left, right) & std::uint64_t{left < first_outside};
+    if (has_partial_) {
+      const Code before = ending(last_byte(left)), behind = ending(first_byte(right));
+      apart &= ~(joined(left, behind) | joined(before, right) | joined(before, behind));
+    }
+    return static_cast<std::size_t>(apart);
   }
   // All characters with such a byte at the border, where a token holds no more of them.
   static Code ending(Code byte) { return 0x10000 + byte; }

@@ -57,6 +57,8 @@ class ByteTrie {
 
 #if PLUME_BODIES
 #include <algorithm>
+#include <array>
+#include <bit>
 
 #include "plume/base/sort_stably.hpp"
 
@@ -68,7 +70,7 @@ PLUME_FUNCTION ByteTrie::ByteTrie(std::vector<Entry> entries) {
                 entries.end());
   if (entries.empty()) return;
   std::vector<char> used(256, 1), base_taken(256, 1);
-  std::size_t first_free = 256;
+  std::array<std::size_t, 4> first_free = {256, 256, 256, 256};  // where to look, by the number of children: many are hard to place
   const auto grow_to = [&](std::size_t size) {
     if (used.size() >= size) return;
     used.resize(std::max(size, used.size() + used.size() / 2));
@@ -105,15 +107,16 @@ PLUME_FUNCTION ByteTrie::ByteTrie(std::vector<Entry> entries) {
     }
     if (children.empty()) continue;
     std::size_t base = 0, tried = 0;
-    for (std::size_t at = first_free;; ++at) {  // the first place that has room for all
+    std::size_t& first = first_free[std::min(static_cast<std::size_t>(std::bit_width(children.size())), first_free.size()) - 1];
+    while (first < used.size() && used[first] != 0) ++first;
+    for (std::size_t at = first;; ++at) {  // the first place that has room for all
       grow_to(at + 512);
       if (used[at] != 0) continue;
       base = at ^ children[0].label;
-      ++tried;
       if (base_taken[base] == 0 &&
           std::all_of(children.begin(), children.end(), [&](const Child& child) { return used[base ^ child.label] == 0; }))
         break;
-      if (tried % 64 == 0) first_free = at + 1;  // a crowded stretch is not searched again and again
+      if (++tried % 16 == 0) first = at + 1;  // a crowded stretch is not searched again and again
     }
     base_taken[base] = 1;
     if (node.depth == 0)
@@ -126,7 +129,6 @@ PLUME_FUNCTION ByteTrie::ByteTrie(std::vector<Entry> entries) {
       units_[unit] = child.label;
       open.push_back({unit, child.begin, child.end, node.depth + 1});
     }
-    while (first_free < used.size() && used[first_free] != 0) ++first_free;
   }
   units_.resize((units_.size() + 255) / 256 * 256);
 }

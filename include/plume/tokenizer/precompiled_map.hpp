@@ -3,6 +3,7 @@
 // that begins at a place: longest(). The normaliser "Precompiled" of tokenizer.json applies it as tokenizers does
 // [huggingface/spm_precompiled src/lib.rs, tokenizers/src/normalizers/precompiled.rs]: a grapheme cluster of fewer than six bytes is looked
 // up whole, others character by character, and the shortest key that begins there replaces all of it: apply().
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,8 +28,19 @@ class PrecompiledMap {
     std::string_view text;
   };
   PLUME_FUNCTION Match longest(std::string_view text, std::size_t at) const;
+  // Whether no key begins at text[at], where a character of `length` bytes is; false as well where that is not known without a search.
+  bool surely_keeps(std::string_view text, std::size_t at, char32_t character, std::size_t length) const {
+    const Known& known = *known_;
+    if (character >= 0x10000 || (known.changed[character >> 6] >> (character & 63) & 1) != 0) return false;
+    return at + length == text.size() || !known.goes_on[static_cast<unsigned char>(text[at + length])];
+  }
 
  private:
+  struct Known {
+    std::array<std::uint64_t, 0x10000 / 64> changed;  // a bit for each character: it is a key, or one begins within it
+    std::array<bool, 256> goes_on;                    // bytes with which a key goes on behind another character
+  };
+  PLUME_FUNCTION Known known() const;
   PLUME_FUNCTION std::optional<std::string_view> find(std::string_view key) const;
   PLUME_FUNCTION static void check(const std::vector<std::uint32_t>& trie, std::size_t text_bytes, const Where& where);
   std::string_view text_at(std::size_t begin) const { return std::string_view(*texts_).substr(begin, texts_->find('\0', begin) - begin); }
@@ -39,6 +51,7 @@ class PrecompiledMap {
 
   std::shared_ptr<const std::vector<std::uint32_t>> trie_;
   std::shared_ptr<const std::string> texts_;
+  std::shared_ptr<const Known> known_;
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -70,7 +83,36 @@ PLUME_FUNCTION PrecompiledMap PrecompiledMap::read(std::string_view bytes, const
   PrecompiledMap map;
   map.trie_ = std::make_shared<const std::vector<std::uint32_t>>(std::move(trie));
   map.texts_ = std::make_shared<const std::string>(std::move(texts));
+  map.known_ = std::make_shared<const Known>(map.known());
   return map;
+}
+
+PLUME_FUNCTION PrecompiledMap::Known PrecompiledMap::known() const {
+  const std::vector<std::uint32_t>& trie = *trie_;
+  Known result{};
+  std::string character;
+  for (char32_t c = 0; c < 0x10000; ++c) {
+    if (c >= 0xd800 && c < 0xe000) continue;  // no characters
+    character.clear();
+    append_utf8(character, c);
+    if (longest(character, 0).length > 0) {
+      result.changed[c >> 6] |= std::uint64_t{1} << (c & 63);
+      continue;
+    }
+    std::size_t node = offset_of(trie[0]);
+    const auto leads_on = [&](unsigned char byte) {
+      return byte != 0 && (node ^ byte) < trie.size() && label_of(trie[node ^ byte]) == byte;
+    };
+    std::size_t done = 0;
+    for (; done < character.size() && leads_on(static_cast<unsigned char>(character[done])); ++done) {
+      node ^= static_cast<unsigned char>(character[done]);
+      node ^= offset_of(trie[node]);
+    }
+    if (done < character.size()) continue;
+    for (unsigned byte = 1; byte < 256; ++byte)
+      if (leads_on(static_cast<unsigned char>(byte))) result.goes_on[byte] = true;
+  }
+  return result;
 }
 
 // Every state that can be reached, once; states may share what follows them, but a path never comes back to its own.

@@ -30,6 +30,8 @@ struct SentencePieceRules {
 
  private:
   PLUME_FUNCTION static std::size_t append_spaced(std::string_view text, std::size_t at, std::string_view space, std::string& out);
+  PLUME_FUNCTION std::size_t append_kept(std::string_view text, std::size_t at, std::string_view space, bool& behind_space,
+                                         std::string& out) const;
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -90,6 +92,33 @@ PLUME_FUNCTION std::size_t SentencePieceRules::append_spaced(std::string_view te
   return at;
 }
 
+// The same up to a character that the map may change; extra spaces are left out. No symbols are kept.
+PLUME_FUNCTION std::size_t SentencePieceRules::append_kept(std::string_view text, std::size_t at, std::string_view space,
+                                                           bool& behind_space, std::string& out) const {
+  std::array<char, 4096 + 4> buffer;
+  for (bool goes_on = true; goes_on && at < text.size();) {
+    char* to = buffer.data();
+    while (to < buffer.data() + 4096 && at < text.size()) {
+      const CodePoint point = code_point_at(text, at);
+      if ((point.value == 0xfffd && point.length == 1) || (map && !map->surely_keeps(text, at, point.value, point.length))) {
+        goes_on = false;
+        break;
+      }
+      if (point.value != ' ') {
+        for (std::size_t i = 0; i < point.length; ++i) to[i] = text[at + i];
+        to += point.length;
+        behind_space = false;
+      } else if (!behind_space) {
+        to = std::copy(space.begin(), space.end(), to);
+        behind_space = remove_extra_whitespaces;
+      }
+      at += point.length;
+    }
+    out.append(buffer.data(), to);
+  }
+  return at;
+}
+
 PLUME_FUNCTION AlignedText SentencePieceRules::apply(const AlignedText& given) const {
   const AlignedText* source = &given;
   AlignedText spaced;
@@ -138,6 +167,9 @@ PLUME_FUNCTION AlignedText SentencePieceRules::apply(const AlignedText& given) c
   while (at < text.size()) {
     if (plain && !out.aligned) {
       at = append_spaced(text, at, space, out.text);
+      if (at == text.size()) break;
+    } else if (kept.empty() && !out.aligned) {
+      at = append_kept(text, at, space, behind_space, out.text);
       if (at == text.size()) break;
     } else if (plain) {
       std::size_t end = at;

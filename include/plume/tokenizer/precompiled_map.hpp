@@ -31,14 +31,20 @@ class PrecompiledMap {
   // Whether no key begins at text[at], where a character of `length` bytes is; false as well where that is not known without a search.
   bool surely_keeps(std::string_view text, std::size_t at, char32_t character, std::size_t length) const {
     const Known& known = *known_;
-    if (character >= 0x10000 || (known.changed[character >> 6] >> (character & 63) & 1) != 0) return false;
+    if (character >= 0x10000) return false;
+    const Known::Effects effects = known.of[character >> 5];
+    if ((effects.changed >> (character & 31) & 1) != 0) return false;
+    if ((effects.begins >> (character & 31) & 1) == 0) return true;
     return at + length == text.size() || !known.goes_on[static_cast<unsigned char>(text[at + length])];
   }
 
  private:
   struct Known {
-    std::array<std::uint64_t, 0x10000 / 64> changed;  // a bit for each character: it is a key, or one begins within it
-    std::array<bool, 256> goes_on;                    // bytes with which a key goes on behind another character
+    struct Effects {  // a bit for each of 32 characters
+      std::uint32_t changed, begins;  // it is a key; longer ones begin with it
+    };
+    std::array<Effects, 0x10000 / 32> of;
+    std::array<bool, 256> goes_on;  // bytes with which longer keys go on behind their first character
   };
   PLUME_FUNCTION Known known() const;
   PLUME_FUNCTION std::optional<std::string_view> find(std::string_view key) const;
@@ -96,7 +102,7 @@ PLUME_FUNCTION PrecompiledMap::Known PrecompiledMap::known() const {
     character.clear();
     append_utf8(character, c);
     if (longest(character, 0).length > 0) {
-      result.changed[c >> 6] |= std::uint64_t{1} << (c & 63);
+      result.of[c >> 5].changed |= std::uint32_t{1} << (c & 31);
       continue;
     }
     std::size_t node = offset_of(trie[0]);
@@ -109,6 +115,7 @@ PLUME_FUNCTION PrecompiledMap::Known PrecompiledMap::known() const {
       node ^= offset_of(trie[node]);
     }
     if (done < character.size()) continue;
+    result.of[c >> 5].begins |= std::uint32_t{1} << (c & 31);
     for (unsigned byte = 1; byte < 256; ++byte)
       if (leads_on(static_cast<unsigned char>(byte))) result.goes_on[byte] = true;
   }

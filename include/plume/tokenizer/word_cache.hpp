@@ -33,8 +33,8 @@ class WordCache {
   // Comes before the words of a text of so many bytes: the table grows with all that was announced.
   void expect(std::size_t bytes) {
     announced_ += bytes;
-    const std::size_t wanted = std::bit_ceil(std::min(std::max(announced_ / 32, std::size_t{64}), most_lines));
-    if (!lines_.empty() && (wanted <= lines_.size() || (wanted < 4 * lines_.size() && wanted < most_lines))) return;
+    const std::size_t wanted = std::bit_ceil(std::min(std::max(announced_ / 16, std::size_t{64}), most_lines));
+    if (wanted <= lines_.size()) return;
     std::vector<Line> old(wanted);
     old.swap(lines_);
     for (const Line& line : old)

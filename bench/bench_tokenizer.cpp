@@ -4,8 +4,8 @@
 //
 // TOKENIZER: what load_tokenizer() takes. WAY: "whole" encodes a text in one call; "documents" cuts it at line ends into parts of about 4
 // KB for encode_batch(). Prints per text: seconds of the first time, the least seconds of further times (as many as fit into two seconds),
-// the number of ids and their CRC-32. On one thread seconds are the processor's, on several the clock's. A tokenizer remembers words that it
-// met: the first time is that of one that met none.
+// the number of ids and their CRC-32. On one thread seconds are the processor's, on several the clock's. A tokenizer remembers words that
+// it met: the first time is that of one that met none.
 #include <algorithm>
 #include <array>
 #include <chrono>

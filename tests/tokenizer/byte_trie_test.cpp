@@ -30,7 +30,10 @@ std::string random_text(std::mt19937& random, std::string_view letters, std::siz
 
 TEST_CASE("random texts over few bytes, zeros among them: those that begin at each place, shortest first; of equal ones the first") {
   std::mt19937 random(3);
-  const std::string_view letters("\0\xff" "a\x01", 4);
+  const std::string_view letters(
+      "\0\xff"
+      "a\x01",
+      4);
   for (int round = 0; round < 300; ++round) {
     std::vector<std::string> texts;
     for (std::size_t i = 0; i < 1 + random() % 60; ++i) texts.push_back(random_text(random, letters, 1 + random() % 6));

@@ -12,7 +12,6 @@
 
 using plume::PieceStyle;
 
-
 namespace {
 
 template <PieceStyle style>
@@ -46,12 +45,51 @@ void check_all(std::string_view text) {
 }
 
 // What the expressions tell apart, whole characters and not.
-constexpr std::string_view atoms[] = {
-    "a",        "bc",       "D",        "E",        "s",        "t",        "ll",           "RE",       "1",        "23",
-    " ",        "\n",       "\r",       "\t",       "'",        ".",        "-",            "/",        "\x0b",     "\u00e9",
-    "\u00c9",   "\u4e2d",   "\u9fa5",   "\u3042",   "\u01c5",   "\u02b0",   "\u0301",       "\u094d",   "\u0663",   "\u2167",
-    "\u00a0",   "\u3000",   "\u2028",   "\u2014",   "\uff0c",   "\u3002",   "\U0001f642",   "\u017f",   "\U00020000", "\x80",
-    "\xe4",     "\xe4\xb8", "\xff",     "\xed\xa0\x80", std::string_view("\0", 1)};
+constexpr std::string_view atoms[] = {"a",
+                                      "bc",
+                                      "D",
+                                      "E",
+                                      "s",
+                                      "t",
+                                      "ll",
+                                      "RE",
+                                      "1",
+                                      "23",
+                                      " ",
+                                      "\n",
+                                      "\r",
+                                      "\t",
+                                      "'",
+                                      ".",
+                                      "-",
+                                      "/",
+                                      "\x0b",
+                                      "\u00e9",
+                                      "\u00c9",
+                                      "\u4e2d",
+                                      "\u9fa5",
+                                      "\u3042",
+                                      "\u01c5",
+                                      "\u02b0",
+                                      "\u0301",
+                                      "\u094d",
+                                      "\u0663",
+                                      "\u2167",
+                                      "\u00a0",
+                                      "\u3000",
+                                      "\u2028",
+                                      "\u2014",
+                                      "\uff0c",
+                                      "\u3002",
+                                      "\U0001f642",
+                                      "\u017f",
+                                      "\U00020000",
+                                      "\x80",
+                                      "\xe4",
+                                      "\xe4\xb8",
+                                      "\xff",
+                                      "\xed\xa0\x80",
+                                      std::string_view("\0", 1)};
 
 }  // namespace
 
@@ -84,8 +122,7 @@ TEST_CASE("random texts of whole and broken characters, single and in runs") {
 TEST_CASE("every byte pair and every code point between letters") {
   std::string text;
   for (unsigned first = 0; first < 256; ++first)
-    for (unsigned second = 0; second < 256; ++second)
-      text += "ab", text += static_cast<char>(first), text += static_cast<char>(second);
+    for (unsigned second = 0; second < 256; ++second) text += "ab", text += static_cast<char>(first), text += static_cast<char>(second);
   check_all(text);
   text.clear();
   for (char32_t point = 0; point < 0x30000; ++point) {

@@ -57,7 +57,7 @@ class CharacterWindow {
     std::uint64_t continuing;  // bytes behind the first one of a character
     std::uint64_t marks;
     std::uint64_t irregular;  // spaces and numbers of several bytes, and bytes that are no character
-    const char* bytes;         // 64 of them, zeros behind the end of the text
+    const char* bytes;        // 64 of them, zeros behind the end of the text
   };
   View view(std::size_t at) {  // good until the next question
     load(at);

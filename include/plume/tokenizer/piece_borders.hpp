@@ -67,11 +67,12 @@ class PieceBorders {
       }
       at_ = at, left_ = left, found_ = found;
     }
-    // The same where the next characters are of one byte or, but for rare ones, of three: masks tell where they begin, and none waits for the
-    // one before it. False, and nothing done: others are among them.
+    // The same where the next characters are of one byte or, but for rare ones, of three: masks tell where they begin, and none waits for
+    // the one before it. False, and nothing done: others are among them.
     bool look_at_window() {
 #if defined(__SSE2__)
       std::size_t size = std::min(window, text_.size() - at_);
+      if (size < 3) return false;
       const char* bytes = text_.data() + at_;
       char padded[window + 4];
       if (text_.size() - at_ < sizeof padded) {
@@ -81,16 +82,17 @@ class PieceBorders {
       }
       std::uint64_t high = 0, leading = 0, inner = 0, before_e000 = 0, last_block = 0, bf = 0;
       for (std::size_t i = 0; i < window; i += 16) {
-        const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
-        const auto add = [&](std::uint64_t& mask, __m128i bits) { mask |= std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(bits))} << i; };
-        add(high, block);
-        add(inner, _mm_cmplt_epi8(block, _mm_set1_epi8('\xc0')));
-        add(leading, _mm_and_si128(_mm_cmpgt_epi8(block, _mm_set1_epi8('\xe0')), _mm_cmplt_epi8(block, _mm_set1_epi8('\xf0'))));
-        add(before_e000, _mm_cmpeq_epi8(block, _mm_set1_epi8('\xed')));
-        add(last_block, _mm_cmpeq_epi8(block, _mm_set1_epi8('\xef')));
-        add(bf, _mm_cmpeq_epi8(block, _mm_set1_epi8('\xbf')));
+        const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
+        const auto add = [&](std::uint64_t& mask, __m128i bits) {
+          mask |= std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(bits))} << i;
+        };
+        add(high, part);
+        add(inner, _mm_cmplt_epi8(part, _mm_set1_epi8('\xc0')));
+        add(leading, _mm_and_si128(_mm_cmpgt_epi8(part, _mm_set1_epi8('\xe0')), _mm_cmplt_epi8(part, _mm_set1_epi8('\xf0'))));
+        add(before_e000, _mm_cmpeq_epi8(part, _mm_set1_epi8('\xed')));
+        add(last_block, _mm_cmpeq_epi8(part, _mm_set1_epi8('\xef')));
+        add(bf, _mm_cmpeq_epi8(part, _mm_set1_epi8('\xbf')));
       }
-      if (size < 3) return false;
       if (const std::uint64_t cut = leading >> (size - 2) << (size - 2); cut != 0) size = static_cast<std::size_t>(std::countr_zero(cut));
       if (size == 0) return false;
       const std::uint64_t whole = ~std::uint64_t{0} >> (window - size), wanted = leading << 1 | leading << 2;

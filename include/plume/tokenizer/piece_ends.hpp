@@ -4,7 +4,6 @@
 // bytes, marks in words, what reaches beyond the window) is left to next_piece_end(). A window always begins where a piece does, so that
 // nothing before it matters.
 #include <bit>
-#include <cstring>
 #include <string_view>
 #if defined(__SSE2__)
 #include <emmintrin.h>

@@ -40,7 +40,7 @@ class PrecompiledMap {
 
  private:
   struct Known {
-    struct Effects {  // a bit for each of 32 characters
+    struct Effects {                  // a bit for each of 32 characters
       std::uint32_t changed, begins;  // it is a key; longer ones begin with it
     };
     std::array<Effects, 0x10000 / 32> of;

@@ -197,7 +197,7 @@ PLUME_FUNCTION Vocabulary sentencepiece_entries(const SentencePieceVocabulary& v
     }
     if (!vocabulary.blocks_are_spaces) continue;
     for (std::size_t at = text.find(SentencePieceRules::block); at != text.npos; at = text.find(SentencePieceRules::block, at + 1))
-      text.replace(at, SentencePieceRules::block.size(), " ");
+      text.replace(at, SentencePieceRules::block.size(), 1, ' ');
   }
   return Vocabulary(std::move(pieces), std::move(bytes), special);
 }

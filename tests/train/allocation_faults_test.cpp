@@ -173,11 +173,29 @@ TEST_CASE("generating, encoding and decoding") {
   const Fixture fixture;
   const GenerateOptions options{.max_tokens = 12, .sampling = {.temperature = 0.8f, .seed = 2}, .stop = {"\n\n"}, .threads = 1};
   const std::string expected = generate(fixture.model, "ann likes", options).text;
-  fail_each(
-      "generate", [&] { generate(fixture.model, "ann likes", options, [](std::string_view) {}); }, [] {});
+  // A tokenizer keeps words that it met, so each run has one of its own.
+  const std::string path = fixture.folder / "model", sentence = "the old man paints an apple";
+  fail_each_with(
+      "generate", [&] { return load(path); }, [&](const Model& model) { generate(model, "ann likes", options, [](std::string_view) {}); },
+      [] {});
   CHECK(generate(fixture.model, "ann likes", options).text == expected);
-  fail_each(
-      "encode and decode", [&] { fixture.model.tokenizer.decode(fixture.model.tokenizer.encode("the old man paints an apple")); }, [] {});
+  fail_each_with(
+      "encode and decode", [&] { return load_tokenizer(path); },
+      [&](const Tokenizer& tokenizer) { tokenizer.decode(tokenizer.encode(sentence)); }, [] {});
+  // One that failed at each allocation in turn, among words that it had not met, and went on each time.
+  const Tokenizer tokenizer = load_tokenizer(path);
+  int failures = 0;
+  for (const Exhausted exhausted : {Exhausted::once, Exhausted::from_then_on}) {
+    for (std::int64_t call = 0; call < 40; ++call) {
+      const std::string text =
+          plume::concat(sentence, " unmet", call, std::string(20 + static_cast<std::size_t>(call), 'x'), " twice", call);
+      const std::vector<TokenId> ids = load_tokenizer(path).encode(text);
+      auto body = [&] { tokenizer.encode(text); };
+      failures += end_of(body, {.call = call % 5, .exhausted = exhausted}) == Outcome::out_of_memory;
+      REQUIRE(tokenizer.encode(text) == ids);
+    }
+  }
+  CHECK(failures > 20);
 }
 
 TEST_CASE("attaching, merging, and adapter files") {

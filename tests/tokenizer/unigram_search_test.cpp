@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <random>
 #include <string>
@@ -13,7 +15,8 @@ using plume::TokenId, plume::word_models::ScoreType, plume::word_models::Unigram
 
 namespace {
 
-const std::string characters[] = {"\xe2\x96\x81", "a", "b", "c", "\xe4\xb8\xad", "\xe6\x96\x87", "\xc3\xa9", "\n", "\xf0\x9f\x90\xa7", "z"};
+const std::string characters[] = {"\xe2\x96\x81", "a", "b", "c", "\xe4\xb8\xad", "\xe6\x96\x87", "\xc3\xa9", "\n", "\xf0\x9f\x90\xa7", "z",
+                                  "\xff", "\xe4\xb8", "\xef\xbf\xbd"};
 
 std::string random_text(std::mt19937& random, std::size_t kinds, std::size_t most) {
   std::string text;
@@ -28,7 +31,7 @@ Unigram random_model(std::mt19937& random, bool has_bytes) {
   const double scale = std::vector<double>{1, 40, 700}[random() % 3];
   const std::size_t count = 3 + random() % 40;
   for (std::size_t i = 0; i < count; ++i) {
-    const std::string text = random_text(random, 8, i < 6 ? 1 : 4);
+    const std::string text = random_text(random, i % 5 == 4 ? std::size(characters) : 8, i < 6 ? 1 : 4);
     if (!ids.emplace(text, static_cast<TokenId>(model.scores.size())).second) continue;
     model.pieces.add(text, static_cast<std::uint32_t>(model.scores.size()));
     const auto steps = static_cast<float>(random() % 7);
@@ -36,12 +39,17 @@ Unigram random_model(std::mt19937& random, bool has_bytes) {
         static_cast<double>(static_cast<float>(-scale) * (random() % 2 ? steps : steps + 0.005f * static_cast<float>(random() % 9))));
     model.lowest = std::min(model.lowest, model.scores.back());
   }
+  if (random() % 3 == 0) {  // no float, as those of user-defined pieces
+    model.pieces.add("ab", static_cast<std::uint32_t>(model.scores.size()));
+    model.scores.push_back(0.1 * scale);
+  }
   model.unknown = static_cast<TokenId>(model.scores.size());
   model.scores.push_back(0);
   if (has_bytes) {
     model.bytes.emplace();
     for (int byte = 0; byte < 256; ++byte)
       (*model.bytes)[static_cast<std::size_t>(byte)] = static_cast<TokenId>(model.scores.size()), model.scores.push_back(-1);
+    if (random() % 3 == 0) (*model.bytes)[0x9f] = -1;  // of the penguin: its bytes are not all there
   }
   model.sums = random() % 4 == 0 ? ScoreType::real64 : ScoreType::real32;
   if (random() % 3 == 0) model.behind_space = -3.25f;
@@ -66,7 +74,7 @@ TEST_CASE("Words that are remembered have the tokens that the whole text gives t
     plume::UnigramSearch::Scratch scratch;
     plume::WordCache known;
     std::vector<std::string> words;
-    for (int i = 0; i < 40; ++i) words.push_back(random_text(random, 4 + random() % 7, i == 0 ? 120 : 6));
+    for (int i = 0; i < 40; ++i) words.push_back(random_text(random, 4 + random() % 10, i == 0 ? 120 : 6));
     for (const std::size_t length : {1u, 7u, 60u, round % 10 == 0 ? 20'000u : 1500u}) {
       std::string text;
       for (std::size_t i = 0; i < length; ++i) text += words[random() % words.size()];
@@ -77,6 +85,42 @@ TEST_CASE("Words that are remembered have the tokens that the whole text gives t
       REQUIRE(ids == whole(model, text));
     }
   }
+}
+
+TEST_CASE("A word of many characters without a border, with and without places that all paths share") {
+  std::mt19937 random(20261127);
+  for (const bool shares : {false, true}) {
+    Unigram model;
+    for (const std::string_view text : {"a", "b", "aa", "ab", "ba", "bb", "aba", "bab", "abba", "baab", "c", "ac", "ca", "bc", "cb"}) {
+      model.pieces.add(text, static_cast<std::uint32_t>(model.scores.size()));
+      model.scores.push_back(-0.37 * static_cast<double>(random() % 11));
+    }
+    model.lowest = -9;
+    model.unknown = static_cast<TokenId>(model.scores.size());
+    model.scores.push_back(0);
+    model.sums = shares ? ScoreType::real32 : ScoreType::real64;
+    std::string text;
+    for (int i = 0; i < 30'000; ++i) text += shares && random() % 40 == 0 ? 'z' : "abc"[random() % 3];
+    const plume::UnigramSearch search(model);
+    plume::UnigramSearch::Scratch scratch;
+    plume::WordCache known;
+    known.expect(text.size());
+    std::vector<TokenId> ids;
+    search.encode(model, text, {0, text.size()}, ids, known, scratch);
+    CHECK(ids == whole(model, text));
+  }
+}
+
+TEST_CASE("Scores whose sums could be infinite are left to the plain search") {
+  Unigram model;
+  model.pieces.add("a", 0);
+  model.scores = {-1e39, 0};
+  model.unknown = 1;
+  CHECK(!plume::UnigramSearch(model));
+  model.scores[0] = std::numeric_limits<double>::quiet_NaN();
+  CHECK(!plume::UnigramSearch(model));
+  model.scores[0] = -2;
+  CHECK(plume::UnigramSearch(model));
 }
 
 TEST_CASE("No token reaches across a border, and there is one wherever two characters stand in no token") {
@@ -109,7 +153,7 @@ TEST_CASE("No token reaches across a border, and there is one wherever two chara
              "ba\xe4z"
              "baba") == Ends{1, 7, 8});
   CHECK(cuts(bytes, "\xff") == Ends{1});
-  CHECK(cuts(bytes, "a\xc2\x80z") == Ends{4});  // U+0080 is where U+2581 is kept
+  CHECK(cuts(bytes, "a\xc2\x80z") == Ends{1, 3, 4});
   CHECK(plume::PieceBorders().empty());
   CHECK(cuts(plume::PieceBorders(), "a b") == Ends{3});
 }
@@ -140,13 +184,12 @@ TEST_CASE("Borders of long texts are where two characters stand in no token, and
       const bool is = std::binary_search(ends.begin(), ends.end(), at);
       CAPTURE(at);
       REQUIRE((!is || may));
-      if ((left.value < 0x80 || left.value == 0x2581) && (right.value < 0x80 || right.value == 0x2581)) REQUIRE(is == may);
       given += is, expected += may;
       left_begin = at;
       at += right.length;
       if (right.value == 0xfffd) safe = at + 3;
       left = right;
     }
-    CHECK(10 * given >= 7 * expected);
+    CHECK(100 * given >= 85 * expected);
   }
 }

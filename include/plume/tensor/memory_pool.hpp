@@ -10,11 +10,8 @@
 #include <vector>
 
 #include "plume/base/error.hpp"
+#include "plume/base/huge_pages.hpp"
 #include "plume/tensor/thread_slot.hpp"
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 namespace plume::inline PLUME_ABI {
 
@@ -75,22 +72,14 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
     held_ = in_use_;
   }
 
-  // Large blocks ask for huge pages: reading memory is a fifth to a third faster for it, and so is its first use.
   static void* from_system(std::size_t bytes) {
-    void* memory = bytes > largest_block ? nullptr : ::operator new (bytes > 0 ? bytes : 1, alignment_of(bytes), std::nothrow);
+    void* const memory = huge_pages::take(bytes, tensor_alignment);
     if (memory == nullptr) throw OutOfMemory(bytes, "a tensor");
-#if defined(__linux__)
-    if (bytes >= huge_page) ::madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);  // a wish: a refusal changes nothing
-#endif
     return memory;
   }
-  static void to_system(void* memory, std::size_t bytes) noexcept { ::operator delete (memory, alignment_of(bytes)); }
+  static void to_system(void* memory, std::size_t bytes) noexcept { huge_pages::give_back(memory, bytes, tensor_alignment); }
 
  private:
-  // Rounding a larger size up to the alignment would wrap around, here and in operator new.
-  static constexpr std::size_t largest_block = PTRDIFF_MAX;
-  static constexpr std::size_t huge_page = std::size_t{2} << 20;
-  static std::align_val_t alignment_of(std::size_t bytes) { return std::align_val_t{bytes >= huge_page ? huge_page : tensor_alignment}; }
 
   struct Free {  // an unused block, which holds the place of the next one
     Free* next;
@@ -100,7 +89,7 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   };
   // Multiples of 64 up to 1024, then of 128 up to 2048, and so on: the 8 k + m-th size is m * 64 * 2^k.
   static Block block_of(std::size_t bytes) {
-    if (bytes > largest_block) throw OutOfMemory(bytes, "a tensor");
+    if (bytes > huge_pages::most_bytes) throw OutOfMemory(bytes, "a tensor");
     std::size_t step = tensor_alignment, k = 0;
     for (; step * 16 <= bytes && k < 50; ++k) step *= 2;
     const std::size_t multiple = bytes > 0 ? (bytes + step - 1) / step : 1;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "plume/base/config.hpp"
+#include "plume/base/huge_pages.hpp"
 #include "plume/tokenizer/merge_symbols.hpp"
 #include "plume/tokenizer/piece_borders.hpp"
 #include "plume/tokenizer/piece_table.hpp"
@@ -67,7 +68,7 @@ class MergeRanks {
     while (slots_[at].key != empty && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
     slots_[at] = {key, rank, merge.result};
   }
-  std::vector<Slot> slots_;
+  TableVector<Slot> slots_;
 };
 
 enum class WholePieces : std::uint8_t { if_merges_make_them, always };  // always: ignore_merges of tokenizer.json, and tiktoken

@@ -16,9 +16,9 @@
 namespace plume::inline PLUME_ABI {
 
 class PieceBorders {
-  // A character, for what is asked here: U+2581 as the neighbour of ASCII that it mostly is, and what never stands at a border.
+  // A character, for what is asked here: those from first_outside on, which never stand at a border, are one.
   using Code = std::uint32_t;
-  static constexpr Code block = 0x80, first_outside = 0xfffd;
+  static constexpr Code first_outside = 0xfffd;
 
  public:
   // What becomes of characters that are no token: bytes, each character by itself, or unknown tokens, which neighbours may share: there is
@@ -98,24 +98,30 @@ class PieceBorders {
       const std::uint64_t whole = ~std::uint64_t{0} >> (window - size), wanted = leading << 1 | leading << 2;
       const std::uint64_t rare = before_e000 | (last_block << 1 & bf);  // U+D000 to U+DFFF, U+FFC0 to U+FFFF
       if ((((inner ^ wanted) | (high ^ (leading | inner)) | rare) & whole) != 0 || at_ < safe_) return false;
-      const PieceBorders& borders = *borders_;
-      std::size_t found = 0;
-      Code left = left_;
-      for (std::uint64_t begins = ~inner & whole; begins != 0; begins &= begins - 1) {
-        const auto i = static_cast<std::size_t>(std::countr_zero(begins));
-        std::uint32_t four = 0;
-        std::memcpy(&four, bytes + i, 4);
-        const Code three = three_bytes(four), is_block = 0 - Code{three == 0x2581}, is_three = 0 - (four >> 7 & 1);
-        const Code right = (four & 0x7f & ~is_three) | ((three ^ (is_block & (0x2581 ^ block))) & is_three);
-        ends_[found] = at_ + i;
-        found += borders.may_part(left, right);
-        left = right;
-      }
-      at_ += size, left_ = left, found_ = found;
+      borders_->has_partial_ ? look_at_begins<true>(bytes, ~inner & whole) : look_at_begins<false>(bytes, ~inner & whole);
+      at_ += size;
       return true;
 #else
       return false;
 #endif
+    }
+    template <bool has_partial>
+    void look_at_begins(const char* bytes, std::uint64_t begins) {
+      const PieceBorders& borders = *borders_;
+      std::size_t found = 0;
+      Code left = left_;
+      std::size_t is_inside = left < first_outside;  // all in the window are
+      for (; begins != 0; begins &= begins - 1) {
+        const auto i = static_cast<std::size_t>(std::countr_zero(begins));
+        std::uint32_t four = 0;
+        std::memcpy(&four, bytes + i, 4);
+        const Code is_three = 0 - (four >> 7 & 1), right = (four & 0x7f & ~is_three) | (three_bytes(four) & is_three);
+        ends_[found] = at_ + i;
+        found += borders.may_part<has_partial>(left, right) & is_inside;
+        is_inside = 1;
+        left = right;
+      }
+      left_ = left, found_ = found;
     }
     Code read(std::size_t& at) {
       std::uint32_t bytes = 0;
@@ -125,9 +131,8 @@ class PieceBorders {
         const bool is_one = (bytes & 0x80) == 0;
         const bool is_three = ((bytes & 0xc0c0f0) == 0x8080e0) & ((bytes & 0xf) - 1 < 0xc);
         if (is_one | is_three) [[likely]] {
-          const Code three = three_bytes(bytes);
           at += is_one ? 1 : 3;
-          return is_one ? bytes & 0x7f : three == 0x2581 ? block : three;
+          return is_one ? bytes & 0x7f : three_bytes(bytes);
         }
       }
       const CodePoint point = code_point_at(text_, at);
@@ -147,39 +152,40 @@ class PieceBorders {
   };
 
  private:
-  static Code code_of(char32_t c) { return c == 0x2581 ? block : c == block || c > first_outside ? first_outside : Code{c}; }
-  // 1 or 0, which is hard to foresee: no branch depends on it.
+  static Code code_of(char32_t c) { return std::min(Code{c}, first_outside); }
   std::size_t may_part(Code left, Code right) const {
-    if ((left <= block) & (right <= block)) return static_cast<std::size_t>(~few_[left * 3 + (right >> 6)] >> (right & 63) & 1);
-    std::uint64_t apart = known_[right >> 6] >> (right & 63) & ~joined(left, right) & std::uint64_t{left < first_outside};
-    if (has_partial_) {
+    const std::size_t is_inside = left < first_outside;
+    return is_inside & (has_partial_ ? may_part<true>(left, right) : may_part<false>(left, right));
+  }
+  // 1 or 0, which is hard to foresee: no branch depends on it. Of any two within what is known.
+  template <bool has_partial>
+  std::size_t may_part(Code left, Code right) const {
+    std::uint64_t apart = known_[right >> 6] >> (right & 63) & ~joined(left, right);
+    if constexpr (has_partial) {
       const Code before = ending(last_byte(left)), behind = ending(first_byte(right));
       apart &= ~(joined(left, behind) | joined(before, right) | joined(before, behind));
     }
-    return static_cast<std::size_t>(apart);
+    return static_cast<std::size_t>(apart & 1);
   }
   // All characters with such a byte at the border, where a token holds no more of them.
   static Code ending(Code byte) { return 0x10000 + byte; }
   static Code first_byte(Code c) {
-    if (c == block) return 0xe2;
     return c < 0x80 ? c : c < 0x800 ? 0xc0 | c >> 6 : 0xe0 | c >> 12;
   }
   static Code last_byte(Code c) {
-    if (c == block) return 0x81;
     return c < 0x80 ? c : 0x80 | (c & 0x3f);
   }
   PLUME_FUNCTION void join(Code left, Code right);
   // In its lowest bit.
   std::uint64_t joined(Code left, Code right) const {
     const std::uint64_t hash = hash_of(left, right);
-    return joined_[place(hash)] >> (hash >> 58);
+    const std::uint64_t bits = joined_[place(hash)];
+    return bits >> (hash >> 58) & bits >> (hash >> 52 & 63);
   }
   static std::uint64_t hash_of(Code left, Code right) { return (std::uint64_t{left} << 17 | right) * 0x9e3779b97f4a7c15u; }
   std::size_t place(std::uint64_t hash) const { return static_cast<std::size_t>(hash >> 32) & (joined_.size() - 1); }
 
-  // A bit for each two of the codes up to `block`: they stand in a token, or the second is unknown.
-  std::array<std::uint64_t, 3 * (block + 1)> few_ = {};
-  std::vector<std::uint64_t> joined_;  // the others by their hash: more may seem to stand in a token
+  std::vector<std::uint64_t> joined_;  // two bits for each two that stand in a token, by their hash: a few others may seem to
   std::vector<std::uint64_t> known_;   // a bit for each code; not for the last ones
   bool has_partial_ = false;           // a token holds a part of a character beside another
 };
@@ -218,19 +224,12 @@ PLUME_FUNCTION PieceBorders::PieceBorders(const std::vector<std::string_view>& t
     }
   }
   known_.back() &= (std::uint64_t{1} << (first_outside & 63)) - 1;
-  for (Code right = 0; right <= block; ++right)
-    if ((known_[right >> 6] >> (right & 63) & 1) == 0)
-      for (Code left = 0; left <= block; ++left) few_[left * 3 + (right >> 6)] |= std::uint64_t{1} << (right & 63);
 }
 
 PLUME_FUNCTION void PieceBorders::join(Code left, Code right) {
   const std::uint64_t hash = hash_of(left, right);
-  joined_[place(hash)] |= std::uint64_t{1} << (hash >> 58);
+  joined_[place(hash)] |= std::uint64_t{1} << (hash >> 58) | std::uint64_t{1} << (hash >> 52 & 63);
   has_partial_ = has_partial_ || left >= ending(0) || right >= ending(0);
-  // the one character beyond ASCII that few_ has
-  if (left == ending(0x81)) left = block;
-  if (right == ending(0xe2)) right = block;
-  if (left <= block && right <= block) few_[left * 3 + (right >> 6)] |= std::uint64_t{1} << (right & 63);
 }
 
 }  // namespace plume::inline PLUME_ABI

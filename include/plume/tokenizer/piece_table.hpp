@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plume/base/config.hpp"
+#include "plume/base/huge_pages.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -90,12 +91,12 @@ class PieceTable {
     slots_[at] = slot;
   }
   void grow() {
-    std::vector<Slot> old(slots_.size() * 2);
+    TableVector<Slot> old(slots_.size() * 2);
     old.swap(slots_);
     for (const Slot& slot : old)
       if (slot.value != absent) place(slot, slot.length <= 16 ? piece_keys::mix(slot.first ^ slot.length, slot.second) : slot.first);
   }
-  std::vector<Slot> slots_;
+  TableVector<Slot> slots_;
   std::size_t count_ = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plume/base/config.hpp"
+#include "plume/base/huge_pages.hpp"
 #include "plume/tokenizer/byte_trie.hpp"
 #include "plume/tokenizer/worker_states.hpp"
 
@@ -61,9 +62,9 @@ class TokenSearch {
 
   static constexpr unsigned bits = 20;  // of a token's number
   std::uint32_t singles_ = 0;
-  std::vector<Token> tokens_;
+  TableVector<Token> tokens_;
   std::vector<TokenId> ids_;
-  std::vector<std::uint64_t> pairs_, may_merge_;
+  TableVector<std::uint64_t> pairs_, may_merge_;
   ByteTrie trie_;
 };
 

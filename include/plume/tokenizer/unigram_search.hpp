@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "plume/base/config.hpp"
-#include "plume/tokenizer/byte_trie.hpp"
+#include "plume/tokenizer/character_trie.hpp"
 #include "plume/tokenizer/piece_borders.hpp"
 #include "plume/tokenizer/word_cache.hpp"
 #include "plume/tokenizer/word_models.hpp"
@@ -18,21 +18,32 @@ namespace plume::inline PLUME_ABI {
 
 class UnigramSearch {
  public:
+  // Where a path through a word may stop.
+  template <class Real>
+  struct Node {
+    Real score, other;    // of the best path that comes here, and of the next; minus infinity: there is none
+    std::uint64_t token;  // of the best path, that which ends here: its id, and from bit 32 on its characters
+  };
   // Room for one call at a time.
   struct Scratch {
-    struct Node {           // where a path through a word may stop
-      double score, other;  // of the best path that comes here, and of the next
-      TokenId id;
-      std::uint32_t length;  // of the token that ends here; 0: no path comes here
-    };
-    std::vector<Node> nodes = {};
-    std::vector<Node> path = {};  // from the end
+    std::vector<Node<float>> floats = {};
+    std::vector<Node<double>> doubles = {};
+    std::vector<CharacterTrie::Number> numbers = {};
+    std::vector<std::size_t> begins = {};  // of characters, and the end
+    std::vector<std::uint64_t> path = {};  // tokens, from the end
     std::vector<TokenId> ids = {};
-    void release_large() { plume::release_large(nodes, path, ids); }
+    template <class Real>
+    std::vector<Node<Real>>& nodes() {
+      if constexpr (sizeof(Real) == sizeof(float))
+        return floats;
+      else
+        return doubles;
+    }
+    void release_large() { plume::release_large(floats, doubles, numbers, begins, path, ids); }
   };
 
   UnigramSearch() = default;
-  // Prepares nothing for a model without an unknown token.
+  // Prepares nothing for a model without an unknown token, or with scores whose sums could be infinite.
   PLUME_FUNCTION explicit UnigramSearch(const word_models::Unigram& model);
   explicit operator bool() const { return longest_ > 0; }
 
@@ -58,20 +69,36 @@ class UnigramSearch {
     return size < limits[kept & 0xff] && !(is_rounded_ && word_models::sum_is_large(size + word_cost));
   }
 
-  // An unknown character costs ten more than the worst piece.
-  double behind_unknown(const word_models::Unigram& model, double sum) const {
-    if (!is_rounded_) return model.lowest - 10 + sum;
-    const float rounded = static_cast<float>(model.lowest) - 10.0f + static_cast<float>(sum);
-    return double{rounded};
+  // Sums are of floats, of doubles, or of doubles rounded to floats: the latter where a score is no float, else the sum of two floats is the
+  // float next to the exact one either way.
+  template <class Real>
+  Real add(Real score, Real sum) const {
+    if constexpr (sizeof(Real) == sizeof(float))
+      return score + sum;
+    else
+      return is_rounded_ ? Real{static_cast<float>(score + sum)} : score + sum;
   }
-  PLUME_FUNCTION Exponent best_path(const word_models::Unigram& model, std::string_view word, double& sum, std::vector<TokenId>& ids,
-                                    Scratch& scratch) const;
+  // An unknown character costs ten more than the worst piece.
+  template <class Real>
+  Real behind_unknown(const word_models::Unigram& model, Real sum) const {
+    if (is_rounded_) return static_cast<float>(model.lowest) - 10.0f + static_cast<float>(sum);
+    return static_cast<Real>(model.lowest - 10 + sum);
+  }
+  template <class Real>
+  void encode_with(const Real* scores, const word_models::Unigram& model, std::string_view text, Piece part, std::vector<TokenId>& ids,
+                   WordCache& known, Scratch& scratch) const;
+  template <class Real>
+  Exponent best_path(const Real* scores, const word_models::Unigram& model, std::string_view word, Real& sum, std::vector<TokenId>& ids,
+                     Scratch& scratch) const;
   PLUME_FUNCTION void encode_unknown(const word_models::Unigram& model, std::string_view run, std::vector<TokenId>& ids) const;
 
-  std::size_t longest_ = 0;  // bytes of the longest piece
+  std::size_t longest_ = 0;  // characters of the longest piece, or more
   double steepest_ = 0;      // the largest change of a sum by a token
   bool is_rounded_ = false;
-  ByteTrie pieces_;
+  // By id, and at last of no piece: minus infinity. One of them is empty.
+  TableVector<float> floats_;
+  TableVector<double> doubles_;
+  CharacterTrie pieces_;
   PieceBorders borders_;
 };
 
@@ -86,40 +113,61 @@ namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION UnigramSearch::UnigramSearch(const word_models::Unigram& model) : is_rounded_(model.sums == word_models::ScoreType::real32) {
   if (!model.unknown) return;
-  const auto texts = model.pieces.entries();
-  std::vector<ByteTrie::Entry> entries;
-  std::vector<std::string_view> views;
+  constexpr double most = 1e30;
   steepest_ = std::abs(model.lowest - 10);
+  bool are_floats = is_rounded_;
+  for (const double score : model.scores) {
+    steepest_ = std::max(steepest_, std::abs(score));
+    if (!(std::abs(score) < most)) return;
+    are_floats = are_floats && double{static_cast<float>(score)} == score;
+  }
+  if (!(steepest_ < most)) return;
+  constexpr double never = -std::numeric_limits<double>::infinity();
+  if (are_floats) {
+    for (const double score : model.scores) floats_.push_back(static_cast<float>(score));
+    floats_.push_back(static_cast<float>(never));
+  } else {
+    doubles_.assign(model.scores.begin(), model.scores.end());
+    doubles_.push_back(never);
+  }
+  const auto texts = model.pieces.entries();
+  std::vector<CharacterTrie::Entry> entries;
+  std::vector<std::string_view> views;
   for (const auto& [text, id] : texts) {
     entries.emplace_back(text, id);
     views.push_back(text);
     longest_ = std::max(longest_, text.size());
-    steepest_ = std::max(steepest_, std::abs(model.scores[id]));
   }
-  pieces_ = ByteTrie(std::move(entries));
-  borders_ = PieceBorders(views, model.bytes ? PieceBorders::Unknown::bytes : PieceBorders::Unknown::shared);
+  pieces_ = CharacterTrie(entries, static_cast<std::uint32_t>(model.scores.size()));
+  // Without a token for each byte, characters in a row are bytes or one unknown token together.
+  const bool has_all_bytes = model.bytes && std::all_of(model.bytes->begin(), model.bytes->end(), [](TokenId id) { return id >= 0; });
+  borders_ = PieceBorders(views, has_all_bytes ? PieceBorders::Unknown::bytes : PieceBorders::Unknown::shared);
 }
 
 PLUME_FUNCTION void UnigramSearch::encode(const word_models::Unigram& model, std::string_view text, Piece part, std::vector<TokenId>& ids,
                                           WordCache& known, Scratch& scratch) const {
-  const double* const scores = model.scores.data();
+  if (!floats_.empty())
+    encode_with(floats_.data(), model, text, part, ids, known, scratch);
+  else
+    encode_with(doubles_.data(), model, text, part, ids, known, scratch);
+}
+
+template <class Real>
+void UnigramSearch::encode_with(const Real* scores, const word_models::Unigram& model, std::string_view text, Piece part,
+                                std::vector<TokenId>& ids, WordCache& known, Scratch& scratch) const {
   const std::string_view before_end = text.substr(0, part.end);
-  double sum = model.behind_space != 0 && before_end.substr(part.begin).starts_with("\xe2\x96\x81") ? double{model.behind_space} : 0;
+  Real sum = model.behind_space != 0 && before_end.substr(part.begin).starts_with("\xe2\x96\x81") ? Real{model.behind_space} : 0;
   const auto may_use = [&](const WordCache::Found& found) {
-    if (!is_sure(found.note, sum)) return false;
-    if ((found.note & unknown_character) != 0) {
+    if (!is_sure(found.note, double{sum})) return false;
+    if ((found.note & unknown_character) != 0)
       sum = behind_unknown(model, sum);
-      return true;
-    }
-    for (std::uint32_t i = 0; i < found.count; ++i) {
-      const double exact = scores[static_cast<std::size_t>(found.ids[i])] + sum;
-      sum = is_rounded_ ? double{static_cast<float>(exact)} : exact;
-    }
+    else
+      for (std::uint32_t i = 0; i < found.count; ++i) sum = add(scores[static_cast<std::size_t>(found.ids[i])], sum);
     return true;
   };
   const auto make = [&](const WordCache::Key& key, std::string_view word, bool is_known) -> WordCache::Found {
     scratch.ids.clear();
-    const Exponent sure = best_path(model, word, sum, scratch.ids, scratch);
+    const Exponent sure = best_path(scores, model, word, sum, scratch.ids, scratch);
     if (!is_known && sure > 0) known.insert(key, word, scratch.ids, sure);
     scratch.ids.reserve(3);  // that many may be read
     return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};
@@ -129,82 +177,110 @@ PLUME_FUNCTION void UnigramSearch::encode(const word_models::Unigram& model, std
       text, part.begin, part.end, known, ids, [&](std::size_t) { return borders.next(); }, may_use, make);
 }
 
-// The best path [Kudo 2018], as encode_word() finds it, and up to which sums it is; where all paths go through one place, what lies before
-// is settled.
-PLUME_FUNCTION UnigramSearch::Exponent UnigramSearch::best_path(const word_models::Unigram& model, std::string_view word, double& sum,
-                                                                std::vector<TokenId>& ids, Scratch& scratch) const {
-  using Node = Scratch::Node;
-  constexpr double never = -std::numeric_limits<double>::infinity();
-  const TokenId unknown_id = *model.unknown;
-  const double* const scores = model.scores.data();
-  if (is_rounded_ && word_models::sum_is_large(sum)) sum = 0;
-  const double begins = std::abs(sum);
-  scratch.nodes.resize(std::max(scratch.nodes.size(), 2 * longest_ + 8));
-  Node* nodes = scratch.nodes.data();  // of the places from `origin` on
-  nodes[0] = {sum, never, -1, 0};
-  std::size_t origin = 0, reached = 0, unknown_begin = 0, unknown_end = 0;  // reached: the furthest end of a token
+// The best path [Kudo 2018], as encode_word() finds it, and up to which sums it is. Which of two paths is better is hard to foresee:
+// nothing branches on it.
+template <class Real>
+UnigramSearch::Exponent UnigramSearch::best_path(const Real* scores, const word_models::Unigram& model, std::string_view word, Real& sum,
+                                                 std::vector<TokenId>& ids, Scratch& scratch) const {
+  constexpr Real never = -std::numeric_limits<Real>::infinity();
+  constexpr std::size_t block = 4096;  // characters; behind so many, where all paths go through one place, what lies before is settled
+  const auto unknown_id = static_cast<std::uint32_t>(*model.unknown), no_piece = static_cast<std::uint32_t>(model.scores.size());
+  if (is_rounded_ && word_models::sum_is_large(double{sum})) sum = 0;
+  const double sum_before = std::abs(double{sum});
+
+  if (scratch.numbers.size() < word.size()) scratch.numbers.resize(word.size()), scratch.begins.resize(word.size() + 1);
+  CharacterTrie::Number* const numbers = scratch.numbers.data();
+  std::size_t* const begins = scratch.begins.data();
   std::size_t characters = 0;
-  double gap = std::numeric_limits<double>::infinity();  // the least between the path and another at one of its places
-  bool holds_unknown = false, is_rebased = false;
-  const auto settle = [&](std::size_t at) {
-    scratch.path.clear();
-    for (std::size_t end = at; end > origin; end -= nodes[end - origin].length) {
-      scratch.path.push_back(nodes[end - origin]);
-      gap = std::min(gap, nodes[end - origin].score - nodes[end - origin].other);
-    }
-    std::size_t begin = origin;
-    for (std::size_t i = scratch.path.size(); i-- > 0;) {
-      const Node& node = scratch.path[i];
-      if (node.id == unknown_id) {
-        if (unknown_begin == unknown_end) unknown_begin = begin;
-        unknown_end = begin + node.length;
-        holds_unknown = true;
-      } else {
-        if (unknown_begin < unknown_end) encode_unknown(model, word.substr(unknown_begin, unknown_end - unknown_begin), ids);
-        unknown_begin = unknown_end = 0;
-        ids.push_back(node.id);
-      }
-      begin += node.length;
-    }
-    nodes[0] = {nodes[at - origin].score, never, -1, 0};
-    origin = at;
+  for (std::size_t at = 0; at < word.size();) {
+    const auto [number, length] = pieces_.number_at(word, at);
+    numbers[characters] = number;
+    begins[characters++] = at;
+    at += length;
+  }
+  begins[characters] = word.size();
+
+  std::vector<Node<Real>>& room = scratch.template nodes<Real>();
+  std::size_t origin = 0, ready = 0;  // the places from `origin` on before `ready` have nodes
+  Node<Real>* nodes = nullptr;        // from `origin` on
+  const auto prepare = [&](std::size_t last) {
+    if (room.size() <= last - origin) room.resize(2 * (last - origin) + 1);
+    nodes = room.data();
+    for (; ready <= last; ++ready) nodes[ready - origin] = {never, never, 0};
   };
-  for (std::size_t at = 0, length = 0; at < word.size(); at += length, ++characters) {
-    if (at == reached && at > origin) settle(at);
-    if (at - origin + longest_ + 8 > scratch.nodes.size()) {
-      scratch.nodes.resize(2 * scratch.nodes.size());
-      nodes = scratch.nodes.data();
+  prepare(std::min(characters, block));
+  nodes[0].score = sum;
+  double gap = std::numeric_limits<double>::infinity();  // the least between the path and another at one of its places
+  std::size_t unknown_begin = 0, unknown_end = 0;
+  bool holds_unknown = false, is_rebased = false;
+  const auto append_unknown = [&] {
+    const std::size_t first = begins[unknown_begin];
+    encode_unknown(model, word.substr(first, begins[unknown_end] - first), ids);
+  };
+  const auto append = [&](std::uint32_t id, std::size_t begin, std::size_t end) {
+    if (id == unknown_id) {
+      if (unknown_begin == unknown_end) unknown_begin = begin;
+      unknown_end = end;
+      holds_unknown = true;
+      return;
     }
-    length = static_cast<unsigned char>(word[at]) < 0x80 ? 1 : code_point_at(word, at).length;
-    if (is_rounded_ && word_models::sum_is_large(nodes[at - origin].score)) {
-      const double base = nodes[at - origin].score;
-      for (std::size_t end = at; end <= reached; ++end)
-        nodes[end - origin].score = double{static_cast<float>(nodes[end - origin].score - base)};
+    if (unknown_begin < unknown_end) append_unknown();
+    unknown_begin = unknown_end = 0;
+    ids.push_back(static_cast<TokenId>(id));
+  };
+  const auto settle = [&](std::size_t at) {
+    if (scratch.path.size() < at - origin) scratch.path.resize(at - origin);
+    std::uint64_t* const path = scratch.path.data();
+    std::size_t tokens = 0, place = at;
+    for (; place > origin; ++tokens) {
+      const Node<Real>& node = nodes[place - origin];
+      gap = std::min(gap, double{node.score} - double{node.other});
+      path[tokens] = node.token;
+      place -= node.token >> 32;
+    }
+    while (tokens > 0) {
+      const std::uint64_t token = path[--tokens];
+      append(static_cast<std::uint32_t>(token), place, place + (token >> 32));
+      place += token >> 32;
+    }
+  };
+  std::size_t reached = 0;  // the furthest end of a token
+  for (std::size_t at = 0; at < characters; ++at) {
+    if (at - origin >= block && at == reached) {
+      settle(at);
+      const Real score = nodes[at - origin].score;
+      origin = ready = at;
+      prepare(std::min(characters, at + block));
+      nodes[0].score = score;
+    }
+    if (at + longest_ >= ready && ready <= characters) prepare(std::min(characters, at + longest_ + block));
+    Node<Real>* const from = nodes + (at - origin);
+    if (is_rounded_ && word_models::sum_is_large(double{from->score})) {
+      const Real base = from->score;
+      for (std::size_t i = 0; i <= reached - at; ++i) from[i].score = static_cast<float>(double{from[i].score} - double{base});
       is_rebased = true;
     }
-    const double here = nodes[at - origin].score;
-    const auto offer = [&](std::size_t end, TokenId id, double exact) {
-      const double score = is_rounded_ ? double{static_cast<float>(exact)} : exact;
-      while (reached < end) nodes[++reached - origin].length = 0;
-      Node& node = nodes[end - origin];
-      const auto from = static_cast<std::uint32_t>(end - at);
-      if (node.length == 0)
-        node = {score, never, id, from};
-      else if (score > node.score)
-        node = {score, node.score, id, from};
-      else
-        node.other = std::max(node.other, score);
+    const Real here = from->score;
+    const auto offer = [&](std::size_t length, std::uint32_t id, Real score) {
+      Node<Real>& node = from[length];
+      const std::uint64_t changes = 0 - std::uint64_t{score > node.score};
+      node.other = std::max(node.other, std::min(node.score, score));
+      node.score = std::max(node.score, score);
+      node.token ^= (node.token ^ (std::uint64_t{length} << 32 | id)) & changes;
     };
+    std::size_t furthest = 1;
     bool single = false;
-    pieces_.each_at(word, at, [&](std::size_t end, std::uint32_t id) {
-      offer(end, static_cast<TokenId>(id), scores[id] + here);
-      single = single || end == at + length;
+    pieces_.each_at(numbers, at, characters, [&](std::size_t length, std::uint32_t id) {
+      offer(length, id, add(scores[id], here));
+      single |= (length == 1) & (id != no_piece);
+      furthest = length;
     });
-    if (!single) offer(at + length, unknown_id, behind_unknown(model, here));
+    if (!single) offer(1, unknown_id, behind_unknown(model, here));
+    reached = std::max(reached, at + furthest);
   }
-  settle(word.size());
-  sum = nodes[0].score;
-  if (unknown_begin < unknown_end) encode_unknown(model, word.substr(unknown_begin, unknown_end - unknown_begin), ids);
+  settle(characters);
+  sum = nodes[characters - origin].score;
+  if (unknown_begin < unknown_end) append_unknown();
 
   // A sum of n terms is off by at most n / 2 units in its last place, and so is the other. The path is the best as long as the true gap is
   // wider than n units; the true one may be n units, of the sums here, narrower than what was found.
@@ -213,7 +289,7 @@ PLUME_FUNCTION UnigramSearch::Exponent UnigramSearch::best_path(const word_model
   if (is_rebased || terms * steepest_ > word_cost) return 0;
   if (gap == std::numeric_limits<double>::infinity()) return largest;
   const int digits = is_rounded_ ? std::numeric_limits<float>::digits : std::numeric_limits<double>::digits;
-  const double unit = std::ldexp(1.0, std::ilogb(begins + word_cost) + 1 - digits);
+  const double unit = std::ldexp(1.0, std::ilogb(sum_before + word_cost) + 1 - digits);
   const double wanted = (gap - terms * unit) / (2 * terms);
   return wanted > 0 ? static_cast<Exponent>(std::clamp(std::ilogb(wanted) + digits, 0, int{largest})) : Exponent{0};
 }

@@ -7,11 +7,11 @@
 #include <bit>
 #include <cstring>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "plume/base/config.hpp"
+#include "plume/base/huge_pages.hpp"
 #include "plume/tokenizer/piece_table.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -35,7 +35,7 @@ class WordCache {
     announced_ += bytes;
     const std::size_t wanted = std::bit_ceil(std::min(std::max(announced_ / 16, std::size_t{64}), most_lines));
     if (wanted <= lines_.size()) return;
-    std::vector<Line> old(wanted);
+    TableVector<Line> old(wanted);
     old.swap(lines_);
     for (const Line& line : old)
       for (const Slot& slot : line.slots)
@@ -91,7 +91,7 @@ class WordCache {
     slot = {key.first, key.second, {}, static_cast<std::uint16_t>(ids.size()), note};
     if (word.size() > 15) {
       slot.second |= texts_.size();
-      texts_.append(word);
+      texts_.insert(texts_.end(), word.begin(), word.end());
     }
     if (ids.size() <= inside) {
       std::copy(ids.begin(), ids.end(), slot.ids);
@@ -103,7 +103,7 @@ class WordCache {
 
  private:
   static constexpr std::uint64_t is_long = 0x80;  // in place of the number of bytes
-  static constexpr std::size_t inside = 3, most_lines = std::size_t{1} << 16, most_bytes = std::size_t{1} << 23;
+  static constexpr std::size_t inside = 3, most_lines = std::size_t{1} << 17, most_bytes = std::size_t{1} << 23;
   static constexpr auto masks = [] {
     std::array<std::array<std::uint64_t, 2>, 16> rows{};
     for (std::size_t size = 0; size < 16; ++size)
@@ -147,9 +147,9 @@ class WordCache {
     return {ids_.data() + slot.ids[0], slot.count, slot.note};
   }
   std::size_t announced_ = 0;
-  std::vector<Line> lines_;
-  std::string texts_;
-  std::vector<TokenId> ids_;
+  TableVector<Line> lines_;
+  TableVector<char> texts_;
+  TableVector<TokenId> ids_;
 };
 
 // Appends the ids of the words into which next_end(at) cuts a part of a text. Known words for which may_use(found) holds have the ids that
@@ -184,7 +184,7 @@ void encode_known_words(std::string_view text, std::size_t begin, std::size_t pa
         out += found.count;
         continue;
       }
-      if (found.count > static_cast<std::size_t>(made.data() + made.size() - out) - inside * block) {
+      if (found.count + inside * block > static_cast<std::size_t>(made.data() + made.size() - out)) {
         ids.insert(ids.end(), made.data(), out);
         out = made.data();
         if (found.count > made.size() - inside * block) {

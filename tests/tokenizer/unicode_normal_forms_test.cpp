@@ -173,7 +173,7 @@ TEST_CASE("Every code point alone has the normal forms that its parts give") {
   CHECK(annex().composed().size() > 11'000);
 }
 
-TEST_CASE("Every pair of a code point that changes and one that changes what is before it") {
+TEST_CASE("Every pair of a code point that changes and one that changes what is before it, both ways round") {
   const Points firsts = interesting(), others = seconds();
   CHECK(firsts.size() > 5000);
   CHECK(others.size() > 100);
@@ -183,8 +183,11 @@ TEST_CASE("Every pair of a code point that changes and one that changes what is 
     for (const char32_t second : others) {
       plume::append_utf8(text, first), plume::append_utf8(text, second);
       text += '\n';
+      plume::append_utf8(text, second), plume::append_utf8(text, first);
+      text += '.';
     }
-    for (const NormalForm form : {NormalForm::nfc, NormalForm::nfkc}) check(text, form);
+    check(text, NormalForm::nfc);
+    if (first % 3 == 0) check(text, NormalForm::nfkc);  // whose plain characters are few
   }
 }
 

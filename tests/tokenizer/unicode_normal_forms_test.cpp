@@ -14,10 +14,12 @@
 #include <utility>
 #include <vector>
 
+#include "plume/base/json.hpp"
 #include "plume/base/text.hpp"
 #include "plume/base/utf8.hpp"
 #include "plume/tokenizer/unicode.hpp"
 #include "plume/tokenizer/unicode_mapping.hpp"
+#include "test_data.hpp"
 
 using plume::NormalForm;
 using Points = std::vector<char32_t>;  // 0x110000 + a byte that is not well-formed
@@ -218,5 +220,30 @@ TEST_CASE("Random texts of plain runs, marks and malformed bytes") {
         REQUIRE(kept.text == plume::normal_form(plume::AlignedText::of(text, 0, plume::Spans::skip), form).text);
         REQUIRE(kept.from.size() == kept.text.size());
       }
+  }
+}
+
+TEST_CASE("Characters whose marks change places come from the bytes that tokenizers 0.23.3 names (tests/golden/make_mark_spans.py)") {
+  const std::string path = plume_test::golden("tokenizers/mark_spans.json");
+  const plume::Json file = plume::Json::parse(plume_test::read_all(path), {.path = path});
+  const std::pair<const char*, NormalForm> names[] = {
+      {"NFC", NormalForm::nfc}, {"NFD", NormalForm::nfd}, {"NFKC", NormalForm::nfkc}, {"NFKD", NormalForm::nfkd}};
+  for (const auto& [name, form] : names) {
+    CAPTURE(std::string(name));
+    const plume::Json& rows = file.at(name);
+    CHECK(rows.size() == 150);
+    for (const plume::Json& row : rows.items()) {
+      const plume::AlignedText got = plume::normal_form(plume::AlignedText::of(row.at(0).as_text(), 0, plume::Spans::keep), form);
+      CAPTURE(shown(row.at(0).as_text()));
+      REQUIRE(got.text == row.at(1).as_text());
+      std::vector<std::size_t> places, expected;
+      for (std::size_t at = 0, length = 0; at < got.text.size(); at += length) {
+        length = plume::code_point_at(got.text, at).length;
+        const plume::TokenSpan span = got.span(at, at + length);
+        places.push_back(span.begin), places.push_back(span.end);
+      }
+      for (const plume::Json& place : row.at(2).items()) expected.push_back(static_cast<std::size_t>(place.as_integer()));
+      CHECK(places == expected);
+    }
   }
 }

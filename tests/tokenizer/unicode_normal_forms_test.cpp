@@ -228,9 +228,10 @@ TEST_CASE("Characters whose marks change places come from the bytes that tokeniz
   const plume::Json file = plume::Json::parse(plume_test::read_all(path), {.path = path});
   const std::pair<const char*, NormalForm> names[] = {
       {"NFC", NormalForm::nfc}, {"NFD", NormalForm::nfd}, {"NFKC", NormalForm::nfkc}, {"NFKD", NormalForm::nfkd}};
-  for (const auto& [name, form] : names) {
-    CAPTURE(std::string(name));
-    const plume::Json& rows = file.at(name);
+  for (const auto& each : names) {
+    const NormalForm form = each.second;
+    CAPTURE(std::string(each.first));
+    const plume::Json& rows = file.at(each.first);
     CHECK(rows.size() == 150);
     for (const plume::Json& row : rows.items()) {
       const plume::AlignedText got = plume::normal_form(plume::AlignedText::of(row.at(0).as_text(), 0, plume::Spans::keep), form);

@@ -137,3 +137,19 @@ TEST_CASE("(?i:'s) matches the long s, [sS] does not; no other letter folds to t
       CHECK(pieces(contractions, other) == Pieces{other});
   }
 }
+
+// As tokenizers' trainer writes it where the text itself spells a special token.
+TEST_CASE("Of a Unigram piece that the vocabulary lists more than once the last counts") {
+  const Tokenizer tokenizer = read_tokenizer_json(R"({"added_tokens": [{"id": 6, "content": "<unk>", "special": true}],
+    "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -2.0], ["b", -2.5], ["ab", -3.0], ["c", -1.0],
+      ["ab", -9.0], ["<unk>", -4.0], ["b", -1.0], ["\u00e9", -3.0]]}})");
+  struct Case {
+    std::string text;
+    std::vector<TokenId> ids;  // of tokenizers 0.23.3
+  };
+  for (const Case& each :
+       {Case{"ab", {1, 7}}, {"abab", {1, 7, 1, 7}}, {"cab<unk>b", {4, 1, 7, 6, 7}}, {"zzab", {0, 1, 7}}, {"\u00e9<unk>", {8, 6}}}) {
+    CAPTURE(each.text);
+    CHECK(tokenizer.encode(each.text, {.special = SpecialText::recognise}) == each.ids);
+  }
+}

@@ -159,15 +159,21 @@ TEST_CASE("No token reaches across a border, and there is one wherever two chara
 }
 
 TEST_CASE("Borders of long texts are where two characters stand in no token, and nearly everywhere there") {
+  const std::string rare[] = {"\ud7ff", "\uffbf", "\u0800", "\uffff",   "\ufffd",       "\xe4",         "\xe4\xb8",
+                              "\xff",   "\x80",   "\xc3",   "\xf0\x9f", "\xed\xa0\x80", "\xe0\x80\x80", "\xef\xbf"};
   std::mt19937 random(20261128);
   for (int round = 0; round < 60; ++round) {
     std::vector<std::string> tokens;
     for (std::size_t i = 0; i < 4; ++i) tokens.push_back(random_text(random, 8, 1));
     for (std::size_t i = 0; i < 12; ++i) tokens.push_back(random_text(random, 9, 4));
+    for (std::size_t i = 0; i < 4; ++i) tokens.emplace_back(rare[i]);
     const auto shared = round % 2 == 0 ? plume::PieceBorders::Unknown::shared : plume::PieceBorders::Unknown::bytes;
     const plume::PieceBorders borders(std::vector<std::string_view>(tokens.begin(), tokens.end()), shared);
     std::string text;
-    for (std::size_t i = 0; i < 400; ++i) text += random() % 50 == 0 ? "\xe4" : random_text(random, 10, 3);
+    // Of one and three bytes a character, which are looked at many at a time, and of others; few that are rare or malformed.
+    const bool is_wide = round % 2 == 0;
+    for (std::size_t i = 0; i < 1500; ++i)
+      text += random() % (is_wide ? 50 : 200) == 0 ? rare[random() % std::size(rare)] : random_text(random, is_wide ? 10 : 6, 3);
     plume::PieceBorders::Cursor cursor(borders, text, 0);
     std::size_t at = 0, left_begin = 0, safe = 0, given = 0, expected = 0;
     std::vector<std::size_t> ends;

@@ -74,7 +74,7 @@ class TokenizerJsonReader : private TokenizerJsonParts {
     if (std::exchange(taken_[id], char{1}) != 0)
       throw FormatError(at.where(), concat("duplicate id ", id, ": ", quoted(pieces_[id]), " has it already"));
     pieces_[id] = piece;
-    id_of_.emplace(piece, static_cast<TokenId>(id));
+    id_of_.insert_or_assign(piece, static_cast<TokenId>(id));  // of several ids of one piece the last counts, as in tokenizers
   }
   void read_vocabulary(const Json& model) {
     const Json& vocab = model.at("vocab");
@@ -189,7 +189,8 @@ class TokenizerJsonReader : private TokenizerJsonParts {
       pipeline_.kind = "Unigram";
       word_models::Unigram unigram;
       for (std::size_t id = 0; id < model_size_; ++id)
-        if (special_[id] == 0) unigram.pieces.add(pieces_[id], static_cast<std::uint32_t>(id));
+        if (special_[id] == 0 && id_of_.at(pieces_[id]) == static_cast<TokenId>(id))
+          unigram.pieces.add(pieces_[id], static_cast<std::uint32_t>(id));
       unigram.scores = scores_;
       for (std::size_t id = 0; id < scores_.size(); ++id) unigram.lowest = id == 0 ? scores_[id] : std::min(unigram.lowest, scores_[id]);
       if (const Json* id = present(model, "unk_id")) {

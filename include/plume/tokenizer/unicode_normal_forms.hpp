@@ -95,7 +95,7 @@ inline std::size_t plain_end(std::string_view text, std::size_t at, NormalForm f
 struct Mark {
   char32_t value;
   std::uint8_t combining;
-  std::size_t begin, end;  // in the source
+  int more;  // 1: a second or later part of a character of the source; 0: a first part; below: joined from so many more first parts
 };
 
 }  // namespace normal_forms
@@ -113,6 +113,10 @@ PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm for
              composes = form == NormalForm::nfc || form == NormalForm::nfkc;
   AlignedText out = source.empty_copy();
   std::vector<nf::Mark> run;  // a starter and the marks behind it, or the starters it may compose with
+  // Where the source's characters of the run are. As in tokenizers, characters take them in the order in which they come out; one that is
+  // more than those of the source shares the place before it.
+  std::vector<TokenSpan> places;
+  TokenSpan last_place{};
   std::string bytes;
   const auto flush = [&] {
     if (composes && !run.empty()) {
@@ -124,7 +128,8 @@ PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm for
         const bool blocked = kept > starter + 1 && last >= mark.combining;
         const char32_t composed = has_starter && !blocked ? nf::compose(run[starter].value, mark.value) : 0;
         if (composed != 0) {
-          run[starter].value = composed;  // and stands for the bytes of its first character alone, as in tokenizers
+          run[starter].value = composed;
+          run[starter].more += mark.more - 1;
           continue;
         }
         run[kept] = mark;
@@ -136,33 +141,35 @@ PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm for
       }
       run.resize(kept);
     }
+    std::size_t next = 0;
     for (const nf::Mark& mark : run) {
       bytes.clear();
       append_utf8(bytes, mark.value);
-      out.append(bytes, source, mark.begin, mark.end);
+      TokenSpan place = last_place;
+      if (source.aligned && mark.more <= 0) {  // of several the first
+        place = places[next];
+        next += static_cast<std::size_t>(1 - mark.more);
+        last_place = places[next - 1];
+      }
+      out.append(bytes, source, place.begin, place.end);
     }
     run.clear();
+    places.clear();
   };
   const std::string_view text = source.text;
-  const auto add = [&](char32_t value, std::size_t begin, std::size_t end) {
+  const auto add = [&](char32_t value, std::size_t begin, std::size_t end, bool first) {
     const std::uint8_t combining = nf::combining_class(value);
     // a starter that can be the second part of a composition stays with what is before it
     const bool second = (value >= 0x9be && value < 0x1b36) || (value >= 0x11000 && value < 0x12000);
     if (combining == 0 && !run.empty() && !(composes && second)) flush();
-    run.push_back({value, combining, begin, end});
+    run.push_back({value, combining, first ? 0 : 1});
+    if (first && source.aligned) places.push_back({begin, end});
   };
   const auto settle = [&] {  // canonical order of the last marks
     std::size_t first = run.size();
     while (first > 0 && run[first - 1].combining != 0) --first;
-    const std::size_t count = run.size() - first;
-    bool sorted = true;
-    for (std::size_t k = first + 1; k < run.size(); ++k) sorted = sorted && run[k - 1].combining <= run[k].combining;
-    if (sorted) return;
-    std::vector<TokenSpan> places(count);  // stay in the order of the text
-    for (std::size_t k = 0; k < count; ++k) places[k] = {run[first + k].begin, run[first + k].end};
-    sort_stably(
-        run, [](const nf::Mark& a, const nf::Mark& b) { return a.combining < b.combining; }, first);
-    for (std::size_t k = 0; k < count; ++k) run[first + k].begin = places[k].begin, run[first + k].end = places[k].end;
+    const auto before = [](const nf::Mark& a, const nf::Mark& b) { return a.combining < b.combining; };
+    if (!std::is_sorted(run.begin() + static_cast<std::ptrdiff_t>(first), run.end(), before)) sort_stably(run, before, first);
   };
   for (std::size_t at = 0; at < text.size();) {
     if (const std::size_t plain = nf::plain_end(text, at, form); plain > at) {
@@ -193,14 +200,14 @@ PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm for
       if (mapped.empty()) mapped = nf::find(map::canonical_point, map::canonical_end, map::canonical_text, point.value);
       if (mapped.empty()) parts[count++] = point.value;
     }
-    const auto add_settled = [&](char32_t value) {
+    const auto add_settled = [&](char32_t value, bool first) {
       if (nf::combining_class(value) == 0) settle();
-      add(value, at, end);
+      add(value, at, end, first);
     };
-    for (std::size_t i = 0; i < count; ++i) add_settled(parts[i]);
+    for (std::size_t i = 0; i < count; ++i) add_settled(parts[i], i == 0);
     for (std::size_t i = 0; i < mapped.size();) {
       const CodePoint part = code_point_at(mapped, i);
-      add_settled(part.value);
+      add_settled(part.value, i == 0);
       i += part.length;
     }
     at = end;

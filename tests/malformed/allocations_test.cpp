@@ -126,7 +126,7 @@ TEST_CASE("JSON of as many values as fit: refused where no file of the kind need
   // Each element takes two bytes of the file and about a hundred in memory.
   const std::string dense = "[" + repeated("0,", 4u << 20) + "0]";
   Dice dice(1);
-  const Files model = sound_llama(dice), adapter = sound_adapter(dice), checkpoint = formats_detail::sound_checkpoint(dice);
+  const Files model = sound_llama(dice), adapter = sound_adapter(dice), checkpoint = formats().back().sound(dice);
   refuses("json", {dense}, beyond(dense), "max_json_values");
   refuses("model", {"{\"x\":" + dense + "}", model[1]}, beyond(dense), "max_json_values");
   refuses("adapter", {"{\"x\":" + dense + "}", adapter[1]}, beyond(dense), "max_json_values");

@@ -8,8 +8,6 @@
 
 namespace plume_test {
 
-enum class FileKind : std::uint8_t { json, json_lines, lines, safetensors, llama2c, tokenizer_bin, protobuf, gguf };
-
 inline void damage_json(std::string& bytes, Dice& dice, std::string_view other) {
   auto root = JsonTaker(bytes).take();
   if (!root || dice.chance(10)) return mutate_bytes(bytes, dice, other);

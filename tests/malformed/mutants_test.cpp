@@ -9,6 +9,7 @@
 #include "malformed/allocations.hpp"
 #include "malformed/formats.hpp"
 #include "malformed/refused.hpp"
+#include "test_data.hpp"
 
 using namespace plume_test;
 
@@ -68,7 +69,7 @@ void try_mutants(std::string_view name) {
 }  // namespace
 
 TEST_CASE("every format has its mutants here, by which tests/fuzz/CMakeLists.txt knows it too") {
-  const std::string here = formats_detail::bytes_of_file(PLUME_TEST_SOURCE_DIR "/malformed/mutants_test.cpp");
+  const std::string here = read_all(PLUME_TEST_SOURCE_DIR "/malformed/mutants_test.cpp");
   std::size_t found = 0;
   for (std::size_t at = here.find("{ try_mutants(\""); at != here.npos; at = here.find("{ try_mutants(\"", at + 1)) ++found;
   for (const Format& format : formats()) {

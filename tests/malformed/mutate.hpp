@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -14,6 +15,8 @@
 #include "plume/base/text.hpp"
 
 namespace plume_test {
+
+enum class FileKind : std::uint8_t { json, json_lines, lines, safetensors, llama2c, tokenizer_bin, protobuf, gguf };
 
 struct Dice {
   plume::Random random;

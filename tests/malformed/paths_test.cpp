@@ -5,6 +5,8 @@
 #include <functional>
 
 #include "malformed/formats.hpp"
+#include "plume/formats/safetensors.hpp"
+#include "plume/train/checkpoint.hpp"
 #include "temporary_folder.hpp"
 
 using namespace plume;
@@ -103,10 +105,12 @@ TEST_CASE("a Hugging Face cache: links into its own blobs, and no others") {
 TEST_CASE("files of a checkpoint's manifest") {
   const TemporaryFolder folder;
   Dice dice(1);
-  const Files sound = formats_detail::sound_checkpoint(dice);
+  const Format& format = formats().back();
+  REQUIRE(format.name == "checkpoint");
+  const Files sound = format.sound(dice);
   const std::string step = folder / "checkpoints/step-2";
   const auto place = [&](const Files& files) {
-    for (std::size_t i = 0; i < files.size(); ++i) folder.write(std::string(formats_detail::checkpoint_files[i]), *files[i]);
+    for (std::size_t i = 0; i < files.size(); ++i) folder.write(std::string(format.files[i]), *files[i]);
   };
   place(sound);
   CHECK_NOTHROW(read_checkpoint(step));
@@ -117,7 +121,7 @@ TEST_CASE("files of a checkpoint's manifest") {
     const std::size_t at = manifest.find("\"files\"");
     REQUIRE(at != std::string::npos);
     manifest.insert(manifest.find('[', at) + 1, concat(R"({"name":")", name, R"(","bytes":0,"crc32c":0},)"));
-    formats_detail::seal_checkpoint(files);
+    format.seal(files);
     place(files);
   };
   const auto bad = [&](std::string_view name, std::string_view word) {

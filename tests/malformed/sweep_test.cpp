@@ -2,7 +2,10 @@
 // refused by an error that names the file and says why.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
+#include <stdexcept>
 
 #include "malformed/allocations.hpp"
 #include "malformed/formats.hpp"

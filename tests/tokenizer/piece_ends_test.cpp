@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "plume/base/text.hpp"
+#include "sanitized.hpp"
 #include "test_data.hpp"
 
 using plume::PieceStyle;
@@ -43,6 +44,10 @@ void check_all(std::string_view text) {
   check<qwen2>(text), check<o200k>(text), check<o200k_single_digits>(text), check<tekken>(text);
   CHECK(true);  // counts the texts
 }
+
+// Sanitizers look for reads outside a text and meet them in every seventh text as well (the rows of five count in twelves, so each atom still
+// stands at each place); every other build compares the ends in all texts.
+constexpr std::size_t stride = plume_test::is_sanitized ? 7 : 1;
 
 // What the expressions tell apart, whole characters and not.
 constexpr std::string_view atoms[] = {"a",
@@ -97,7 +102,7 @@ TEST_CASE("every row of five of what the expressions tell apart, before letters"
   constexpr std::string_view few[] = {"a", "D", "1", " ", "\n", "\t", "'", ".", "/", "\u4e2d", "\u2014", "\u3000"};
   constexpr std::size_t count = std::size(few);
   std::string text;
-  for (std::size_t row = 0; row < count * count * count * count * count; ++row) {
+  for (std::size_t row = 0; row < count * count * count * count * count; row += stride) {
     text.clear();
     for (std::size_t i = 0, rest = row; i < 5; ++i, rest /= count) text += few[rest % count];
     text += "s some words and 12345 numbers,\n   so that the window is filled";
@@ -108,7 +113,7 @@ TEST_CASE("every row of five of what the expressions tell apart, before letters"
 TEST_CASE("random texts of whole and broken characters, single and in runs") {
   std::mt19937 random(7);
   std::string text;
-  for (int round = 0; round < 60'000; ++round) {
+  for (std::size_t round = 0; round < 60'000; round += stride) {
     text.clear();
     const std::size_t kinds = 2 + random() % std::size(atoms), length = random() % 150, first = random() % std::size(atoms);
     for (std::size_t i = 0; i < length; ++i) {

@@ -101,20 +101,24 @@ PLUME_FUNCTION PrecompiledMap::Known PrecompiledMap::known() const {
     if (c >= 0xd800 && c < 0xe000) continue;  // no characters
     character.clear();
     append_utf8(character, c);
-    if (longest(character, 0).length > 0) {
-      result.of[c >> 5].changed |= std::uint32_t{1} << (c & 31);
-      continue;
-    }
-    std::size_t node = offset_of(trie[0]);
+    std::size_t node = offset_of(trie[0]), done = 0;
     const auto leads_on = [&](unsigned char byte) {
       return byte != 0 && (node ^ byte) < trie.size() && label_of(trie[node ^ byte]) == byte;
     };
-    std::size_t done = 0;
+    bool changed = false;
     for (; done < character.size() && leads_on(static_cast<unsigned char>(character[done])); ++done) {
       node ^= static_cast<unsigned char>(character[done]);
+      changed = changed || leads_to_text(trie[node]);
       node ^= offset_of(trie[node]);
     }
-    if (done < character.size()) continue;
+    if (changed) {
+      result.of[c >> 5].changed |= std::uint32_t{1} << (c & 31);
+      continue;
+    }
+    if (done < character.size()) {  // nor does a key begin like the others that have these bytes in common
+      c |= (char32_t{1} << (6 * (character.size() - 1 - done))) - 1;
+      continue;
+    }
     result.of[c >> 5].begins |= std::uint32_t{1} << (c & 31);
     for (unsigned byte = 1; byte < 256; ++byte)
       if (leads_on(static_cast<unsigned char>(byte))) result.goes_on[byte] = true;

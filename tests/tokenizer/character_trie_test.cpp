@@ -14,7 +14,8 @@ using Found = std::vector<std::pair<std::size_t, std::uint32_t>>;
 
 namespace {
 
-const std::string letters[] = {"a", std::string(1, '\0'), "\xc3\xa9", "\xe4\xb8\xad", "\xef\xbf\xbd", "\xf0\x9f\x90\xa7", "\xff", "\xe4", "\x80", "z"};
+const std::string letters[] = {
+    "a", std::string(1, '\0'), "\xc3\xa9", "\xe4\xb8\xad", "\xef\xbf\xbd", "\xf0\x9f\x90\xa7", "\xff", "\xe4", "\x80", "z"};
 
 std::string random_text(std::mt19937& random, std::size_t kinds, std::size_t characters) {
   std::string text;
@@ -63,7 +64,8 @@ TEST_CASE("Random texts of characters and of bytes that are none: what begins at
         else if (goes_on)
           expected.emplace_back(end - at, otherwise);
       }
-      trie.each_at(numbers.data(), at, numbers.size(), [&](std::size_t characters, std::uint32_t value) { found.emplace_back(characters, value); });
+      trie.each_at(numbers.data(), at, numbers.size(),
+                   [&](std::size_t characters, std::uint32_t value) { found.emplace_back(characters, value); });
       CAPTURE(round);
       CHECK(found == expected);
     }

@@ -45,8 +45,8 @@ void check_all(std::string_view text) {
   CHECK(true);  // counts the texts
 }
 
-// Sanitizers look for reads outside a text and meet them in every seventh text as well (the rows of five count in twelves, so each atom still
-// stands at each place); every other build compares the ends in all texts.
+// Sanitizers look for reads outside a text and meet them in every seventh text as well (the rows of five count in twelves, so each atom
+// still stands at each place); every other build compares the ends in all texts.
 constexpr std::size_t stride = plume_test::is_sanitized ? 7 : 1;
 
 // What the expressions tell apart, whole characters and not.

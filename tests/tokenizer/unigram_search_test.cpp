@@ -15,8 +15,8 @@ using plume::TokenId, plume::word_models::ScoreType, plume::word_models::Unigram
 
 namespace {
 
-const std::string characters[] = {"\xe2\x96\x81", "a", "b", "c", "\xe4\xb8\xad", "\xe6\x96\x87", "\xc3\xa9", "\n", "\xf0\x9f\x90\xa7", "z",
-                                  "\xff", "\xe4\xb8", "\xef\xbf\xbd"};
+const std::string characters[] = {"\xe2\x96\x81",     "a", "b",    "c",        "\xe4\xb8\xad", "\xe6\x96\x87", "\xc3\xa9", "\n",
+                                  "\xf0\x9f\x90\xa7", "z", "\xff", "\xe4\xb8", "\xef\xbf\xbd"};
 
 std::string random_text(std::mt19937& random, std::size_t kinds, std::size_t most) {
   std::string text;

@@ -23,7 +23,7 @@ inline std::align_val_t alignment_of(std::size_t bytes, std::size_t least) { ret
 // At least `bytes` bytes, not initialised, aligned to `alignment`; nullptr where there are none.
 inline void* take(std::size_t bytes, std::size_t alignment) noexcept {
   if (bytes > most_bytes) return nullptr;
-  void* const memory = ::operator new (bytes > 0 ? bytes : 1, alignment_of(bytes, alignment), std::nothrow);
+  void* const memory = ::operator new(bytes > 0 ? bytes : 1, alignment_of(bytes, alignment), std::nothrow);
 #if defined(__linux__)
   if (memory != nullptr && bytes >= size) ::madvise(memory, bytes / size * size, MADV_HUGEPAGE);  // a wish: a refusal changes nothing
 #endif
@@ -31,7 +31,7 @@ inline void* take(std::size_t bytes, std::size_t alignment) noexcept {
 }
 // With the numbers that take() was given.
 inline void give_back(void* memory, std::size_t bytes, std::size_t alignment) noexcept {
-  ::operator delete (memory, alignment_of(bytes, alignment));
+  ::operator delete(memory, alignment_of(bytes, alignment));
 }
 
 // For tables that are read here and there.

@@ -80,7 +80,6 @@ class MemoryPool : public std::enable_shared_from_this<MemoryPool> {
   static void to_system(void* memory, std::size_t bytes) noexcept { huge_pages::give_back(memory, bytes, tensor_alignment); }
 
  private:
-
   struct Free {  // an unused block, which holds the place of the next one
     Free* next;
   };

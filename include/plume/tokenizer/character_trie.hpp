@@ -58,7 +58,7 @@ class CharacterTrie {
   }
 
   TableVector<Unit> units_;
-  TableVector<Number> numbers_;         // by code point
+  TableVector<Number> numbers_;                        // by code point
   std::unordered_map<char32_t, Number> further_ = {};  // U+FFFD, those beyond U+FFFF, and bytes
   std::uint32_t root_ = 0;
 };

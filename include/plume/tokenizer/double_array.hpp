@@ -33,7 +33,8 @@ void lay_out(std::vector<Entry<Label>> entries, std::size_t labels, Layout&& lay
   layout.resize(labels);
   if (entries.empty()) return;
   std::vector<char> used(labels, 1), base_taken(labels, 1);
-  std::array<std::size_t, 4> first_free = {labels, labels, labels, labels};  // where to look, by the number of children: many are hard to place
+  std::array<std::size_t, 4> first_free;  // where to look, by the number of children: many are hard to place
+  first_free.fill(labels);
   const auto grow_to = [&](std::size_t size) {
     if (used.size() >= size) return;
     used.resize((std::max(size, used.size() + used.size() / 2) + labels - 1) / labels * labels);

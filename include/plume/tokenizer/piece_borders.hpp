@@ -169,12 +169,8 @@ class PieceBorders {
   }
   // All characters with such a byte at the border, where a token holds no more of them.
   static Code ending(Code byte) { return 0x10000 + byte; }
-  static Code first_byte(Code c) {
-    return c < 0x80 ? c : c < 0x800 ? 0xc0 | c >> 6 : 0xe0 | c >> 12;
-  }
-  static Code last_byte(Code c) {
-    return c < 0x80 ? c : 0x80 | (c & 0x3f);
-  }
+  static Code first_byte(Code c) { return c < 0x80 ? c : c < 0x800 ? 0xc0 | c >> 6 : 0xe0 | c >> 12; }
+  static Code last_byte(Code c) { return c < 0x80 ? c : 0x80 | (c & 0x3f); }
   PLUME_FUNCTION void join(Code left, Code right);
   // In its lowest bit.
   std::uint64_t joined(Code left, Code right) const {

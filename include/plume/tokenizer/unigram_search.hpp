@@ -69,8 +69,8 @@ class UnigramSearch {
     return size < limits[kept & 0xff] && !(is_rounded_ && word_models::sum_is_large(size + word_cost));
   }
 
-  // Sums are of floats, of doubles, or of doubles rounded to floats: the latter where a score is no float, else the sum of two floats is the
-  // float next to the exact one either way.
+  // Sums are of floats, of doubles, or of doubles rounded to floats: the latter where a score is no float, else the sum of two floats is
+  // the float next to the exact one either way.
   template <class Real>
   Real add(Real score, Real sum) const {
     if constexpr (sizeof(Real) == sizeof(float))

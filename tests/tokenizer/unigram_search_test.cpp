@@ -9,6 +9,8 @@
 #include <map>
 #include <random>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 using plume::TokenId, plume::word_models::ScoreType, plume::word_models::Unigram;
@@ -116,6 +118,27 @@ TEST_CASE("A word of many characters without a border, with and without places t
   }
 }
 
+TEST_CASE("A score that is no float is added before the sum is rounded") {
+  Unigram model;
+  const std::vector<std::pair<std::string_view, double>> pieces{{"x", -65536}, {"a", 0}, {"b", 0}, {"ab", -0.00390625 - 1e-10}};
+  for (const auto& [text, score] : pieces) {
+    model.pieces.add(text, static_cast<std::uint32_t>(model.scores.size()));
+    model.scores.push_back(score);
+  }
+  model.lowest = -65536;
+  model.unknown = static_cast<TokenId>(model.scores.size());
+  model.scores.push_back(0);
+  model.sums = ScoreType::real32;
+  const plume::UnigramSearch search(model);
+  plume::UnigramSearch::Scratch scratch;
+  plume::WordCache known;
+  known.expect(3);
+  std::vector<TokenId> ids;
+  search.encode(model, "xab", {0, 3}, ids, known, scratch);
+  CHECK(ids == std::vector<TokenId>{0, 1, 2});  // rounded to a float first, the last piece would cost nothing
+  CHECK(ids == whole(model, "xab"));
+}
+
 TEST_CASE("Scores whose sums could be infinite are left to the plain search") {
   Unigram model;
   model.pieces.add("a", 0);
@@ -153,6 +176,9 @@ TEST_CASE("No token reaches across a border, and there is one wherever two chara
   CHECK(cuts(bytes,
              "ba\xf0\x9f\x90\xa7"
              "ba") == Ends{1, 7, 8});  // beyond U+FFFF: none on either side
+  CHECK(cuts(bytes,
+             "\xf0\x9f\x90\xa7"
+             "baba") == Ends{5, 7, 8});
   // What malformed bytes belong to, the next three bytes at most, is not for borders to say.
   CHECK(cuts(bytes,
              "ba\xe4z"

@@ -62,6 +62,6 @@ echo "$(grep -c . "$work/chains") chains"
 xargs -P 2 -I {} sh -c '
   chain=$1/$2
   shift 2
-  "$@" -fsyntax-only "$chain.lean.cpp" 2>/dev/null || "$@" -fsyntax-only "$chain.cpp" ||
+  "$@" -fsyntax-only -Wfatal-errors "$chain.lean.cpp" 2>/dev/null || "$@" -fsyntax-only "$chain.cpp" ||
     { echo "one of these does not stand alone:"; cat "$chain.cpp"; exit 1; }
 ' parse "$work" {} "$@" <"$work/chains"

@@ -95,7 +95,7 @@ class UnigramSearch {
   std::size_t longest_ = 0;  // characters of the longest piece, or more
   double steepest_ = 0;      // the largest change of a sum by a token
   bool is_rounded_ = false;
-  // By id, and at last of no piece: minus infinity. One of them is empty.
+  // Scores by id; minus infinity of what is no piece, and at last of none. One of them is empty.
   TableVector<float> floats_;
   TableVector<double> doubles_;
   CharacterTrie pieces_;
@@ -113,30 +113,31 @@ namespace plume::inline PLUME_ABI {
 
 PLUME_FUNCTION UnigramSearch::UnigramSearch(const word_models::Unigram& model) : is_rounded_(model.sums == word_models::ScoreType::real32) {
   if (!model.unknown) return;
-  constexpr double most = 1e30;
+  constexpr double most = 1e30, never = -std::numeric_limits<double>::infinity();
+  const auto texts = model.pieces.entries();
   steepest_ = std::abs(model.lowest - 10);
   bool are_floats = is_rounded_;
-  for (const double score : model.scores) {
-    steepest_ = std::max(steepest_, std::abs(score));
+  for (const auto& [text, id] : texts) {
+    const double score = model.scores[id];
     if (!(std::abs(score) < most)) return;
+    steepest_ = std::max(steepest_, std::abs(score));
     are_floats = are_floats && double{static_cast<float>(score)} == score;
   }
   if (!(steepest_ < most)) return;
-  constexpr double never = -std::numeric_limits<double>::infinity();
-  if (are_floats) {
-    for (const double score : model.scores) floats_.push_back(static_cast<float>(score));
-    floats_.push_back(static_cast<float>(never));
-  } else {
-    doubles_.assign(model.scores.begin(), model.scores.end());
-    doubles_.push_back(never);
-  }
-  const auto texts = model.pieces.entries();
+  if (are_floats)
+    floats_.assign(model.scores.size() + 1, static_cast<float>(never));
+  else
+    doubles_.assign(model.scores.size() + 1, never);
   std::vector<CharacterTrie::Entry> entries;
   std::vector<std::string_view> views;
   for (const auto& [text, id] : texts) {
     entries.emplace_back(text, id);
     views.push_back(text);
     longest_ = std::max(longest_, text.size());
+    if (are_floats)
+      floats_[id] = static_cast<float>(model.scores[id]);
+    else
+      doubles_[id] = model.scores[id];
   }
   pieces_ = CharacterTrie(entries, static_cast<std::uint32_t>(model.scores.size()));
   // Without a token for each byte, characters in a row are bytes or one unknown token together.

@@ -1,16 +1,21 @@
 #!/bin/sh
-# headers.sh INCLUDE_DIR COMPILER OPTIONS...: every public header stands alone and may be included twice. Kernels that are included once per
-# instruction-set level belong to the headers that include them.
+# headers.sh declarations|bodies INCLUDE_DIR COMPILER OPTIONS...: every public header stands alone and may be included twice: what it declares
+# or all of it. Kernels that are included once per instruction-set level belong to the headers that include them.
 # Headers that include one another form chains. A chain is parsed in one go, from its innermost header outwards: before each header stands
 # only what that header includes itself, so that a name which it forgets to include is missing as if it were alone.
 # The bodies of what the headers of a chain include beside the chain are not parsed again; where that is not enough, because bodies share
 # details, they are.
 set -eu
-include=$1
-shift
+case $1 in
+  declarations) bodies=0 ;;
+  bodies) bodies=1 ;;
+  *) sed -n '2,3s/^# //p' "$0" >&2; exit 2 ;;
+esac
+include=$2
+shift 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-find "$include/plume" -name '*.hpp' ! -name '*.inl.hpp' ! -name for_each_level.hpp | sort | tr '\n' '\0' | xargs -0 awk -v top="$include/" -v work="$work" '
+find "$include/plume" -name '*.hpp' ! -name '*.inl.hpp' ! -name for_each_level.hpp | sort | tr '\n' '\0' | xargs -0 awk -v top="$include/" -v work="$work" -v bodies=$bodies '
   # below[h, g]: header h includes g, directly or not, or is g.
   function close_over(header, parts, count, i, part, key, inner) {
     if (header in size) return
@@ -44,7 +49,7 @@ find "$include/plume" -name '*.hpp' ! -name '*.inl.hpp' ! -name for_each_level.h
         if (lean[best] == "") lean[best] = "#define PLUME_COMPILED 1\n#include \"plume/base/config.hpp\"\n"
         count = split(included[name[i]], parts, " ")
         for (part = 1; part <= count; ++part) lean[best] = lean[best] "#include \"" parts[part] "\"\n"
-        lean[best] = lean[best] "#undef PLUME_BODIES\n#define PLUME_BODIES 1\n#include \"" name[i] "\"\n#include \"" name[i] "\"\n"
+        lean[best] = lean[best] "#undef PLUME_BODIES\n#define PLUME_BODIES " bodies "\n#include \"" name[i] "\"\n#include \"" name[i] "\"\n"
         lean[best] = lean[best] "#undef PLUME_BODIES\n#define PLUME_BODIES 0\n"
       }
     # The longest work first.

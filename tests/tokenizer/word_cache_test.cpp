@@ -240,7 +240,7 @@ TEST_CASE("Words one after the other give all their ids, whatever number each ha
           const std::size_t which = static_cast<std::size_t>(std::stoi(std::string(word))) - 100;
           made = values[which];
           if (!is_known) known.insert(key, word, made, static_cast<std::uint16_t>(which % 2));
-          made.reserve(3);
+          made.reserve(WordCache::readable_ids);
           return {made.data(), static_cast<std::uint32_t>(made.size())};
         });
     REQUIRE(ids == expected);

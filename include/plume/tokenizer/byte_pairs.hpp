@@ -231,11 +231,11 @@ PLUME_FUNCTION WordCache::Found BytePairs::encode_new(const WordCache::Key& key,
           ids.clear();
           encode_part(part, ids, scratch);
           scratch.known.insert(part_key, part, ids);
-          ids.reserve(3);
+          ids.reserve(WordCache::readable_ids);
           return {ids.data(), static_cast<std::uint32_t>(ids.size())};
         });
   }
-  scratch.ids.reserve(3);  // that many may be read
+  scratch.ids.reserve(WordCache::readable_ids);
   return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};
 }
 

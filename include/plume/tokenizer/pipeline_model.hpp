@@ -392,7 +392,7 @@ PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std
     fresh.clear();
     encode_unseen(word, fresh, call);
     known.insert(key, word, fresh);
-    fresh.reserve(3);  // that many may be read
+    fresh.reserve(WordCache::readable_ids);
     return {fresh.data(), static_cast<std::uint32_t>(fresh.size())};
   };
   for (const Piece& piece : pieces) {

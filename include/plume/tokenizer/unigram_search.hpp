@@ -170,7 +170,7 @@ void UnigramSearch::encode_with(const Real* scores, const word_models::Unigram& 
     scratch.ids.clear();
     const Exponent sure = best_path(scores, model, word, sum, scratch.ids, scratch);
     if (!is_known && sure > 0) known.insert(key, word, scratch.ids, sure);
-    scratch.ids.reserve(3);  // that many may be read
+    scratch.ids.reserve(WordCache::readable_ids);
     return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};
   };
   PieceBorders::Cursor borders(borders_, before_end, part.begin);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstring>
 #include <span>
 #include <string_view>
@@ -20,12 +21,13 @@ class WordCache {
  public:
   static constexpr std::size_t longest_word = 255;  // bytes; longer ones are not kept
 
+  static constexpr std::size_t readable_ids = 4;  // of what was found at least so many may be read
   struct Key {
     std::uint64_t first, second;  // up to 15 bytes and their number; else two hashes
     std::uint32_t line;
   };
   struct Found {
-    const TokenId* ids;  // nullptr: not there. At least three may be read
+    const TokenId* ids;  // nullptr: not there. At least readable_ids may be read
     std::uint32_t count;
     std::uint16_t note = 0;  // what insert() was given
   };
@@ -37,9 +39,10 @@ class WordCache {
     if (wanted <= lines_.size()) return;
     TableVector<Line> old(wanted);
     old.swap(lines_);
+    last_line_ = wanted - 1;
     for (const Line& line : old)
       for (const Slot& slot : line.slots)
-        if (slot.second != 0) place_for(line_of(slot.first, slot.second)) = slot;
+        if (slot.second != 0) place_for(line_of((slot.second & is_long) != 0 ? slot.first : short_hash(slot.first, slot.second))) = slot;
   }
   // `readable`: bytes from word.data() on that may be read. expect() came before.
   Key key(std::string_view word, std::size_t readable) const {
@@ -56,21 +59,22 @@ class WordCache {
         }
       }
       second |= std::uint64_t{size} << 56;
+      return {first, second, line_of(short_hash(first, second))};
     } else {
       first = size;
       std::size_t at = 0;
       for (; at + 16 <= size; at += 16)
         first = piece_keys::mix(first ^ piece_keys::load(word.data() + at), piece_keys::load(word.data() + at + 8));
       first = piece_keys::mix(first ^ piece_keys::load(word.data() + size - 16), piece_keys::load(word.data() + size - 8));
-      second = std::uint64_t{is_long} << 56 | std::uint64_t{size} << 32;
+      second = is_long | std::uint64_t{size} << 32;
+      return {first, second, line_of(first)};
     }
-    return {first, second, line_of(first, second)};
   }
   void prefetch(const Key& key) const { __builtin_prefetch(&lines_[key.line]); }
 
   Found find(const Key& key, std::string_view word) const {
     const Line& line = lines_[key.line];
-    if (word.size() <= 15) [[likely]] {
+    if ((key.second & is_long) == 0) [[likely]] {
       const bool in_first = holds(line.slots[0], key), in_second = holds(line.slots[1], key);
       if (in_first | in_second) [[likely]]
         return found_in(line.slots[in_second ? 1 : 0]);
@@ -97,13 +101,13 @@ class WordCache {
       std::copy(ids.begin(), ids.end(), slot.ids);
     } else {
       slot.ids[0] = static_cast<TokenId>(ids_.size());
-      ids_.insert(ids_.end(), ids.begin(), ids.end());
+      ids_.insert(ids_.end(), ids.begin(), ids.end());  // at least readable_ids
     }
   }
 
  private:
-  static constexpr std::uint64_t is_long = 0x80;  // in place of the number of bytes
-  static constexpr std::size_t inside = 3, most_lines = std::size_t{1} << 17, most_bytes = std::size_t{1} << 23;
+  static constexpr std::uint64_t is_long = std::uint64_t{0x80} << 56;  // in Key::second, in place of the number of bytes
+  static constexpr std::size_t inside = readable_ids - 1, most_lines = std::size_t{1} << 17, most_bytes = std::size_t{1} << 23;
   static constexpr auto masks = [] {
     std::array<std::array<std::uint64_t, 2>, 16> rows{};
     for (std::size_t size = 0; size < 16; ++size)
@@ -113,15 +117,16 @@ class WordCache {
   struct Slot {
     std::uint64_t first = 0, second = 0;  // second: 0 where there is no word; of long words also where their bytes lie in texts_
     TokenId ids[inside] = {};             // more than fit: where they lie in ids_
-    std::uint16_t count = 0, note = 0;
+    std::uint16_t count = 0, note = 0;    // read as a fourth id, which nobody takes
+    const TokenId* readable() const { return reinterpret_cast<const TokenId*>(reinterpret_cast<const char*>(this) + offsetof(Slot, ids)); }
   };
   struct alignas(64) Line {
     Slot slots[2];
   };
-  std::uint32_t line_of(std::uint64_t first, std::uint64_t second) const {
-    const std::uint64_t hash = second >> 56 == is_long ? first : first * 0x9e3779b97f4a7c15u + std::rotl(second * 0xc2b2ae3d27d4eb4fu, 32);
-    return static_cast<std::uint32_t>((hash ^ hash >> 29) >> 16) & static_cast<std::uint32_t>(lines_.size() - 1);
+  static std::uint64_t short_hash(std::uint64_t first, std::uint64_t second) {
+    return first * 0x9e3779b97f4a7c15u + std::rotl(second * 0xc2b2ae3d27d4eb4fu, 32);
   }
+  std::uint32_t line_of(std::uint64_t hash) const { return static_cast<std::uint32_t>((hash ^ hash >> 29) >> 16 & last_line_); }
   Slot& place_for(std::uint32_t line) {
     for (const std::uint32_t i : {line, line ^ 1})
       for (Slot& slot : lines_[i].slots)
@@ -143,11 +148,12 @@ class WordCache {
   static bool holds(const Slot& slot, const Key& key) { return (slot.first == key.first) & (slot.second == key.second); }
   Found found_in(const Slot& slot) const {
     if (slot.count <= inside) [[likely]]
-      return {slot.ids, slot.count, slot.note};
+      return {slot.readable(), slot.count, slot.note};
     return {ids_.data() + slot.ids[0], slot.count, slot.note};
   }
   std::size_t announced_ = 0;
-  TableVector<Line> lines_;
+  std::uint64_t last_line_ = 0;
+  TableVector<Line> lines_;  // a power of two
   TableVector<char> texts_;
   TableVector<TokenId> ids_;
 };
@@ -158,9 +164,9 @@ class WordCache {
 template <class NextEnd, class MayUse, class Make>
 void encode_known_words(std::string_view text, std::size_t begin, std::size_t part_end, WordCache& known, std::vector<TokenId>& ids,
                         NextEnd&& next_end, MayUse&& may_use, Make&& make) {
-  constexpr std::size_t block = 32, inside = 3;
+  constexpr std::size_t block = 32, readable = WordCache::readable_ids;
   struct Place {
-    std::size_t begin, end;
+    std::string_view word;
     WordCache::Key key;
   };
   std::array<Place, block> places;
@@ -169,25 +175,25 @@ void encode_known_words(std::string_view text, std::size_t begin, std::size_t pa
     std::size_t count = 0;
     for (; count < block && at < part_end; ++count) {
       const std::size_t end = next_end(at);
-      places[count] = {at, end, known.key(text.substr(at, end - at), text.size() - at)};
+      const std::string_view word(text.data() + at, end - at);
+      places[count] = {word, known.key(word, text.size() - at)};
       known.prefetch(places[count].key);
       at = end;
     }
     TokenId* out = made.data();
     for (std::size_t i = 0; i < count; ++i) {
-      const std::string_view word = text.substr(places[i].begin, places[i].end - places[i].begin);
-      WordCache::Found found = known.find(places[i].key, word);
+      WordCache::Found found = known.find(places[i].key, places[i].word);
       if (found.ids == nullptr || !may_use(found)) [[unlikely]]
-        found = make(places[i].key, word, found.ids != nullptr);
-      if (found.count <= inside) [[likely]] {
-        std::copy_n(found.ids, inside, out);  // as many as there are places: no branch on their number
+        found = make(places[i].key, places[i].word, found.ids != nullptr);
+      if (found.count <= readable) [[likely]] {
+        std::memcpy(out, found.ids, readable * sizeof(TokenId));  // as many as may be read: no branch on their number
         out += found.count;
         continue;
       }
-      if (found.count + inside * block > static_cast<std::size_t>(made.data() + made.size() - out)) {
+      if (found.count + readable * block > static_cast<std::size_t>(made.data() + made.size() - out)) {
         ids.insert(ids.end(), made.data(), out);
         out = made.data();
-        if (found.count > made.size() - inside * block) {
+        if (found.count > made.size() - readable * block) {
           ids.insert(ids.end(), found.ids, found.ids + found.count);
           continue;
         }

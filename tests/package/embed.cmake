@@ -1,7 +1,7 @@
 # examples/embed, the project to copy: builds against the moved package and does what it says on a real model.
 include("${CMAKE_CURRENT_LIST_DIR}/steps.cmake")
 file(COPY "${SOURCE}/examples/embed/" DESTINATION "${WORK}/copy")
-run(${configure} -S "${WORK}/copy" -B "${WORK}/build" "-DCMAKE_PREFIX_PATH=${INSTALLED}" -DCMAKE_CXX_FLAGS_RELEASE=-O1)
+run(${configure} -S "${WORK}/copy" -B "${WORK}/build" "-DCMAKE_PREFIX_PATH=${INSTALLED}")
 run("${CMAKE_COMMAND}" --build "${WORK}/build")
 set(model "$ENV{PLUME_TEST_DATA}/stories260k/stories260K.bin")
 if(NOT EXISTS "${model}")

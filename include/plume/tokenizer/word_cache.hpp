@@ -20,8 +20,8 @@ namespace plume::inline PLUME_ABI {
 class WordCache {
  public:
   static constexpr std::size_t longest_word = 255;  // bytes; longer ones are not kept
+  static constexpr std::size_t readable_ids = 4;    // of what was found at least so many may be read
 
-  static constexpr std::size_t readable_ids = 4;  // of what was found at least so many may be read
   struct Key {
     std::uint64_t first, second;  // up to 15 bytes and their number; else two hashes
     std::uint32_t line;
@@ -60,15 +60,14 @@ class WordCache {
       }
       second |= std::uint64_t{size} << 56;
       return {first, second, line_of(short_hash(first, second))};
-    } else {
-      first = size;
-      std::size_t at = 0;
-      for (; at + 16 <= size; at += 16)
-        first = piece_keys::mix(first ^ piece_keys::load(word.data() + at), piece_keys::load(word.data() + at + 8));
-      first = piece_keys::mix(first ^ piece_keys::load(word.data() + size - 16), piece_keys::load(word.data() + size - 8));
-      second = is_long | std::uint64_t{size} << 32;
-      return {first, second, line_of(first)};
     }
+    first = size;
+    std::size_t at = 0;
+    for (; at + 16 <= size; at += 16)
+      first = piece_keys::mix(first ^ piece_keys::load(word.data() + at), piece_keys::load(word.data() + at + 8));
+    first = piece_keys::mix(first ^ piece_keys::load(word.data() + size - 16), piece_keys::load(word.data() + size - 8));
+    second = is_long | std::uint64_t{size} << 32;
+    return {first, second, line_of(first)};
   }
   void prefetch(const Key& key) const { __builtin_prefetch(&lines_[key.line]); }
 

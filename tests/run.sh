@@ -11,13 +11,14 @@ bootstrap doctest nlohmann simde pkg-config
 
 suite() { workflow test test; }
 
+# With -Og it is compiled in two thirds of the time of -O1, and runs as fast.
 sanitized() {
   readers=
   for room in base formats tokenizer malformed; do
     if ls tests/$room/*_test.cpp >/dev/null 2>&1; then readers="$readers $room"; fi
   done
   # shellcheck disable=SC2086  # several words
-  rooms asan "$readers" "$(printf '%s/ ' $readers)" -DPLUME_SANITIZE=address,undefined
+  rooms asan "$readers" "$(printf '%s/ ' $readers)" '-DCMAKE_CXX_FLAGS=-Og -g1 -D_GLIBCXX_ASSERTIONS' -DPLUME_SANITIZE=address,undefined
 }
 
 aarch64() { rooms aarch64 smoke smoke/ -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake; }

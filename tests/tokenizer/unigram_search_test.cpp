@@ -198,6 +198,12 @@ TEST_CASE("Borders of long texts are where two characters stand in no token, and
     for (std::size_t i = 0; i < 4; ++i) tokens.push_back(random_text(random, 8, 1));
     for (std::size_t i = 0; i < 12; ++i) tokens.push_back(random_text(random, 9, 4));
     for (std::size_t i = 0; i < 4; ++i) tokens.emplace_back(rare[i]);
+    // Where most pairs of lower-case letters stand in tokens, there may be no border between any.
+    const bool joins_lower = round % 3 == 0;
+    const auto is_lower = [](char32_t c) { return c >= 'a' && c <= 'z'; };
+    if (joins_lower)
+      for (int pair = 0; pair < 26 * 26; ++pair)
+        if (pair % 3 != 0) tokens.push_back({static_cast<char>('a' + pair / 26), static_cast<char>('a' + pair % 26)});
     const auto shared = round % 2 == 0 ? plume::PieceBorders::Unknown::shared : plume::PieceBorders::Unknown::bytes;
     const plume::PieceBorders borders(std::vector<std::string_view>(tokens.begin(), tokens.end()), shared);
     std::string text;
@@ -221,7 +227,7 @@ TEST_CASE("Borders of long texts are where two characters stand in no token, and
       const bool is = std::binary_search(ends.begin(), ends.end(), at);
       CAPTURE(at);
       REQUIRE((!is || may));
-      given += is, expected += may;
+      if (!joins_lower || !is_lower(left.value) || !is_lower(right.value)) given += is, expected += may;
       left_begin = at;
       at += right.length;
       if (right.value == 0xfffd) safe = at + 3;

@@ -1,6 +1,7 @@
 #pragma once
 // UTF-8 at the byte level. Well-formed sequences after the Unicode Standard, table 3-7.
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,13 @@ inline std::size_t utf8_length(std::string_view text, std::size_t at) noexcept {
   }
   return 0;
 }
+
+// Four bytes of a text as a little-endian number: whether they begin with a well-formed sequence of three bytes, and which scalar value
+// that is. Sequences with the first bytes e0 and ed, which need a closer look, do not count.
+namespace utf8_three {
+constexpr bool begins(std::uint32_t four) noexcept { return (four & 0xc0c0f0) == 0x8080e0 && (0xdffe >> (four & 0xf) & 1) != 0; }
+constexpr char32_t value(std::uint32_t four) noexcept { return (four & 0xf) << 12 | (four >> 2 & 0xfc0) | (four >> 16 & 0x3f); }
+}  // namespace utf8_three
 
 // The offset of the first byte that is not well-formed UTF-8; text.size() when all is well.
 inline std::size_t utf8_error(std::string_view text) noexcept {

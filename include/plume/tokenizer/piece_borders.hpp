@@ -11,6 +11,7 @@
 #endif
 
 #include "plume/base/config.hpp"
+#include "plume/base/utf8.hpp"
 #include "plume/tokenizer/unicode.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -80,7 +81,7 @@ class PieceBorders {
         std::memcpy(padded, bytes, text_.size() - at_);
         bytes = padded;
       }
-      std::uint64_t high = 0, leading = 0, inner = 0, before_e000 = 0, last_block = 0, bf = 0;
+      std::uint64_t high = 0, leading = 0, inner = 0, before_e000 = 0, last_block = 0, bf = 0, lower = 0;
       for (std::size_t i = 0; i < window; i += 16) {
         const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
         const auto add = [&](std::uint64_t& mask, __m128i bits) {
@@ -92,21 +93,26 @@ class PieceBorders {
         add(before_e000, _mm_cmpeq_epi8(part, _mm_set1_epi8('\xed')));
         add(last_block, _mm_cmpeq_epi8(part, _mm_set1_epi8('\xef')));
         add(bf, _mm_cmpeq_epi8(part, _mm_set1_epi8('\xbf')));
+        add(lower, _mm_and_si128(_mm_cmpgt_epi8(part, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(part, _mm_set1_epi8('z' + 1))));
       }
       if (const std::uint64_t cut = leading >> (size - 2) << (size - 2); cut != 0) size = static_cast<std::size_t>(std::countr_zero(cut));
       if (size == 0) return false;
       const std::uint64_t whole = ~std::uint64_t{0} >> (window - size), wanted = leading << 1 | leading << 2;
       const std::uint64_t rare = before_e000 | (last_block << 1 & bf);  // U+D000 to U+DFFF, U+FFC0 to U+FFFF
       if ((((inner ^ wanted) | (high ^ (leading | inner)) | rare) & whole) != 0 || at_ < safe_) return false;
-      borders_->has_partial_ ? look_at_begins<true>(bytes, ~inner & whole) : look_at_begins<false>(bytes, ~inner & whole);
+      lower &= borders_->joins_lower_ ? whole : 0;
+      const std::uint64_t asked = ~inner & whole & ~(lower & lower << 1);
+      borders_->has_partial_ ? look_at_begins<true>(bytes, asked, lower) : look_at_begins<false>(bytes, asked, lower);
+      if ((lower >> (size - 1) & 1) != 0) left_ = static_cast<unsigned char>(bytes[size - 1]);
       at_ += size;
       return true;
 #else
       return false;
 #endif
     }
+    // `lower`: letters of which, behind another, only the first of several is among the begins.
     template <bool has_partial>
-    void look_at_begins(const char* bytes, std::uint64_t begins) {
+    void look_at_begins(const char* bytes, std::uint64_t begins, std::uint64_t lower) {
       const PieceBorders& borders = *borders_;
       std::size_t found = 0;
       Code left = left_;
@@ -115,9 +121,11 @@ class PieceBorders {
         const auto i = static_cast<std::size_t>(std::countr_zero(begins));
         std::uint32_t four = 0;
         std::memcpy(&four, bytes + i, 4);
-        const Code is_three = 0 - (four >> 7 & 1), right = (four & 0x7f & ~is_three) | (three_bytes(four) & is_three);
+        const Code is_three = 0 - (four >> 7 & 1), right = (four & 0x7f & ~is_three) | (utf8_three::value(four) & is_three);
+        const std::uint64_t is_behind_lower = lower << 1 >> i & 1;
+        const Code byte_before = static_cast<unsigned char>(bytes[i - is_behind_lower]);
         ends_[found] = at_ + i;
-        found += borders.may_part<has_partial>(left, right) & is_inside;
+        found += borders.may_part<has_partial>(is_behind_lower != 0 ? byte_before : left, right) & is_inside;
         is_inside = 1;
         left = right;
       }
@@ -132,7 +140,7 @@ class PieceBorders {
         const bool is_three = ((bytes & 0xc0c0f0) == 0x8080e0) & ((bytes & 0xf) - 1 < 0xc);
         if (is_one | is_three) [[likely]] {
           at += is_one ? 1 : 3;
-          return is_one ? bytes & 0x7f : three_bytes(bytes);
+          return is_one ? bytes & 0x7f : utf8_three::value(bytes);
         }
       }
       const CodePoint point = code_point_at(text_, at);
@@ -140,8 +148,6 @@ class PieceBorders {
       if (point.value == 0xfffd) safe_ = at + 3;
       return code_of(point.value);
     }
-
-    static Code three_bytes(std::uint32_t bytes) { return (bytes & 0xf) << 12 | (bytes >> 2 & 0xfc0) | (bytes >> 16 & 0x3f); }
 
     static constexpr std::size_t window = 64;
     const PieceBorders* borders_;
@@ -184,6 +190,7 @@ class PieceBorders {
   std::vector<std::uint64_t> joined_;  // two bits for each two that stand in a token, by their hash: a few others may seem to
   std::vector<std::uint64_t> known_;   // a bit for each code; not for the last ones
   bool has_partial_ = false;           // a token holds a part of a character beside another
+  bool joins_lower_ = false;           // most pairs of the letters a to z stand in tokens: none is looked at
 };
 
 }  // namespace plume::inline PLUME_ABI
@@ -220,6 +227,10 @@ PLUME_FUNCTION PieceBorders::PieceBorders(const std::vector<std::string_view>& t
     }
   }
   known_.back() &= (std::uint64_t{1} << (first_outside & 63)) - 1;
+  std::size_t lower = 0;
+  for (Code left = 'a'; left <= 'z'; ++left)
+    for (Code right = 'a'; right <= 'z'; ++right) lower += joined(left, right) & 1;
+  joins_lower_ = lower > 26 * 26 / 2;  // the others are rare in texts
 }
 
 PLUME_FUNCTION void PieceBorders::join(Code left, Code right) {

@@ -28,6 +28,13 @@ class PrecompiledMap {
     std::string_view text;
   };
   PLUME_FUNCTION Match longest(std::string_view text, std::size_t at) const;
+  // By byte: an ASCII character before another, where no key begins.
+  const std::array<bool, 256>& kept_before_ascii() const { return known_->kept_before_ascii; }
+  // Whether no key is or begins with this character, which is below U+10000.
+  bool never_begins(char32_t character) const {
+    const Known::Effects effects = known_->of[character >> 5];
+    return ((effects.changed | effects.begins) >> (character & 31) & 1) == 0;
+  }
   // Whether no key begins at text[at], where a character of `length` bytes is; false as well where that is not known without a search.
   bool surely_keeps(std::string_view text, std::size_t at, char32_t character, std::size_t length) const {
     const Known& known = *known_;
@@ -45,6 +52,7 @@ class PrecompiledMap {
     };
     std::array<Effects, 0x10000 / 32> of;
     std::array<bool, 256> goes_on;  // bytes with which longer keys go on behind their first character
+    std::array<bool, 256> kept_before_ascii;
   };
   PLUME_FUNCTION Known known() const;
   PLUME_FUNCTION std::optional<std::string_view> find(std::string_view key) const;
@@ -63,6 +71,7 @@ class PrecompiledMap {
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include <algorithm>
 #include <utility>
 
 #include "plume/tokenizer/unicode.hpp"
@@ -123,6 +132,9 @@ PLUME_FUNCTION PrecompiledMap::Known PrecompiledMap::known() const {
     for (unsigned byte = 1; byte < 256; ++byte)
       if (leads_on(static_cast<unsigned char>(byte))) result.goes_on[byte] = true;
   }
+  const bool goes_on_with_ascii = std::any_of(result.goes_on.begin(), result.goes_on.begin() + 0x80, [](bool goes_on) { return goes_on; });
+  for (std::size_t c = 0; c < 0x80; ++c)
+    result.kept_before_ascii[c] = ((result.of[c >> 5].changed | (goes_on_with_ascii ? result.of[c >> 5].begins : 0)) >> (c & 31) & 1) == 0;
   return result;
 }
 

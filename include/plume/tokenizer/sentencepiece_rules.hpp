@@ -43,6 +43,7 @@ struct SentencePieceRules {
 #include <cstring>
 #include <utility>
 
+#include "plume/base/utf8.hpp"
 #include "plume/tokenizer/unicode.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -66,14 +67,11 @@ PLUME_FUNCTION std::size_t SentencePieceRules::append_spaced(std::string_view te
           to += plain;
           if (plain == 8) continue;
           // three bytes that spell one character, as most of what is not ASCII
-          std::uint32_t character = 0;
           const char* const first = to;
-          while (text.size() - at >= 4 && to < buffer.data() + 4096 &&
-                 (std::memcpy(&character, text.data() + at, 4), (character & 0xc0c0f0) == 0x8080e0) && (character & 0xff) != 0xe0 &&
-                 (character & 0xff) != 0xed) {
-            std::memcpy(to, &character, 4);
-            at += 3;
-            to += 3;
+          for (std::uint32_t four = 0; text.size() - at >= 4 && to < buffer.data() + 4096; at += 3, to += 3) {
+            std::memcpy(&four, text.data() + at, 4);
+            if (!utf8_three::begins(four)) break;
+            std::memcpy(to, &four, 4);
           }
           if (to > first) continue;
         }
@@ -95,18 +93,42 @@ PLUME_FUNCTION std::size_t SentencePieceRules::append_spaced(std::string_view te
 // The same up to a character that the map may change; extra spaces are left out. No symbols are kept.
 PLUME_FUNCTION std::size_t SentencePieceRules::append_kept(std::string_view text, std::size_t at, std::string_view space,
                                                            bool& behind_space, std::string& out) const {
+  static constexpr auto ascii = [] {
+    std::array<bool, 256> rows{};
+    std::fill_n(rows.begin(), 0x80, true);
+    return rows;
+  }();
+  const std::array<bool, 256>& kept_before_ascii = map ? map->kept_before_ascii() : ascii;
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  std::uint32_t space_bytes = 0;
+  std::memcpy(&space_bytes, space.data(), space.size());
   std::array<char, 4096 + 4> buffer;
+  const char* const full = buffer.data() + 4096;
   for (bool goes_on = true; goes_on && at < text.size();) {
     char* to = buffer.data();
-    while (to < buffer.data() + 4096 && at < text.size()) {
+    while (to < full && at < text.size()) {
+      const std::size_t before = at;
+      for (; to < full && text.size() - at >= 2 && kept_before_ascii[byte(at)] && byte(at + 1) < 0x80; ++at) {
+        const bool is_space = text[at] == ' ';  // hard to foresee: nothing branches on it
+        const std::uint32_t put = is_space ? space_bytes : byte(at);
+        std::memcpy(to, &put, 4);
+        to += is_space ? (behind_space ? 0 : space.size()) : 1;
+        behind_space = is_space & remove_extra_whitespaces;
+      }
+      for (std::uint32_t four = 0; to < full && text.size() - at >= 4; at += 3, to += 3) {
+        std::memcpy(&four, text.data() + at, 4);
+        if (!utf8_three::begins(four) || (map && !map->never_begins(utf8_three::value(four)))) break;
+        std::memcpy(to, &four, 4);
+        behind_space = false;
+      }
+      if (at > before) continue;
       const CodePoint point = code_point_at(text, at);
       if ((point.value == 0xfffd && point.length == 1) || (map && !map->surely_keeps(text, at, point.value, point.length))) {
         goes_on = false;
         break;
       }
       if (point.value != ' ') {
-        for (std::size_t i = 0; i < point.length; ++i) to[i] = text[at + i];
-        to += point.length;
+        to = std::copy_n(text.data() + at, point.length, to);
         behind_space = false;
       } else if (!behind_space) {
         to = std::copy(space.begin(), space.end(), to);

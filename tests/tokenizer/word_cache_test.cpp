@@ -234,7 +234,10 @@ TEST_CASE("Words one after the other give all their ids, whatever number each ha
     std::vector<TokenId> made;
     std::size_t refused = 0;
     plume::encode_known_words(
-        text, begin, end, known, ids, [&](std::size_t at) { return text.find(' ', at) + 1; },
+        text, begin, end, known, ids,
+        [&](std::size_t at) {
+          return plume::Piece{at, text.find(' ', at) + 1};
+        },
         [&](const WordCache::Found& found) { return found.note == 0 || ++refused % 2 == 0; },
         [&](const WordCache::Key& key, std::string_view word, bool is_known) -> WordCache::Found {
           const std::size_t which = static_cast<std::size_t>(std::stoi(std::string(word))) - 100;

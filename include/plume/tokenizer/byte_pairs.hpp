@@ -111,8 +111,18 @@ class BytePairs {
   template <class NextEnd>
   void encode_text(std::string_view text, NextEnd&& next_end, std::vector<TokenId>& ids, Scratch& scratch) const {
     scratch.known.expect(text.size());
+    encode_pieces(
+        text, text.size(),
+        [&](std::size_t at) {
+          return Piece{at, next_end(at)};
+        },
+        ids, scratch);
+  }
+  // Of pieces as encode_known_words() takes words, up to `end`. scratch.known.expect() came before.
+  template <class NextPiece>
+  void encode_pieces(std::string_view text, std::size_t end, NextPiece&& next_piece, std::vector<TokenId>& ids, Scratch& scratch) const {
     encode_known_words(
-        text, 0, text.size(), scratch.known, ids, next_end, [](const WordCache::Found&) { return true; },
+        text, 0, end, scratch.known, ids, next_piece, [](const WordCache::Found&) { return true; },
         [&](const WordCache::Key& key, std::string_view piece, bool) {
           return encode_new(key, piece, static_cast<std::size_t>(text.data() + text.size() - piece.data()), scratch);
         });
@@ -225,7 +235,10 @@ PLUME_FUNCTION WordCache::Found BytePairs::encode_new(const WordCache::Key& key,
   } else {
     encode_known_words(
         std::string_view(piece.data(), readable), 0, piece.size(), scratch.known, scratch.ids,
-        [&](std::size_t at) { return at == 0 ? end : borders.next(); }, [](const WordCache::Found&) { return true; },
+        [&](std::size_t at) {
+          return Piece{at, at == 0 ? end : borders.next()};
+        },
+        [](const WordCache::Found&) { return true; },
         [&](const WordCache::Key& part_key, std::string_view part, bool) -> WordCache::Found {
           std::vector<TokenId>& ids = scratch.part_ids;
           ids.clear();

@@ -56,6 +56,10 @@ PLUME_FUNCTION AlignedText spell_bytes(const AlignedText& text);
 }  // namespace plume::inline PLUME_ABI
 
 #if PLUME_BODIES
+#include <array>
+#include <cstring>
+
+#include "plume/base/utf8.hpp"
 #include "plume/tokenizer/byte_characters.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -89,41 +93,56 @@ class ApplyNormalizer {
   // ASCII, the Chinese characters of one block and their punctuation, which no step joins to what is around, character by character; what
   // lies between by the general steps.
   void plain_bert(const normalizers::Bert& bert) {
+    static constexpr auto becomes = [] {  // by whether letters become lower case, and byte; 0: nothing
+      std::array<std::array<char, 128>, 2> rows{};
+      for (const char blank : {'\t', '\n', '\r'}) rows[0][static_cast<std::size_t>(blank)] = ' ';
+      for (char c = ' '; c < 0x7f; ++c) rows[0][static_cast<std::size_t>(c)] = c;
+      rows[1] = rows[0];
+      for (char c = 'A'; c <= 'Z'; ++c) rows[1][static_cast<std::size_t>(c)] = static_cast<char>(c + 32);
+      return rows;
+    }();
+    const std::array<char, 128>& ascii = becomes[bert.lower];
     AlignedText out = text_.empty_copy();
     const std::string_view text = text_.text;
-    const auto simple = [&](std::size_t at) -> std::size_t {  // bytes of such a character; 0: another
-      const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
-      if (byte(0) < 0x80) return 1;
-      if (byte(0) < 0xe3 || at + 2 >= text.size() || utf8_length(text, at) != 3) return 0;
-      const CodePoint point = code_point_at(text, at);
-      const bool plain = (point.value >= 0x4e00 && point.value <= 0x9fff) || (point.value >= 0x3001 && point.value <= 0x3011) ||
-                         (point.value >= 0xff01 && point.value <= 0xff1f);
-      return plain ? 3 : 0;
+    const auto is_chinese_block = [](char32_t c) { return c >= 0x4e00 && c <= 0x9fff; };
+    const auto is_plain = [&](char32_t c) { return is_chinese_block(c) || (c >= 0x3001 && c <= 0x3011) || (c >= 0xff01 && c <= 0xff1f); };
+    const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+    const auto is_simple = [&](std::size_t at) {
+      return byte(at) < 0x80 || (byte(at) >= 0xe3 && utf8_length(text, at) == 3 && is_plain(code_point_at(text, at).value));
     };
-    for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
-      length = simple(at);
-      const auto first = static_cast<unsigned char>(text[at]);
-      if (length == 1) {
-        if (first == '\t' || first == '\n' || first == '\r')
-          out.text.push_back(' ');
-        else if (first >= ' ' && first != 0x7f)
-          out.text.push_back(bert.lower && first >= 'A' && first <= 'Z' ? static_cast<char>(first + 32) : text[at]);
-        else if (first != 0 && !in_set(first, CharacterSet::control))
-          out.text.push_back(category_bit(first) & category_sets::space ? ' ' : text[at]);
-      } else if (length == 3) {
-        const bool spaced = first >= 0xe4 && first <= 0xe9;
-        if (spaced) out.text.push_back(' ');
-        out.text.append(text, at, 3);
-        if (spaced) out.text.push_back(' ');
-      } else {
-        std::size_t end = at;
-        while (end < text.size() && simple(end) == 0) end += code_point_at(text, end).length;
-        AlignedText part = text_.empty_copy();
-        part.copy(text_, at, end);
-        ApplyNormalizer(part).general_bert(bert);
-        out.copy(part, 0, part.text.size());
-        length = end - at;
+    std::array<char, 4096 + 8> buffer;
+    const char* const full = buffer.data() + 4096;
+    for (std::size_t at = 0; at < text.size();) {
+      char* to = buffer.data();
+      const std::size_t before = at;
+      while (to < full && at < text.size()) {
+        const std::size_t run = at;
+        for (; to < full && at < text.size() && byte(at) < 0x80; ++at) {
+          *to = ascii[byte(at)];
+          to += *to != 0;
+        }
+        for (std::uint32_t four = 0; to < full && text.size() - at >= 4; at += 3) {
+          std::memcpy(&four, text.data() + at, 4);
+          const char32_t value = utf8_three::value(four);
+          if (!utf8_three::begins(four) || !is_plain(value)) break;
+          *to = ' ';  // around Chinese characters
+          to += is_chinese_block(value);
+          std::memcpy(to, &four, 4);
+          to[3] = ' ';
+          to += 3 + is_chinese_block(value);
+        }
+        if (at == run) break;
       }
+      out.text.append(buffer.data(), to);
+      if (at > before) continue;
+      std::size_t end = at;
+      do end += code_point_at(text, end).length;
+      while (end < text.size() && !is_simple(end));
+      AlignedText part = text_.empty_copy();
+      part.copy(text_, at, end);
+      ApplyNormalizer(part).general_bert(bert);
+      out.copy(part, 0, part.text.size());
+      at = end;
     }
     text_ = std::move(out);
   }

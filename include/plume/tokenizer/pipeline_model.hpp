@@ -381,12 +381,14 @@ PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std
       unigram_.encode(std::get<word_models::Unigram>(*pipeline_.words), text, piece, ids, known, call.memory.unigram);
     return;
   }
-  if (pairs_) {
-    for (const Piece& piece : pieces)
-      if (piece.end > piece.begin)
-        pairs_->encode(text.substr(piece.begin, piece.end - piece.begin), text.size() - piece.begin, ids, call.memory.pairs);
-    return;
-  }
+  std::size_t end = 0;
+  for (const Piece& piece : pieces)
+    if (piece.end > piece.begin) end = piece.end;
+  auto next_piece = [next = pieces.data()](std::size_t) mutable {
+    while (next->begin == next->end) ++next;
+    return *next++;
+  };
+  if (pairs_) return pairs_->encode_pieces(text, end, next_piece, ids, call.memory.pairs);
   std::vector<TokenId>& fresh = call.memory.ids;
   const auto make = [&](const WordCache::Key& key, std::string_view word, bool) -> WordCache::Found {
     fresh.clear();
@@ -395,11 +397,16 @@ PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std
     fresh.reserve(WordCache::readable_ids);
     return {fresh.data(), static_cast<std::uint32_t>(fresh.size())};
   };
+  const auto may_use = [](const WordCache::Found&) { return true; };
+  if (borders_.empty()) return encode_known_words(text, 0, end, known, ids, next_piece, may_use, make);
   for (const Piece& piece : pieces) {
     PieceBorders::Cursor borders(borders_, text.substr(0, piece.end), piece.begin);
     encode_known_words(
-        text, piece.begin, piece.end, known, ids, [&](std::size_t) { return borders.next(); }, [](const WordCache::Found&) { return true; },
-        make);
+        text, piece.begin, piece.end, known, ids,
+        [&](std::size_t at) {
+          return Piece{at, borders.next()};
+        },
+        may_use, make);
   }
 }
 

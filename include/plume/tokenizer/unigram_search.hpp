@@ -174,8 +174,8 @@ void UnigramSearch::encode_with(const Real* scores, const word_models::Unigram& 
     return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};
   };
   PieceBorders::Cursor borders(borders_, before_end, part.begin);
-  encode_known_words(
-      text, part.begin, part.end, known, ids, [&](std::size_t) { return borders.next(); }, may_use, make);
+  const auto next_word = [&](std::size_t at) { return Piece{at, borders.next()}; };
+  encode_known_words(text, part.begin, part.end, known, ids, next_word, may_use, make);
 }
 
 // The best path [Kudo 2018], as encode_word() finds it, and up to which sums it is. Which of two paths is better is hard to foresee:

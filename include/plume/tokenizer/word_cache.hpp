@@ -13,6 +13,7 @@
 
 #include "plume/base/config.hpp"
 #include "plume/base/huge_pages.hpp"
+#include "plume/tokenizer/aligned_text.hpp"
 #include "plume/tokenizer/piece_table.hpp"
 
 namespace plume::inline PLUME_ABI {
@@ -157,12 +158,13 @@ class WordCache {
   TableVector<TokenId> ids_;
 };
 
-// Appends the ids of the words into which next_end(at) cuts a part of a text. Known words for which may_use(found) holds have the ids that
-// are known, others those that make(key, word, known) returns, a Found that may be of this call only. known.expect() came before.
+// Appends the ids of the words of [begin, part_end) of a text; next_word(at) is the first of them that begins at `at` or behind, and the
+// last ends at part_end. Known words for which may_use(found) holds have the ids that are known, others those that make(key, word, known)
+// returns, a Found that may be of this call only. known.expect() came before.
 // Several words are found before the first is looked up, so that the memory of the table has time to arrive.
-template <class NextEnd, class MayUse, class Make>
+template <class NextWord, class MayUse, class Make>
 void encode_known_words(std::string_view text, std::size_t begin, std::size_t part_end, WordCache& known, std::vector<TokenId>& ids,
-                        NextEnd&& next_end, MayUse&& may_use, Make&& make) {
+                        NextWord&& next_word, MayUse&& may_use, Make&& make) {
   constexpr std::size_t block = 32, readable = WordCache::readable_ids;
   struct Place {
     std::string_view word;
@@ -173,11 +175,11 @@ void encode_known_words(std::string_view text, std::size_t begin, std::size_t pa
   for (std::size_t at = begin; at < part_end;) {
     std::size_t count = 0;
     for (; count < block && at < part_end; ++count) {
-      const std::size_t end = next_end(at);
-      const std::string_view word(text.data() + at, end - at);
-      places[count] = {word, known.key(word, text.size() - at)};
+      const Piece place = next_word(at);
+      const std::string_view word(text.data() + place.begin, place.end - place.begin);
+      places[count] = {word, known.key(word, text.size() - place.begin)};
       known.prefetch(places[count].key);
-      at = end;
+      at = place.end;
     }
     TokenId* out = made.data();
     for (std::size_t i = 0; i < count; ++i) {

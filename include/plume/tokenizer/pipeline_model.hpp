@@ -381,7 +381,7 @@ PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std
       unigram_.encode(std::get<word_models::Unigram>(*pipeline_.words), text, piece, ids, known, call.memory.unigram);
     return;
   }
-  std::size_t end = 0;
+  std::size_t end = 0;  // of the last piece that is not empty; they follow each other
   for (const Piece& piece : pieces)
     if (piece.end > piece.begin) end = piece.end;
   auto next_piece = [next = pieces.data()](std::size_t) mutable {

@@ -4,11 +4,12 @@
 # TEXTs: those of bench/tokenizer_texts.py (10 MB each of English, Chinese and code).
 # FOLDER            what bench/peers/tokenizer_files.py wrote
 # ROUNDS (3)        turns of each side; medians count
-# TOKENIZERS, LIBRARIES, WAYS ("documents whole")   fewer of them
+# TOKENIZERS, LIBRARIES, WAYS ("documents behind whole")   fewer of them
 # BUILD             folder of bench_tokenizer
 # PYTHON            python with bench/peers/tokenizers.txt
 # Prints MB of text a second on one thread, "first time / later times" in one process (a library may remember words), and how many times as
-# fast plume is. Rates are of the processor's time. "other ids" and "n/a" say that a library is no peer there.
+# fast plume is; "behind": a new text, and that text again, where another one came before. Rates are of the processor's time. "other ids" says
+# that a library is no peer there.
 set -eu
 [ $# -ge 1 ] || { sed -n '2,11s/^# //p' "$0" >&2; exit 2; }
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -25,7 +26,7 @@ for tokenizer in ${TOKENIZERS:-gpt2 cl100k o200k llama3 qwen2 llama2 unigram ber
     bert) file=bert.gguf ;;
     *) file=$tokenizer/tokenizer.json ;;
   esac
-  for way in ${WAYS:-documents whole}; do
+  for way in ${WAYS:-documents behind whole}; do
     for text in "$@"; do
       round=0
       while [ "$round" -lt "${ROUNDS:-3}" ]; do

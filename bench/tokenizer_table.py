@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""One row of bench/compare_tokenizers.sh from its measurements: LIBRARY PATH FIRST BEST COUNT CRC a line."""
+"""One row of bench/compare_tokenizers.sh from its measurements: LIBRARY PATH FIRST BEST COUNT CRC BYTES a line."""
 import os
 import statistics
 import sys
 
 tokenizer, way, path = sys.argv[1:4]
-size = os.path.getsize(path) / 1e6
 runs = {}
 for line in sys.stdin:
-    library, _, first, later, count, crc = line.split()
+    library, _, first, later, count, crc, size = line.split()
+    size = int(size) / 1e6
     runs.setdefault(library, []).append((float(first), float(later), count, crc))
 medians = {library: [statistics.median(run[i] for run in rows) for i in (0, 1)] for library, rows in runs.items()}
 cells = []

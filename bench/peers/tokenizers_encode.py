@@ -4,9 +4,10 @@
     RAYON_NUM_THREADS=1 python3 bench/peers/tokenizers_encode.py LIBRARY FOLDER TOKENIZER WAY TEXT ...
 
 FOLDER is what tokenizer_files.py wrote. WAY: "whole" encodes a text in one call; "documents" gives the library parts of about 4 KB, cut at
-line ends, all in one call where it has one. Prints per text: seconds of the first time, the least seconds of further times (as many as fit
-into $SECONDS_A_TEXT, 2; the first again where that took longer), the number of ids and their CRC-32. Seconds are the processor's. Making the strings is not counted, making
-a Python list of ids is where the library gives nothing else. Exit status 3: the library cannot read or does not have this tokenizer.
+line ends, all in one call where it has one; "behind" gives it the first half of the parts, and times the second. Prints per text: seconds of
+the first time, the least seconds of further times (as many as fit into $SECONDS_A_TEXT, 2; the first again where that took longer), the
+number of ids, their CRC-32, and the bytes of text. Seconds are the processor's. Making the strings is not counted, making a Python list of
+ids is where the library gives nothing else. Exit status 3: the library cannot read or does not have this tokenizer.
 """
 import array
 import base64
@@ -130,8 +131,13 @@ def main():
         sys.exit(NONE)
     for path in sys.argv[5:]:
         data = open(path, "rb").read()
-        parts = [part.decode() for part in documents(data)] if way == "documents" else data.decode()
-        encode = batch if way == "documents" else whole
+        size = len(data)
+        parts = data.decode() if way == "whole" else [part.decode() for part in documents(data)]
+        encode = whole if way == "whole" else batch
+        if way == "behind":
+            encode(parts[:len(parts) // 2])
+            parts = parts[len(parts) // 2:]
+            size = sum(len(part.encode()) for part in parts)
         seconds = []
         while not seconds or (sum(seconds) < LONGEST and len(seconds) < 12):
             start = time.process_time()
@@ -140,7 +146,7 @@ def main():
         ids = array.array("I")
         for part in ids_of(out) if ids_of else out:
             ids.extend(part)
-        print(f"{path} {seconds[0]:.6f} {min(seconds[1:] or seconds):.6f} {len(ids)} {zlib.crc32(ids.tobytes()):08x}", flush=True)
+        print(f"{path} {seconds[0]:.6f} {min(seconds[1:] or seconds):.6f} {len(ids)} {zlib.crc32(ids.tobytes()):08x} {size}", flush=True)
         del out
 
 

@@ -46,7 +46,7 @@ class WordCache {
         if (slot.second != 0) place_for(line_of((slot.second & is_long) != 0 ? slot.first : short_hash(slot.first, slot.second))) = slot;
   }
   // `readable`: bytes from word.data() on that may be read. expect() came before.
-  Key key(std::string_view word, std::size_t readable) const {
+  PLUME_INLINE Key key(std::string_view word, std::size_t readable) const {
     std::uint64_t first = 0, second = 0;
     const std::size_t size = word.size();
     if (size <= 15) [[likely]] {
@@ -70,9 +70,9 @@ class WordCache {
     second = is_long | std::uint64_t{size} << 32;
     return {first, second, line_of(first)};
   }
-  void prefetch(const Key& key) const { __builtin_prefetch(&lines_[key.line]); }
+  PLUME_INLINE void prefetch(const Key& key) const { __builtin_prefetch(&lines_[key.line]); }
 
-  Found find(const Key& key, std::string_view word) const {
+  PLUME_INLINE Found find(const Key& key, std::string_view word) const {
     const Line& line = lines_[key.line];
     if ((key.second & is_long) == 0) [[likely]] {
       const bool in_first = holds(line.slots[0], key), in_second = holds(line.slots[1], key);
@@ -123,10 +123,10 @@ class WordCache {
   struct alignas(64) Line {
     Slot slots[2];
   };
-  static std::uint64_t short_hash(std::uint64_t first, std::uint64_t second) {
+  PLUME_INLINE static std::uint64_t short_hash(std::uint64_t first, std::uint64_t second) {
     return first * 0x9e3779b97f4a7c15u + std::rotl(second * 0xc2b2ae3d27d4eb4fu, 32);
   }
-  std::uint32_t line_of(std::uint64_t hash) const { return static_cast<std::uint32_t>((hash ^ hash >> 29) >> 16 & last_line_); }
+  PLUME_INLINE std::uint32_t line_of(std::uint64_t hash) const { return static_cast<std::uint32_t>((hash ^ hash >> 29) >> 16 & last_line_); }
   Slot& place_for(std::uint32_t line) {
     for (const std::uint32_t i : {line, line ^ 1})
       for (Slot& slot : lines_[i].slots)
@@ -145,8 +145,8 @@ class WordCache {
       }
     return {nullptr, 0};
   }
-  static bool holds(const Slot& slot, const Key& key) { return (slot.first == key.first) & (slot.second == key.second); }
-  Found found_in(const Slot& slot) const {
+  PLUME_INLINE static bool holds(const Slot& slot, const Key& key) { return (slot.first == key.first) & (slot.second == key.second); }
+  PLUME_INLINE Found found_in(const Slot& slot) const {
     if (slot.count <= inside) [[likely]]
       return {slot.readable(), slot.count, slot.note};
     return {ids_.data() + slot.ids[0], slot.count, slot.note};

@@ -162,6 +162,7 @@ class Flags {
       if (!read(argc, argv)) return help();
       body();
       if (std::fflush(stdout) != 0) throw plume::IoError("write", "stdout", errno);
+      if (std::ferror(stdout) != 0) throw plume::IoError("write", "stdout", EIO);  // of an earlier write
       return 0;
     } catch (const UsageError& error) {
       return report(error.what(), 2);

@@ -55,6 +55,6 @@ int main(int argc, char** argv) {
       for (const plume::TokenId id : ids) text += plume::concat(text.empty() ? "" : " ", id);
     }
     text += '\n';
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    if (std::fwrite(text.data(), 1, text.size(), stdout) < text.size()) throw plume::IoError("write", "stdout", errno);
   });
 }

@@ -30,6 +30,16 @@ expect_usage_error("--ids holds 50257" tokenize --tokenizer ${gpt2} --decode --i
 file(WRITE "${WORK}/text" "Hello\n\nworld")
 run(tokenize --tokenizer ${gpt2} --file text --json --threads 2)
 expect_equal("${output}" "{\"ids\":[15496,198,198,6894],\"pieces\":[\"Hello\",\"Ċ\",\"Ċ\",\"world\"],\"text\":\"Hello\\n\\nworld\"}\n")
+if(EXISTS /dev/full)  # more than a buffer of it, and less
+  string(REPEAT "Hello\n" 5000 long)
+  foreach(text IN ITEMS "${long}" "Hello")
+    file(WRITE "${WORK}/text" "${text}")
+    execute_process(COMMAND "${PROGRAMS}/tokenize" --tokenizer "${gpt2}" --file text WORKING_DIRECTORY "${WORK}"
+                    OUTPUT_FILE /dev/full RESULT_VARIABLE exit_code ERROR_VARIABLE errors)
+    expect_equal("${exit_code}" 1)
+    expect_match("${errors}" "stdout: cannot write: No space left")
+  endforeach()
+endif()
 
 need_data(llama2 tokenizers/llama2/tokenizer.bin)
 run(tokenize --tokenizer ${llama2} --text "Hello world")

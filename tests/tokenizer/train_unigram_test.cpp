@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -102,17 +103,35 @@ TEST_CASE("No piece crosses a space or two scripts; kana and ideographs may stan
                       "a"));
 }
 
-TEST_CASE("Seeds by hand: every repeated substring that is the longest at its places") {
-  const std::vector<WordCount> words{{"abab", 2}, {"xab", 1}, {"z\xc3\xa9\xc3\xa8", 1}, {"z\xc3\xa9\xc3\xaa", 1}};
-  std::string listed;
-  for (const plume::UnigramSeed& seed : plume::unigram_seeds(words, {})) listed += plume::concat(seed.text, " ", seed.count, "\n");
-  // "ba" and "bab" only ever stand in "abab"; "z\xc3\xa9" twice, and no half of a character
-  CHECK(listed == "ab 5\nabab 2\nbab 2\nz\xc3\xa9 2\n");
-  const auto best = plume::unigram_seeds(words, {.most = 1});
-  REQUIRE(best.size() == 1);
-  CHECK(best[0].text == "ab");                                     // 5 x 2 characters
-  CHECK(plume::unigram_seeds(words, {.longest = 2}).size() == 3);  // ab, ba, z\xc3\xa9
+TEST_CASE("Seeds by hand: every repeated substring that is the longest at its places, and the best of those that end words") {
+  const std::vector<WordCount> words{{"abab_", 2}, {"xab_", 1}, {"z\xc3\xa9\xc3\xa8_", 1}, {"z\xc3\xa9\xc3\xaa_", 1}};
+  const auto listed = [&](const plume::UnigramSeedOptions& options) {
+    std::string lines;
+    for (const plume::UnigramSeed& seed : plume::unigram_seeds(words, options)) lines += plume::concat(seed.text, " ", seed.count, "\n");
+    return lines;
+  };
+  // "ba" always goes on as "bab", which ends with its word, as "abab" does; "z\xc3\xa9" stands there twice, and no half of a character
+  CHECK(listed({}) == "ab 5\nabab 2\nbab 2\nz\xc3\xa9 2\n");
+  CHECK(listed({.most_endings = 1}) == "ab 5\nabab 2\nz\xc3\xa9 2\n");
+  CHECK(listed({.most_endings = 0}) == "ab 5\nz\xc3\xa9 2\n");
+  CHECK(listed({.most = 1}) == "ab 5\n");  // 5 x 2 characters
+  CHECK(listed({.longest = 2}) == "ab 5\nz\xc3\xa9 2\n");
+  CHECK(listed({.longest = 3}) == "ab 5\nbab 2\nz\xc3\xa9 2\n");
   CHECK(plume::unigram_seeds({}, {}).empty());
+}
+
+TEST_CASE("A text that comes twice has as few tokens as if it came once: pieces are parts of rare words, not those words") {
+  std::mt19937 random(20261127);
+  std::string text;
+  for (int i = 0; i < 3000; ++i) {
+    for (std::size_t length = 5 + random() % 5; length > 0; --length) text += static_cast<char>('a' + random() % 20);
+    text += std::vector<std::string>{"vyw", "wzv", "zyv"}[random() % 3] + std::vector<std::string>{" ", ", ", ".\n"}[random() % 3];
+  }
+  const auto tokens = [&](const std::string& seen) {
+    const auto tokenizer = plume::train_unigram({seen}, {.vocabulary_size = 500, .character_coverage = 1});
+    return static_cast<double>(tokenizer.encode(text).size());
+  };
+  CHECK(tokens(text + text) / tokens(text) == doctest::Approx(1).epsilon(0.02));
 }
 
 TEST_CASE("Expected uses by hand, on short words and on long ones, and digamma") {

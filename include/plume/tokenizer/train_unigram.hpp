@@ -50,8 +50,11 @@ class UnigramTrainer {
   PLUME_FUNCTION Tokenizer train();
 
  private:
-  PLUME_FUNCTION WordCounts words_by_script(std::vector<std::string>& alphabet);
-  PLUME_FUNCTION UnigramPieces first_pieces(const std::vector<WordCount>& words, const std::vector<std::string>& alphabet) const;
+  struct Words {
+    WordCounts words, followed;  // followed: each with the character behind it
+  };
+  PLUME_FUNCTION Words words_by_script(std::vector<std::string>& alphabet);
+  PLUME_FUNCTION UnigramPieces first_pieces(const Words& words, const std::vector<std::string>& alphabet) const;
   PLUME_FUNCTION void maximise(const UnigramEm& em, UnigramPieces& pieces, std::size_t least) const;
   PLUME_FUNCTION void prune(const UnigramEm& em, UnigramPieces& pieces, std::size_t size) const;
   PLUME_FUNCTION void keep_likeliest(UnigramPieces& pieces, std::size_t size) const;
@@ -163,7 +166,7 @@ PLUME_FUNCTION UnigramTrainer::UnigramTrainer(const TrainUnigramOptions& options
 }
 
 // Cuts the words where no piece may cross: between scripts, and around what is not in the alphabet, which is left out.
-PLUME_FUNCTION WordCounts UnigramTrainer::words_by_script(std::vector<std::string>& alphabet) {
+PLUME_FUNCTION UnigramTrainer::Words UnigramTrainer::words_by_script(std::vector<std::string>& alphabet) {
   namespace training = unigram_training;
   const WordCounts counts = words_.take();
   const std::vector<WordCount> words = counts.sorted();
@@ -193,13 +196,19 @@ PLUME_FUNCTION WordCounts UnigramTrainer::words_by_script(std::vector<std::strin
   for (const auto& [c, yes] : kept) append_utf8(alphabet.emplace_back(), c);
   std::sort(alphabet.begin(), alphabet.end());
 
-  WordCounts result;
+  Words result;
+  std::string spaced;
   for (const WordCount& word : words) {
     if (utf8_error(word.word) != word.word.size()) continue;
+    spaced.assign(word.word).append(training::block);
     std::size_t begin = 0;
     char32_t script = training::inherited;  // of the run so far; inherited: any
     const auto end_run = [&](std::size_t end) {
-      if (begin < end) result.add(word.word.substr(begin, end - begin), word.word.size() - begin, word.count);
+      const std::string_view run = std::string_view(spaced).substr(begin, end - begin);
+      if (begin < end) {
+        result.words.add(run, spaced.size() - begin, word.count);
+        result.followed.add({run.data(), run.size() + code_point_at(spaced, end).length}, spaced.size() - begin, word.count);
+      }
       begin = end;
       script = training::inherited;
     };
@@ -222,8 +231,8 @@ PLUME_FUNCTION WordCounts UnigramTrainer::words_by_script(std::vector<std::strin
   return result;
 }
 
-PLUME_FUNCTION UnigramPieces UnigramTrainer::first_pieces(const std::vector<WordCount>& words,
-                                                          const std::vector<std::string>& alphabet) const {
+PLUME_FUNCTION UnigramPieces UnigramTrainer::first_pieces(const Words& counts, const std::vector<std::string>& alphabet) const {
+  const std::vector<WordCount> words = counts.words.sorted();
   if (options_.report) options_.report({TrainTokenizerProgress::Phase::seed, 0, static_cast<Index>(words.size())});
   std::map<std::string, Index, std::less<>> of_character;
   for (const std::string& character : alphabet) of_character[character] = 1;
@@ -233,7 +242,9 @@ PLUME_FUNCTION UnigramPieces UnigramTrainer::first_pieces(const std::vector<Word
       of_character.find(word.word.substr(at, length))->second += word.count;
       at += length;
     }
-  std::vector<UnigramSeed> seeds = unigram_seeds(words, {.most = options_.seed_size, .longest = options_.longest_piece});
+  std::vector<UnigramSeed> seeds =
+      unigram_seeds(counts.followed.sorted(),
+                    {.most = options_.seed_size, .longest = options_.longest_piece, .most_endings = options_.vocabulary_size / 2});
   options_.stop.check();
   for (const auto& [character, count] : of_character) seeds.push_back({character, count});
   std::sort(seeds.begin(), seeds.end(), [](const UnigramSeed& a, const UnigramSeed& b) { return a.text < b.text; });
@@ -328,14 +339,15 @@ PLUME_FUNCTION void UnigramTrainer::keep_likeliest(UnigramPieces& pieces, std::s
 
 PLUME_FUNCTION Tokenizer UnigramTrainer::train() try {
   std::vector<std::string> alphabet;
-  const WordCounts counts = words_by_script(alphabet);
-  const std::vector<WordCount> words = counts.sorted();
+  Words counts = words_by_script(alphabet);
   const Index fixed = static_cast<Index>(options_.special_tokens.size()) + (options_.byte_fallback == ByteFallback::yes ? 256 : 0);
   require(options_.vocabulary_size >= fixed + static_cast<Index>(alphabet.size()), "[train_unigram] vocabulary_size is ",
           options_.vocabulary_size, ", but ", fixed, " special tokens and bytes and ", alphabet.size(),
           " characters come first; raise it, or lower character_coverage");
   const auto target = static_cast<std::size_t>(options_.vocabulary_size - fixed);
-  UnigramPieces pieces = first_pieces(words, alphabet);
+  UnigramPieces pieces = first_pieces(counts, alphabet);
+  counts.followed = {};
+  const std::vector<WordCount> words = counts.words.sorted();
   const UnigramEm em(words, options_.stop);
   // As SentencePiece: losses choose a tenth more than wanted, of which the likeliest stay. That makes fewer tokens of a text than losses
   // alone.

@@ -1,6 +1,7 @@
 #pragma once
 // The pieces that unigram training begins with [Kudo 2018]: substrings of the words that occur more than once, found by sorting all
-// suffixes. Of substrings that always occur together only the longest counts.
+// suffixes. Of substrings that always occur together only the longest counts. Those that end wherever a word does are few: else rare words
+// would take the place of their parts, and all of them would be seeds as soon as every text comes twice.
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,12 +17,13 @@ struct UnigramSeed {
 };
 
 struct UnigramSeedOptions {
-  Index most = 1'000'000;  // the ones of greatest count x characters
-  Index longest = 16;      // characters
+  Index most = 1'000'000;          // the ones of greatest count x characters
+  Index longest = 16;              // characters
+  Index most_endings = 1'000'000;  // of those that always end a word, the ones of greatest count x characters
 };
 
-// Substrings of at least two characters that occur at least twice, sorted by their bytes. The words are UTF-8 without NUL.
-// LimitError: 4 GiB of different words.
+// Substrings of at least two characters that occur at least twice, sorted by their bytes. Each word comes with the character that stands
+// behind it, which is no part of them. The words are UTF-8 without NUL. LimitError: 4 GiB of different words.
 PLUME_FUNCTION std::vector<UnigramSeed> unigram_seeds(const std::vector<WordCount>& words, const UnigramSeedOptions& options);
 
 }  // namespace plume::inline PLUME_ABI
@@ -52,14 +54,9 @@ class SuffixSeeds {
   std::vector<UnigramSeed> find() {
     sort();
     candidates();
-    const auto most = static_cast<std::size_t>(options_.most);
-    if (found_.size() > most) {
-      std::nth_element(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(most), found_.end(),
-                       [this](const Candidate& a, const Candidate& b) {
-                         return a.score != b.score ? a.score > b.score : view(a.begin, a.size) < view(b.begin, b.size);
-                       });
-      found_.resize(most);
-    }
+    keep_best(endings_, options_.most_endings);
+    found_.insert(found_.end(), endings_.begin(), endings_.end());
+    keep_best(found_, options_.most);
     std::vector<UnigramSeed> seeds;
     seeds.reserve(found_.size());
     for (const Candidate& each : found_) seeds.push_back({std::string(view(each.begin, each.size)), each.count});
@@ -71,7 +68,7 @@ class SuffixSeeds {
   struct Suffix {
     std::uint64_t front;  // its first eight bytes, the first one highest; zeros behind its end
     std::uint32_t begin;
-    std::uint16_t size;  // no longer than the longest piece
+    std::uint16_t size, inside;  // up to a character more than the longest piece; up to the end of the word
     std::uint32_t word;
   };
   struct Candidate {
@@ -92,11 +89,13 @@ class SuffixSeeds {
     for (std::size_t at = 1; at <= text.size(); ++at)
       if (at == text.size() || !continues(text[at])) ends_.push_back(at);
     const auto longest = static_cast<std::size_t>(options_.longest);
-    for (std::size_t i = 0; i < ends_.size(); ++i) {
-      const std::size_t begin = i == 0 ? 0 : ends_[i - 1], end = ends_[std::min(i + longest, ends_.size()) - 1];
+    for (std::size_t i = 0; i + 1 < ends_.size(); ++i) {
+      const std::size_t begin = i == 0 ? 0 : ends_[i - 1], end = ends_[std::min(i + longest + 1, ends_.size()) - 1];
+      const std::size_t inside = std::min(end, ends_[ends_.size() - 2]) - begin;
       std::uint64_t front = 0;
       for (std::size_t b = 0; b < 8; ++b) front = front << 8 | (begin + b < end ? static_cast<unsigned char>(text[begin + b]) : 0u);
-      suffixes_.push_back({front, static_cast<std::uint32_t>(base + begin), static_cast<std::uint16_t>(end - begin), index});
+      suffixes_.push_back({front, static_cast<std::uint32_t>(base + begin), static_cast<std::uint16_t>(end - begin),
+                           static_cast<std::uint16_t>(inside), index});
     }
   }
 
@@ -135,39 +134,49 @@ class SuffixSeeds {
     return size;
   }
 
-  // Each group of neighbours that share more than those around them, and each suffix that shares less than all of itself.
+  // Each group of neighbours that share more than those around them.
   void candidates() {
     struct Open {
       std::size_t size;
       Index count;
     };
     std::vector<Open> open;
-    const auto close = [&](std::size_t down_to, std::uint32_t begin) {
+    const auto close = [&](std::size_t down_to, const Suffix& last) {
       while (!open.empty() && open.back().size > down_to) {
         const Open top = open.back();
         open.pop_back();
-        offer(begin, top.size, top.count);
+        const std::size_t next = std::max(down_to, open.empty() ? 0 : open.back().size);
+        if (top.size <= last.inside)
+          offer(found_, last.begin, top.size, top.count);
+        else if (next < last.inside)
+          offer(endings_, last.begin, last.inside, top.count);
         if (open.empty() || open.back().size < down_to)
           open.push_back({down_to, top.count});
         else
           open.back().count += top.count;
       }
     };
-    std::uint32_t last = 0;
     for (std::size_t i = 0; i < suffixes_.size(); ++i) {
       const Suffix& each = suffixes_[i];
-      const std::size_t before = i == 0 ? 0 : shared(suffixes_[i - 1], each);
-      close(before, last);
+      if (i > 0) close(shared(suffixes_[i - 1], each), suffixes_[i - 1]);
       if (open.empty() || open.back().size < each.size) open.push_back({each.size, 0});
       open.back().count += counts_[each.word];
-      last = each.begin;
     }
-    close(0, last);
+    if (!suffixes_.empty()) close(0, suffixes_.back());
   }
-  void offer(std::uint32_t begin, std::size_t size, Index count) {
+  void offer(std::vector<Candidate>& candidates, std::uint32_t begin, std::size_t size, Index count) {
     Index characters = 0;
     for (std::size_t i = 0; i < size; ++i) characters += continues(text_[begin + i]) ? 0 : 1;
-    if (count >= 2 && characters >= 2) found_.push_back({begin, static_cast<std::uint16_t>(size), count, count * characters});
+    if (count >= 2 && characters >= 2 && characters <= options_.longest)
+      candidates.push_back({begin, static_cast<std::uint16_t>(size), count, count * characters});
+  }
+
+  void keep_best(std::vector<Candidate>& candidates, Index most) const {
+    if (candidates.size() <= static_cast<std::size_t>(most)) return;
+    std::nth_element(candidates.begin(), candidates.begin() + most, candidates.end(), [this](const Candidate& a, const Candidate& b) {
+      return a.score != b.score ? a.score > b.score : view(a.begin, a.size) < view(b.begin, b.size);
+    });
+    candidates.resize(static_cast<std::size_t>(most));
   }
 
   UnigramSeedOptions options_;
@@ -175,7 +184,7 @@ class SuffixSeeds {
   std::vector<Index> counts_;  // of words
   std::vector<Suffix> suffixes_;
   std::vector<std::size_t> ends_;
-  std::vector<Candidate> found_;
+  std::vector<Candidate> found_, endings_;
 };
 
 PLUME_FUNCTION std::vector<UnigramSeed> unigram_seeds(const std::vector<WordCount>& words, const UnigramSeedOptions& options) {

@@ -126,7 +126,9 @@ class WordCache {
   PLUME_INLINE static std::uint64_t short_hash(std::uint64_t first, std::uint64_t second) {
     return first * 0x9e3779b97f4a7c15u + std::rotl(second * 0xc2b2ae3d27d4eb4fu, 32);
   }
-  PLUME_INLINE std::uint32_t line_of(std::uint64_t hash) const { return static_cast<std::uint32_t>((hash ^ hash >> 29) >> 16 & last_line_); }
+  PLUME_INLINE std::uint32_t line_of(std::uint64_t hash) const {
+    return static_cast<std::uint32_t>((hash ^ hash >> 29) >> 16 & last_line_);
+  }
   Slot& place_for(std::uint32_t line) {
     for (const std::uint32_t i : {line, line ^ 1})
       for (Slot& slot : lines_[i].slots)

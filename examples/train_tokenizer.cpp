@@ -134,6 +134,8 @@ int main(int argc, char** argv) {
     std::snprintf(text, sizeof text, ": %lld tokens, %.2f bytes a token on the training text, %.1f s",
                   static_cast<long long>(tokenizer.vocabulary()), bytes_per_token, seconds);
     line.remark(out + text);
+    if (tokenizer.vocabulary() < vocabulary_size)
+      line.remark(plume::concat("the text yields no more than these of the ", vocabulary_size, " tokens"));
     if (json) {
       plume::Json report_of_run = plume::Json::object();
       report_of_run.set("vocab_size", tokenizer.vocabulary())

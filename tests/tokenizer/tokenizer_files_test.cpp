@@ -72,6 +72,12 @@ TEST_CASE("Characters and bytes come back") {
   CHECK_THROWS_AS(plume::load_tokenizer(directory.path), plume::ConfigError);
 }
 
+TEST_CASE("A tokenizer.json may have another name") {
+  const Directory directory;
+  const auto tokenizer = plume::train_byte_bpe({"abab"}, {.vocabulary_size = 258});
+  check_same(tokenizer, plume::load_tokenizer(directory.write("mine.json", plume::write_tokenizer_json(tokenizer))));
+}
+
 TEST_CASE("The llama2.c file beside a model: tokenizer.bin, else the only tok*.bin") {
   const auto model = plume_test::test_data("stories260k/stories260K.bin");
   if (!model) return;

@@ -253,15 +253,18 @@ PLUME_FUNCTION Tokenizer load_tokenizer(const std::string& path, const LoadToken
     if (name == "encoder.json" || name == "vocab.bpe") return load_byte_bpe(beside + "encoder.json", beside + "vocab.bpe", options);
     if (name == "vocab.txt") return load_bert(path, options);
     std::string beginning;  // the content says what files of other names are
+    bool holds_model = false;
     {
       const auto file = FileMapping::open(path);
-      const auto bytes = file->bytes().first(std::min<std::size_t>(file->bytes().size(), 16));
-      beginning.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      const std::string_view bytes(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+      beginning = bytes.substr(0, 16);
+      holds_model = name.ends_with(".json") && bytes.find("\"model\"") != bytes.npos && bytes.find("\"vocab\"") != bytes.npos;
     }
     if (looks_like_gguf(beginning) || name.ends_with(".gguf"))
       return load_gguf_tokenizer(path, {.limits = options.limits, .expressions = options.expressions});
     if (name.ends_with(".bin")) return load_llama2c_tokenizer(path, options);
     if (looks_like_sentencepiece(beginning) || name.ends_with(".model")) return load_sentencepiece(path, options);
+    if (holds_model) return load_tokenizer_json(path, options);
     throw ConfigError(Where{.path = path}, concat("is no tokenizer file; ", files::known));
   }
   const std::string inside = path + "/";

@@ -197,8 +197,15 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
   for (const PreTokenizer& step : pipeline_.pre_tokenizers)
     if (const auto* space = std::get_if<pre_tokenizers::Metaspace>(&step); space && space->prepend == PrependScheme::first)
       needs_origin_ = true;
+  // A special token's spelling may stand for other bytes too: those of one that a normaliser spelled, say.
+  const auto spells_itself = [&](TokenId id) {
+    const std::string& piece = vocabulary.pieces[static_cast<std::size_t>(id)];
+    return byte_level_bytes(piece) == piece;
+  };
+  const std::vector<TokenId> special = vocabulary.special();
   decodes_bytes_ = normalized_spellings_.empty() && pipeline_.decoders.size() == 1 &&
-                   std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
+                   std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]) &&
+                   std::all_of(special.begin(), special.end(), spells_itself);
   if (pipeline_.words) {
     borders_ = pipeline_details::borders_of(*pipeline_.words);
     search_ = WordSearch(*pipeline_.words, vocabulary.pieces);

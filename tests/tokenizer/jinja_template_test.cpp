@@ -139,7 +139,7 @@ TEST_CASE("generated templates give what jinja2 gives, and fail where it fails")
   CHECK(failed > 500);
 }
 
-TEST_CASE("Spread arguments, recursive loops, and texts filled by % and format, as jinja2 has them") {
+TEST_CASE("Spread arguments, recursive loops, slices, and texts filled by % and format, as jinja2 has them") {
   const Json all = file("calls.json");
   RenderOptions options{.variables = all.at("data")};
   std::size_t failed = 0;
@@ -153,8 +153,8 @@ TEST_CASE("Spread arguments, recursive loops, and texts filled by % and format, 
       CHECK(JinjaTemplate(text).render(Json::array(), options).text == one.at(1).as_text());
     }
   }
-  CHECK(all.at("cases").size() == 64);
-  CHECK(failed == 29);
+  CHECK(all.at("cases").size() == 86);
+  CHECK(failed == 49);
 }
 
 TEST_CASE("What a user typed stays typed through % and format") {
@@ -306,6 +306,13 @@ TEST_CASE("variables are the template's own text, a clock only is there when giv
   CHECK(run("{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}") == "TrueTrueFalse");
   CHECK(JinjaTemplate("{% generation %}x{% endgeneration %}").marks_generation());
   CHECK(!JinjaTemplate("generation").marks_generation());
+}
+
+TEST_CASE("a slice of what has none names its line and what it is") {
+  const RenderOptions options{.variables = Json::parse(R"({"no": null, "s": "abc", "half": 0.5})")};
+  CHECK_THROWS_WITH_AS(run("a\n {{ no[1:] }}", options), doctest::Contains("chat_template:2:7: a None has no slices"), ConfigError);
+  CHECK_THROWS_WITH_AS(run("{{ s[half:] }}", options), doctest::Contains("the bounds of a slice are whole numbers, not float"),
+                       ConfigError);
 }
 
 TEST_CASE("else of a loop follows when no round came to its end, as in jinja2 3.1.6") {

@@ -36,6 +36,13 @@ def main():
     chosen["unigram/first"] = ("unigram", {"pre_tokenizer": part(pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="first")]))})
     chosen["unigram/replace"] = ("unigram", {"normalizer": part(normalizers.Sequence([normalizers.Replace("the", "a"), normalizers.Replace(tokenizers.Regex(r"\s+"), " "),
                                                                                       normalizers.Prepend("xy")]))})
+    twice = pre_tokenizers.Sequence([pre_tokenizers.FixedLength(length=1), pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)])
+    for kept in (False, True):  # tokens of a part of a character, and spaces before each
+        chosen[f"byte_bpe/parts_{'kept' if kept else 'trimmed'}"] = ("byte_bpe", {
+            "normalizer": part(normalizers.ByteLevel()), "pre_tokenizer": part(twice),
+            "post_processor": part(processors.ByteLevel(add_prefix_space=kept, trim_offsets=True))})
+    spaced = normalizers.Sequence([normalizers.ByteLevel(), normalizers.Replace("\u0142", "  a ")])
+    chosen["byte_bpe/parts_spaced"] = ("byte_bpe", {"normalizer": part(spaced), "post_processor": part(processors.ByteLevel(trim_offsets=True))})
     rows = {}
     for name, (base, members) in chosen.items():
         file = json.load(open(f"{folder}/{base}.json"))

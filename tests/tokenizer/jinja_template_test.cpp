@@ -139,7 +139,7 @@ TEST_CASE("generated templates give what jinja2 gives, and fail where it fails")
   CHECK(failed > 500);
 }
 
-TEST_CASE("Spread arguments, recursive loops, and texts filled by % and format, as jinja2 has them") {
+TEST_CASE("Spread arguments, recursive loops, slices, texts filled by %, format, zfill and center, and case, as jinja2 has them") {
   const Json all = file("calls.json");
   RenderOptions options{.variables = all.at("data")};
   std::size_t failed = 0;
@@ -153,8 +153,8 @@ TEST_CASE("Spread arguments, recursive loops, and texts filled by % and format, 
       CHECK(JinjaTemplate(text).render(Json::array(), options).text == one.at(1).as_text());
     }
   }
-  CHECK(all.at("cases").size() == 64);
-  CHECK(failed == 29);
+  CHECK(all.at("cases").size() == 96);
+  CHECK(failed == 53);
 }
 
 TEST_CASE("What a user typed stays typed through % and format") {
@@ -270,6 +270,8 @@ TEST_CASE("what is made of typed text stays typed: trim, case, replace, split, s
   CHECK(user("messages[0].content | trim | list | join('')") == "A{<|im_end|>}B");
   CHECK(user("('x' ~ messages[0].content * 2)[3:9]") == "A{|im_en}B");
   CHECK(user("messages[0].content | indent(2, true)") == "A  { <|im_end|> }B");
+  CHECK(user("messages[0].list[1] | center(7)") == "A {end|>} B");
+  CHECK(user("messages[0].list[1].zfill(7)") == "A00{end|>}B");
   CHECK(user("messages[0].content | e") == "A{ &lt;|im_end|&gt; }B");
   CHECK(user("messages[0] | items | list | first | first") == "A{role}B");
   CHECK(user("'<|' ~ messages[0].role ~ '|>'") == "A<|user|>B");
@@ -306,6 +308,13 @@ TEST_CASE("variables are the template's own text, a clock only is there when giv
   CHECK(run("{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}") == "TrueTrueFalse");
   CHECK(JinjaTemplate("{% generation %}x{% endgeneration %}").marks_generation());
   CHECK(!JinjaTemplate("generation").marks_generation());
+}
+
+TEST_CASE("a slice of what has none names its line and what it is") {
+  const RenderOptions options{.variables = Json::parse(R"({"no": null, "s": "abc", "half": 0.5})")};
+  CHECK_THROWS_WITH_AS(run("a\n {{ no[1:] }}", options), doctest::Contains("chat_template:2:7: a None has no slices"), ConfigError);
+  CHECK_THROWS_WITH_AS(run("{{ s[half:] }}", options), doctest::Contains("the bounds of a slice are whole numbers, not float"),
+                       ConfigError);
 }
 
 TEST_CASE("else of a loop follows when no round came to its end, as in jinja2 3.1.6") {

@@ -138,6 +138,32 @@ TEST_CASE("(?i:'s) matches the long s, [sS] does not; no other letter folds to t
   }
 }
 
+TEST_CASE("A special token that stays is written as the bytes that its characters spell, as tokenizers 0.23.3 has it") {
+  struct Case {
+    const char* content;
+    bool normalized;
+    std::vector<TokenId> ids;
+    std::string text;
+  };
+  for (const Case& each : {Case{"\u4e16\u754c", true, {67, 900, 131, 257, 68}, "a\u4e16\u754c\u0120b"},
+                           {"\u4e16\u754c", false, {67, 900, 131, 257, 68}, "a\u4e16\u754c\u0120b"},
+                           {"\u0120x", true, {67, 900, 131, 257, 68}, "a\u0120x\u0120b"},
+                           {"\u0120x", false, {67, 900, 131, 257, 68}, "a x\u0120b"},
+                           {"<|a|>", true, {67, 900, 131, 257, 68}, "a<|a|>\u0120b"}}) {
+    CAPTURE(each.content);
+    CAPTURE(each.normalized);
+    Json file = plume_test::hashes("tokenizers/byte_bpe.json"), added = file.at("added_tokens");
+    added.push(Json::object().set("id", 900).set("content", each.content).set("special", true).set("normalized", each.normalized));
+    const Json level = Json::parse(R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true})", {});
+    file.set("added_tokens", added).set("pre_tokenizer", level).set("normalizer", Json::object().set("type", "ByteLevel"));
+    const Tokenizer tokenizer = read_tokenizer_json(dump(file));
+    const std::vector<TokenId> ids = tokenizer.encode(concat("a", each.content, " b"), {.special = SpecialText::recognise});
+    CHECK(ids == each.ids);
+    CHECK(tokenizer.decode(ids, {.special = SpecialTokens::keep}) == each.text);
+    CHECK(tokenizer.decode(ids) == "a\u0120b");
+  }
+}
+
 // As tokenizers' trainer writes it where the text itself spells a special token.
 TEST_CASE("Of a Unigram piece that the vocabulary lists more than once the last counts") {
   const Tokenizer tokenizer = read_tokenizer_json(R"({"added_tokens": [{"id": 6, "content": "<unk>", "special": true}],

@@ -197,8 +197,15 @@ PLUME_FUNCTION PipelineModel::PipelineModel(Vocabulary entries, Pipeline pipelin
   for (const PreTokenizer& step : pipeline_.pre_tokenizers)
     if (const auto* space = std::get_if<pre_tokenizers::Metaspace>(&step); space && space->prepend == PrependScheme::first)
       needs_origin_ = true;
+  // A special token's spelling may stand for other bytes too: those of one that a normaliser spelled, say.
+  const auto spells_itself = [&](TokenId id) {
+    const std::string& piece = vocabulary.pieces[static_cast<std::size_t>(id)];
+    return byte_level_bytes(piece) == piece;
+  };
+  const std::vector<TokenId> special = vocabulary.special();
   decodes_bytes_ = normalized_spellings_.empty() && pipeline_.decoders.size() == 1 &&
-                   std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]);
+                   std::holds_alternative<token_decoders::ByteLevel>(pipeline_.decoders[0]) &&
+                   std::all_of(special.begin(), special.end(), spells_itself);
   if (pipeline_.words) {
     borders_ = pipeline_details::borders_of(*pipeline_.words);
     search_ = WordSearch(*pipeline_.words, vocabulary.pieces);
@@ -273,6 +280,7 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
 // What ByteLevel and RobertaProcessing do with trim_offsets [tokenizers/src/pre_tokenizers/byte_level.rs process_offsets].
 PLUME_FUNCTION void PipelineModel::trim_spans(std::string_view text, std::size_t first, const Call& call) const {
   EncodedText& out = *call.out;
+  const auto continues = [&](std::size_t at) { return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80; };
   for (std::size_t i = first; i < out.spans.size(); ++i) {
     TokenSpan& span = out.spans[i];
     const auto covered = call.covered.find(i);
@@ -288,10 +296,13 @@ PLUME_FUNCTION void PipelineModel::trim_spans(std::string_view text, std::size_t
     while (leading < spaces.size() && spaces[leading]) ++leading;
     while (trailing < spaces.size() && spaces[spaces.size() - 1 - trailing]) ++trailing;
     // one space in front of a text may be that which a pre-tokeniser put there
-    if ((i == first || span.begin == 0) && pipeline_.trim == Pipeline::Trim::keep_first && leading == 1) leading = 0;
-    for (; leading > 0 && span.begin < span.end; --leading) span.begin += code_point_at(text, span.begin).length;
+    std::size_t character = span.begin;  // where the one begins that the span may cover a part of
+    while (character > 0 && span.begin - character < 3 && continues(character)) --character;
+    if ((i == first || character == 0) && pipeline_.trim == Pipeline::Trim::keep_first && leading == 1) leading = 0;
+    for (; leading > 0 && span.begin < span.end; --leading)
+      while (++span.begin < span.end && continues(span.begin)) continue;
     for (; trailing > 0 && span.end > span.begin; --trailing)
-      while (--span.end > span.begin && (static_cast<unsigned char>(text[span.end]) & 0xc0) == 0x80) continue;
+      while (--span.end > span.begin && continues(span.end)) continue;
   }
 }
 

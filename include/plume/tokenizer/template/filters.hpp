@@ -80,6 +80,13 @@ inline Value trim(Machine& machine, const Value& value, Arguments& given) {
   const auto [characters] = bind(machine, "trim", given, {"chars"});
   return stripped(machine, *machine.string(value).text, characters, Side::both);
 }
+inline Value center(Machine& machine, const Value& value, Arguments& given) {
+  const auto [width] = bind(machine, "center", given, {"width"});
+  const std::int64_t wide = width ? machine.whole(*width, "center: the width") : 80;
+  const Value text = soft(machine, value), space = machine.text(" ");
+  const std::int64_t more = missing(*text.text, wide), left = more / 2 + (more & wide & 1);  // as CPython's str.center
+  return join_texts(machine, {repeated(machine, space, left), text, repeated(machine, space, more - left)});
+}
 inline Value string(Machine& machine, const Value& value, Arguments& given) {
   bind_none(machine, "string", given);
   return machine.string(value);
@@ -441,6 +448,7 @@ inline Value format(Machine& machine, const Value& value, Arguments& given) {
 inline constexpr Filter all[] = {{"abs", absolute},
                                  {"batch", batch},
                                  {"capitalize", simple<capitalized>},
+                                 {"center", center},
                                  {"count", length},
                                  {"d", otherwise},
                                  {"default", otherwise},

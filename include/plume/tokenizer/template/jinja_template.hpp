@@ -8,7 +8,8 @@
 //
 // A template sees only what it is given. What it asks for and plume does not know is a ConfigError that names it and its line. Known to
 // differ from jinja2: a variable that is given and set again later on is readable before that inside loops too; jinja2 has it undefined
-// there unless it was read outside of them.
+// there unless it was read outside of them. A literal that has no slices, none[1:], is an error anywhere; jinja2 prints nothing for it.
+// From transformers: {% generation %} in a recursive loop is where its text stands; theirs all begin where the loop does.
 #include <functional>
 #include <memory>
 #include <string>

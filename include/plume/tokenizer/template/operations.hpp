@@ -218,9 +218,11 @@ inline Value attribute(Machine& machine, const Value& value, std::string_view na
 inline Value slice(Machine& machine, const Value& value, const Value& first, const Value& last, const Value& by) {
   if (value.is_undefined()) machine.fail_undefined(value);
   const bool text = value.is(Kind::text);
-  const auto bound = [](const Value& given) { return given.is(Kind::none) || given.is_whole(); };
-  if (!(text || (value.is(Kind::list) && value.list->kind <= ListKind::range)) || !bound(first) || !bound(last) || !bound(by))
-    return machine.undefined("slice");
+  if (!text && !(value.is(Kind::list) && value.list->kind <= ListKind::range))
+    machine.fail("a ", Machine::type_name(value), " has no slices");
+  for (const Value* bound : {&first, &last, &by})
+    if (!bound->is(Kind::none) && !bound->is_whole())
+      machine.fail("the bounds of a slice are whole numbers, not ", Machine::type_name(*bound));
   const std::size_t characters = text ? count_characters(value.text->bytes) : value.list->items.size();
   machine.work(1 + (text ? value.text->size() / 64 : 0));
   const auto size = static_cast<std::int64_t>(characters);

@@ -62,6 +62,28 @@ inline bool callable(Machine& machine, const Value& value, Arguments& given) {
 inline bool escaped(Machine& machine, const Value& value, Arguments& given) {
   return plainly(machine, given, [&] { return value.is(Kind::text) && value.text->markup; });
 }
+// Some letters have a case and all of them the wanted one.
+template <bool wants_upper>
+bool cased(Machine& machine, const Value& value, Arguments& given) {
+  bind_none(machine, "this test", given);
+  const std::string text = machine.string(value).text->bytes;
+  machine.work(1 + text.size() / 16);
+  bool some = false;
+  for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
+    const CodePoint c = code_point_at(text, at);
+    length = c.length;
+    if (!is_cased(c.value)) continue;
+    const std::string_view own = std::string_view(text).substr(at, length);
+    std::string upper, lower;
+    append_upper(upper, c.value);
+    append_lower(lower, own, 0);
+    const bool is_lower = upper != own, is_upper = lower != own;  // both: title case
+    if (!is_lower && !is_upper) machine.fail("the case of ", quoted(own), ", which has no other one, is not supported");
+    if (is_upper != wants_upper || is_lower == wants_upper) return false;
+    some = true;
+  }
+  return some;
+}
 inline double rest(Machine& machine, const Value& value, const Value& by) {
   if (!by.is_number() || (!value.is_number() && !value.is_undefined()))
     machine.fail("this test needs numbers, not a ", Machine::type_name(value));
@@ -114,6 +136,7 @@ inline constexpr Test all[] = {{"!=", compare<Operator::unequal>},
                                {"iterable", iterable},
                                {"le", compare<Operator::less_equal>},
                                {"lessthan", compare<Operator::less>},
+                               {"lower", cased<false>},
                                {"lt", compare<Operator::less>},
                                {"mapping", is<Kind::dict>},
                                {"ne", compare<Operator::unequal>},
@@ -125,7 +148,8 @@ inline constexpr Test all[] = {{"!=", compare<Operator::unequal>},
                                {"string", is<Kind::text>},
                                {"test", a_test},
                                {"true", truth<true>},
-                               {"undefined", is<Kind::undefined>}};
+                               {"undefined", is<Kind::undefined>},
+                               {"upper", cased<true>}};
 
 }  // namespace test
 

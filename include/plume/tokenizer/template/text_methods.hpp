@@ -244,6 +244,14 @@ inline Value joined(Machine& machine, const MarkedText& separator, const std::ve
   return machine.text(std::move(made));
 }
 
+inline Value repeated(Machine& machine, const Value& value, std::int64_t times);  // operations.hpp
+
+// How many characters a text lacks to a width; 0 where it is that wide.
+inline std::int64_t missing(const MarkedText& text, std::int64_t width) {
+  const auto characters = static_cast<std::int64_t>(count_characters(text.bytes));
+  return width > characters ? width - characters : 0;
+}
+
 namespace method {
 
 inline const MarkedText& self_text(Machine& machine, const Value& self) { return plain_text(machine, self, "this method"); }
@@ -315,6 +323,16 @@ inline Value count(Machine& machine, const Value& self, Arguments& given) {
   for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + part.size())) ++found;
   return Value::of(found);
 }
+inline Value zfill(Machine& machine, const Value& self, Arguments& given) {  // zeros go behind a sign
+  const auto [width] = bind(machine, "zfill", given, {"width"}, 1);
+  const MarkedText& text = self_text(machine, self);
+  const std::size_t sign = text.bytes.starts_with('+') || text.bytes.starts_with('-') ? 1 : 0;
+  MarkedText made = text.part(0, sign);
+  made.append(*repeated(machine, machine.text("0"), missing(text, machine.whole(*width, "zfill: the width"))).text);
+  machine.make(text.size(), made.size());
+  made.append(text.part(sign, text.size() - sign));
+  return machine.text(std::move(made));
+}
 inline Value join(Machine& machine, const Value& self, Arguments& given) {
   const auto [items] = bind(machine, "join", given, {"iterable"}, 1);
   const std::vector<Value> all = machine.elements(*items);
@@ -382,6 +400,7 @@ inline constexpr Method of_text[] = {{"strip", strip<Side::both>},
                                      {"join", join},
                                      {"removeprefix", remove_affix<Side::left>},
                                      {"removesuffix", remove_affix<Side::right>},
+                                     {"zfill", zfill},
                                      {"format", format},
                                      {"format_map", format_map}};
 inline constexpr Method of_dict[] = {{"get", get},
@@ -392,10 +411,10 @@ inline constexpr Method of_dict[] = {{"get", get},
 inline constexpr Method of_list[] = {{"count", count_items}, {"index", index_of}, {"copy", copy_list}};
 
 // What Python has and templates could ask for, but plume does not do.
-inline constexpr std::string_view unknown_of_text[] = {"casefold",    "center",    "encode",     "expandtabs",   "isalnum",   "isalpha",
-                                                       "isascii",     "isdecimal", "isdigit",    "isidentifier", "islower",   "isnumeric",
-                                                       "isprintable", "isspace",   "istitle",    "isupper",      "ljust",     "maketrans",
-                                                       "partition",   "rjust",     "rpartition", "swapcase",     "translate", "zfill"};
+inline constexpr std::string_view unknown_of_text[] = {"casefold",    "center",    "encode",     "expandtabs",   "isalnum",  "isalpha",
+                                                       "isascii",     "isdecimal", "isdigit",    "isidentifier", "islower",  "isnumeric",
+                                                       "isprintable", "isspace",   "istitle",    "isupper",      "ljust",    "maketrans",
+                                                       "partition",   "rjust",     "rpartition", "swapcase",     "translate"};
 inline constexpr std::string_view unknown_of_number[] = {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator",
                                                          "from_bytes",       "fromhex",   "hex",        "imag",      "is_integer",
                                                          "numerator",        "real",      "to_bytes"};

@@ -20,16 +20,23 @@ class CodePointSet {
   CodePointSet() = default;
   CodePointSet(std::initializer_list<Range> ranges) : ranges_(ranges) { order(); }
   explicit CodePointSet(std::vector<Range> ranges) : ranges_(std::move(ranges)) { order(); }
+  // The last of some code points from c on that are of one category: much of what no table need be asked for.
+  static constexpr char32_t alike(char32_t c) {
+    if (c < 0x40000 || (c >= 0xe0000 && c < unicode_table::end)) return c;
+    if (c < 0xf0000) return c < 0xe0000 ? 0xdffff : 0xeffff;   // unassigned
+    return (c & 0xfffe) == 0xfffe ? c | 1 : (c | 0xffff) - 2;  // private use, and two that are none
+  }
   // All code points of these categories.
   static CodePointSet of(CategorySet categories) {
     std::vector<Range> ranges;
-    for (char32_t c = 0; c <= last; ++c)
-      if (category_bit(c) & categories) {
-        if (!ranges.empty() && ranges.back().second + 1 == c)
-          ranges.back().second = c;
-        else
-          ranges.emplace_back(c, c);
-      }
+    for (char32_t c = 0, end = 0; c <= last; c = end + 1) {
+      end = alike(c);
+      if ((category_bit(c) & categories) == 0) continue;
+      if (!ranges.empty() && ranges.back().second + 1 == c)
+        ranges.back().second = end;
+      else
+        ranges.emplace_back(c, end);
+    }
     return CodePointSet(std::move(ranges));
   }
 

@@ -3,11 +3,16 @@
 // Without <pcre2.h> this header is empty.
 #if __has_include(<pcre2.h>)
 #include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -36,7 +41,7 @@ class Pcre2Classes {
       if (names[i].starts_with(name)) set |= CategorySet{1} << i;
     return (set & category_set(Category::Cc)) != 0 ? set | category_set(Category::control_space) : set;
   }
-  // All code points that PCRE2 matches with \p{name}; null when it knows no such property.
+  // The code points before unicode_table::end that PCRE2 matches with \p{name}; null when it knows no such property.
   const CodePointSet* property(const std::string& name) {
     const auto found = known_.find(name);
     if (found != known_.end()) return &found->second;
@@ -45,8 +50,20 @@ class Pcre2Classes {
   }
   // One character of the set, or of all others when it is negated, as an expression. Where case is ignored PCRE2 adds what folds to the
   // set's own, but not to what a property has: what Oniguruma adds to all of them.
-  std::string spelled(const CodePointSet& set, bool negated, bool ignores_case) {
-    if (set.contains(CodePointSet::last) && !ignores_case) return spelled(~set, !negated, false);
+  const std::string& spelled(const CodePointSet& set, bool negated, bool ignores_case) {
+    std::string& out = spelled_[{set.ranges(), negated, ignores_case}];
+    if (out.empty()) out = spell(set, negated, ignores_case);
+    return out;
+  }
+  const CodePointSet& of(CategorySet categories) {
+    CodePointSet& set = sets_[categories];
+    if (set.empty()) set = CodePointSet::of(categories);
+    return set;
+  }
+
+ private:
+  std::string spell(const CodePointSet& set, bool negated, bool ignores_case) {
+    if (set.contains(CodePointSet::last) && !ignores_case) return spell(~set, !negated, false);
     if (set.empty()) return negated ? "(?s:.)" : "(?!)";
     std::string out = negated ? "[^" : "[";
     CodePointSet rest = set;
@@ -63,9 +80,9 @@ class Pcre2Classes {
         if (name.size() > 2) take(name, all);
     CategorySet lacking = 0;  // the categories that are not in the set as a whole
     for (const auto& [first, end] : others.ranges())
-      for (char32_t c = first; c <= end; ++c) lacking |= category_bit(c);
+      for (char32_t c = first; c <= end; c = CodePointSet::alike(c) + 1) lacking |= category_bit(c);
     for (const char* const name : {"L",  "M",  "N",  "P",  "S",  "Z",  "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd",
-                                   "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Cf", "Co"}) {
+                                   "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Cf"}) {
       const bool folds =
           ignores_case && (name == std::string_view("Lu") || name == std::string_view("Ll") || name == std::string_view("Lt"));
       if (!folds && (categories(name) & lacking) == 0)
@@ -82,8 +99,6 @@ class Pcre2Classes {
     }
     return out + ']';
   }
-
- private:
   static void append(std::string& out, char32_t c) {
     if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) return out.push_back(static_cast<char>(c));
     char digits[8];
@@ -91,8 +106,8 @@ class Pcre2Classes {
     out.append(concat("\\x{", std::string_view(digits, static_cast<std::size_t>(end - digits)), '}'));
   }
   std::optional<CodePointSet> matched(const std::string& name) {
-    if (all_.empty())  // the planes between are unassigned
-      for (char32_t c = 0; c <= CodePointSet::last; c = c == 0xd7ff ? 0xe000 : c == 0x3ffff ? 0xe0000 : c + 1) append_utf8(all_, c);
+    if (all_.empty())  // what lies between is unassigned, what lies behind is for private use
+      for (char32_t c = 0; c < unicode_table::end; c = c == 0xd7ff ? 0xe000 : c == 0x3ffff ? 0xe0000 : c + 1) append_utf8(all_, c);
     const std::string regex = concat("\\p{", name, "}+");
     int error = 0;
     PCRE2_SIZE offset = 0;
@@ -117,8 +132,10 @@ class Pcre2Classes {
     return CodePointSet(std::move(ranges));
   }
 
-  std::string all_;  // every code point
+  std::string all_;  // every code point that has a meaning
   std::map<std::string, CodePointSet, std::less<>> known_;
+  std::map<CategorySet, CodePointSet> sets_;
+  std::map<std::tuple<std::vector<CodePointSet::Range>, bool, bool>, std::string> spelled_;
 };
 
 }  // namespace plume::inline PLUME_ABI

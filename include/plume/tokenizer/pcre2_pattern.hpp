@@ -4,9 +4,9 @@
 //   Tokenizer tokenizer = load_tokenizer("path/to/model", {.expressions = pcre2_expressions});
 //
 // tokenizer.json writes expressions for Oniguruma. What PCRE2 would read in another way is rewritten ($ and ^ at lines, \w \b \s \h, (?m),
-// a{1,3}+, classes inside classes and their intersections), or refused by name. Categories are those of plume's Unicode tables: what an
-// older PCRE2 does not know is added to its classes. Scripts are PCRE2's, and no case folds into two characters (U+00DF is not ss). Without
-// <pcre2.h> this header is empty.
+// (?i) inside an alternative, a{1,3}+, all classes), or refused by name. Categories are those of plume's Unicode tables, whatever PCRE2
+// knows. Its own are scripts, and which letters are the same but for their case: an older PCRE2 lacks some, and none folds into two
+// characters (U+00DF is not ss). Without <pcre2.h> this header is empty.
 #if __has_include(<pcre2.h>)
 #include <algorithm>
 #include <charconv>
@@ -32,6 +32,7 @@ class OnigurumaToPcre2 {
   OnigurumaToPcre2(std::string_view regex, const Where& where) : text_(regex), where_(where) {}
 
   std::string result() {
+    if (text_.size() > 1 << 16) invalid(1 << 16, "it is longer than 65536 bytes");
     while (at_ < text_.size()) step();
     close_options();
     return std::move(out_);
@@ -82,7 +83,7 @@ class OnigurumaToPcre2 {
       return;
     }
     if (starts("(?")) return group();
-    copy(1);
+    copy(code_point_at(text_, at_).length);
   }
   void close() {
     const Group& group = groups_.back();
@@ -153,7 +154,7 @@ class OnigurumaToPcre2 {
       return;
     }
     if (std::string_view("EFIJLPQTUVijlmpq").find(kind) != std::string_view::npos) return replace(2, text_.substr(at_ + 1, 1));
-    copy(2);
+    copy(at_ + 1 < text_.size() ? 1 + code_point_at(text_, at_ + 1).length : 1);
   }
   // Between two characters of which, behind a word's, the second is none of a word's (!) or one (=), and the other way round.
   std::string boundary(std::string_view after_word, std::string_view after_other) {
@@ -164,24 +165,30 @@ class OnigurumaToPcre2 {
 
   // What \w is to Oniguruma: letters, marks, decimal digits, connectors, letter numbers, the rest of Alphabetic, and outside a class six
   // characters of Latin-1.
-  CodePointSet words() const {
-    return CodePointSet::of(category_sets::letter | category_sets::mark | category_set(Category::Nd, Category::Pc, Category::Nl)) |
+  CodePointSet words() {
+    return classes_.of(category_sets::letter | category_sets::mark | category_set(Category::Nd, Category::Pc, Category::Nl)) |
            CodePointSet{{0x24b6, 0x24e9}, {0x1f130, 0x1f149}, {0x1f150, 0x1f169}, {0x1f170, 0x1f189}};
   }
   static CodePointSet word_fractions() { return {{0xb2, 0xb3}, {0xb9, 0xb9}, {0xbc, 0xbe}}; }
 
-  // The class that [:name:] names; none when plume does not know it. To what this PCRE2 knows, the letters of plume's tables are added, and
-  // what Unicode 15 and 16 made lower case.
+  // The class that [:name:] names; none when plume does not know it. To what this PCRE2 knows of a derived property, the letters of plume's
+  // tables are added, and what Unicode 15 and 16 added to it beside letters [DerivedCoreProperties.txt].
   std::optional<CodePointSet> named(std::string_view name) {
-    if (name == "digit") return CodePointSet::of(category_set(Category::Nd));
-    if (name == "space") return CodePointSet::of(category_sets::space);
+    if (name == "digit") return classes_.of(category_set(Category::Nd));
+    if (name == "space") return classes_.of(category_sets::space);
     if (name == "xdigit") return CodePointSet{{'0', '9'}, {'A', 'F'}, {'a', 'f'}};
     if (name == "word") return words();
-    if (name == "alpha") return known("Alphabetic") | CodePointSet::of(category_sets::letter | category_set(Category::Nl));
+    if (name == "alpha")
+      return known("Alphabetic") | classes_.of(category_sets::letter | category_set(Category::Nl)) |
+             CodePointSet{{0x363, 0x36f},     {0x897, 0x897},     {0xc04, 0xc04},     {0xcf3, 0xcf3},     {0xf82, 0xf83},
+                          {0x1dd3, 0x1de6},   {0x10d69, 0x10d69}, {0x10efc, 0x10efc}, {0x11080, 0x11081}, {0x11241, 0x11241},
+                          {0x113b8, 0x113c0}, {0x113c2, 0x113c2}, {0x113c5, 0x113c5}, {0x113c7, 0x113ca}, {0x113cc, 0x113cd},
+                          {0x11f00, 0x11f01}, {0x11f03, 0x11f03}, {0x11f34, 0x11f3a}, {0x11f3e, 0x11f40}, {0x1611e, 0x1612e},
+                          {0x1e08f, 0x1e08f}};
     if (name == "alnum") return *named("alpha") | *named("digit");
-    if (name == "upper") return known("Uppercase") | CodePointSet::of(category_set(Category::Lu));
+    if (name == "upper") return known("Uppercase") | classes_.of(category_set(Category::Lu));
     if (name == "lower")
-      return known("Lowercase") | CodePointSet::of(category_set(Category::Ll)) |
+      return known("Lowercase") | classes_.of(category_set(Category::Ll)) |
              CodePointSet{{0x10fc, 0x10fc}, {0xa7f2, 0xa7f4}, {0xab69, 0xab69}, {0x1e030, 0x1e06d}};
     return std::nullopt;
   }
@@ -224,7 +231,7 @@ class OnigurumaToPcre2 {
     if (name == "Any") return ~CodePointSet();
     if (name == "ASCII") return {{0, 0x7f}};
     if (const CategorySet categories = name.size() <= 2 && !name.empty() ? Pcre2Classes::categories(name) : 0)
-      return CodePointSet::of(categories);
+      return classes_.of(categories);
     for (const std::string_view other : {"Blank", "Cntrl", "Graph", "Print", "Punct", "Word", "Assigned"})
       if (name == other) refuse(at_, concat("\\p{", name, '}'));
     return known(concat("sc:", name));
@@ -283,6 +290,7 @@ class OnigurumaToPcre2 {
   // have in common.
   std::pair<CodePointSet, bool> read_class() {
     const std::size_t begin = at_++;
+    if (++depth_ > 100) refuse(begin, "a class in more than 99 others");
     const bool negated = starts("^");
     if (negated) ++at_;
     CodePointSet side, common = ~CodePointSet();
@@ -324,6 +332,7 @@ class OnigurumaToPcre2 {
       }
     }
     ++at_;
+    --depth_;
     if (!filled) refuse(begin, "an empty class");
     return {common & side, negated};
   }
@@ -331,6 +340,7 @@ class OnigurumaToPcre2 {
   std::string_view text_;
   const Where& where_;
   std::size_t at_ = 0, atom_ = 0;  // atom_: where in out_ the last thing begins that a quantifier repeats
+  std::size_t depth_ = 0;          // of classes
   std::vector<Group> groups_;      // the open ones
   bool ignores_case_ = false, extended_ = false;
   std::string out_;

@@ -273,8 +273,12 @@ class OnigurumaToPcre2 {
       value = number(4, 16);
       if (at_ != digits + 4) invalid(begin, "\\u needs four hexadecimal digits");
     }
-    if (c == 'x') value = starts("{") ? braced(16) : number(2, 16);
-    if (c == 'x' && text_[begin + 2] != '{' && value >= 0x80) refuse(begin, "a byte of a character");
+    if (c == 'x' && starts("{")) {
+      value = braced(16);
+    } else if (c == 'x') {
+      value = number(2, 16);
+      if (value >= 0x80) refuse(begin, "a byte of a character");
+    }
     if (c == 'M') refuse(begin, "\\M-");
     if (c == 'c' || c == 'C') {
       if (c == 'C' && !starts("-")) invalid(begin, "\\C needs - and a character");

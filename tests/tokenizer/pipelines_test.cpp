@@ -179,3 +179,14 @@ TEST_CASE("Of a Unigram piece that the vocabulary lists more than once the last 
     CHECK(tokenizer.encode(each.text, {.special = SpecialText::recognise}) == each.ids);
   }
 }
+
+TEST_CASE("A backslash before a character of several bytes stands for that character") {
+  const auto matches = [](std::string_view regex, std::string_view text) {
+    std::vector<std::string> out;
+    TextPattern::expression(regex, {}).each(text,
+                                            [&](Piece piece) { out.emplace_back(text.substr(piece.begin, piece.end - piece.begin)); });
+    return out;
+  };
+  CHECK(matches("\\\u00e9+", "\u00e9\u00e9e\u00c3") == std::vector<std::string>{"\u00e9\u00e9"});
+  CHECK(matches("[\\\u00e9\\\u3002]+", "\u00e9\u3002e\u00c3") == std::vector<std::string>{"\u00e9\u3002"});
+}

@@ -203,7 +203,9 @@ class ClassReader {
         return property(set);
       default:
         if ((escape >= '0' && escape <= '9') || (escape >= 'a' && escape <= 'z') || (escape >= 'A' && escape <= 'Z')) return false;
-        set.ranges.emplace_back(static_cast<unsigned char>(escape), static_cast<unsigned char>(escape));
+        const CodePoint escaped = code_point_at(text_, --at);
+        at += escaped.length;
+        set.ranges.emplace_back(escaped.value, escaped.value);
         return true;
     }
   }

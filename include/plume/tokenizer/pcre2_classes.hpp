@@ -55,6 +55,7 @@ class Pcre2Classes {
     if (out.empty()) out = spell(set, negated, ignores_case);
     return out;
   }
+  std::size_t spelled_so_far() const { return spelled_.size(); }
   const CodePointSet& of(CategorySet categories) {
     CodePointSet& set = sets_[categories];
     if (set.empty()) set = CodePointSet::of(categories);

@@ -80,6 +80,7 @@ class OnigurumaToPcre2 {
     if (c == '[') {
       const auto [set, negated] = read_class();
       out_.append(classes_.spelled(set, negated, ignores_case_));
+      if (classes_.spelled_so_far() > 128) invalid(at_, "it has more than 128 different classes");  // each takes some milliseconds
       return;
     }
     if (starts("(?")) return group();

@@ -100,5 +100,13 @@ int main() {
     } catch (const plume::ConfigError& error) {
     }
   }
+  std::string many;  // classes, no two alike
+  for (char c = '!'; c < '~'; ++c)
+    if (c != '[' && c != '\\' && c != ']' && c != '^' && c != '-' && c != '&') many += std::string("[") + c + "\\p{Lu}][" + c + "\\s][" + c + "\\d]";
+  try {
+    plume::pcre2_expressions(many, plume::Where{.path = "here"});
+    std::printf("more classes than there may be are not refused\n"), ++wrong;
+  } catch (const plume::ConfigError& error) {
+  }
   return wrong == 0 ? 0 : 1;
 }

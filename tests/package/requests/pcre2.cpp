@@ -102,7 +102,8 @@ int main() {
   }
   std::string many;  // classes, no two alike
   for (char c = '!'; c < '~'; ++c)
-    if (c != '[' && c != '\\' && c != ']' && c != '^' && c != '-' && c != '&') many += std::string("[") + c + "\\p{Lu}][" + c + "\\s][" + c + "\\d]";
+    if (c != '[' && c != '\\' && c != ']' && c != '^' && c != '-' && c != '&')
+      many += std::string("[") + c + "\\p{Lu}][" + c + "\\s][" + c + "\\d]";
   try {
     plume::pcre2_expressions(many, plume::Where{.path = "here"});
     std::printf("more classes than there may be are not refused\n"), ++wrong;

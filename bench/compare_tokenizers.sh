@@ -11,7 +11,7 @@
 # fast plume is; "behind": a new text, and that text again, where another one came before. Rates are of the processor's time. "other ids" says
 # that a library is no peer there.
 set -eu
-[ $# -ge 1 ] || { sed -n '2,11s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,12s/^# //p' "$0" >&2; exit 2; }
 top=$(cd "$(dirname "$0")/.." && pwd)
 folder=${FOLDER:?what bench/peers/tokenizer_files.py wrote} build=${BUILD:-$top/build/bench/bench} python=${PYTHON:-python3}
 libraries=${LIBRARIES:-tokenizers tiktoken sentencepiece gigatoken fastokens tokie riptoken rs_bpe bpe_openai kitoken}

@@ -55,6 +55,13 @@ class Pcre2Classes {
     if (out.empty()) out = spell(set, negated, ignores_case);
     return out;
   }
+  // One code point.
+  static void append(std::string& out, char32_t c) {
+    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) return out.push_back(static_cast<char>(c));
+    char digits[8];
+    const auto [end, error] = std::to_chars(digits, digits + sizeof digits, static_cast<std::uint32_t>(c), 16);
+    out.append(concat("\\x{", std::string_view(digits, static_cast<std::size_t>(end - digits)), '}'));
+  }
   std::size_t spelled_so_far() const { return spelled_.size(); }
   const CodePointSet& of(CategorySet categories) {
     CodePointSet& set = sets_[categories];
@@ -99,12 +106,6 @@ class Pcre2Classes {
       append(out, end);
     }
     return out + ']';
-  }
-  static void append(std::string& out, char32_t c) {
-    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) return out.push_back(static_cast<char>(c));
-    char digits[8];
-    const auto [end, error] = std::to_chars(digits, digits + sizeof digits, static_cast<std::uint32_t>(c), 16);
-    out.append(concat("\\x{", std::string_view(digits, static_cast<std::size_t>(end - digits)), '}'));
   }
   std::optional<CodePointSet> matched(const std::string& name) {
     if (all_.empty())  // what lies between is unassigned, what lies behind is for private use

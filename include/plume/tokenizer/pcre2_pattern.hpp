@@ -46,6 +46,11 @@ class OnigurumaToPcre2 {
   [[noreturn]] void invalid(std::size_t at, std::string_view what) const {
     throw ConfigError(where_, concat("the regular expression ", quoted(text_), " is invalid at byte ", at, ": ", what));
   }
+  const std::string& spelled(const CodePointSet& set, bool negated, bool ignores_case) {
+    const std::string& out = classes_.spelled(set, negated, ignores_case);
+    if (classes_.spelled_so_far() > 128) invalid(at_, "it has more than 128 different classes");  // each takes some milliseconds
+    return out;
+  }
   bool starts(std::string_view with) const { return text_.substr(at_).starts_with(with); }
   void copy(std::size_t count) {
     out_.append(text_.substr(at_, count));
@@ -79,8 +84,7 @@ class OnigurumaToPcre2 {
     if (c == '\\') return escape();
     if (c == '[') {
       const auto [set, negated] = read_class();
-      out_.append(classes_.spelled(set, negated, ignores_case_));
-      if (classes_.spelled_so_far() > 128) invalid(at_, "it has more than 128 different classes");  // each takes some milliseconds
+      out_.append(spelled(set, negated, ignores_case_));
       return;
     }
     if (starts("(?")) return group();
@@ -145,13 +149,13 @@ class OnigurumaToPcre2 {
     if (kind == 'B') return replace(2, boundary("=", "!"));
     if (kind == 'y' || kind == 'Y' || kind == 'X') refuse(at_, concat("a text segment, \\", std::string_view(&kind, 1), ','));
     if (const auto set = set_escape(false)) {
-      const std::string spelled = classes_.spelled(*set, false, false);
-      out_.append(ignores_case_ ? concat("(?-i:", spelled, ')') : spelled);  // nothing folds to a property's own
+      const std::string& own = spelled(*set, false, false);
+      out_.append(ignores_case_ ? concat("(?-i:", own, ')') : own);  // nothing folds to a property's own
       return;
     }
     if (kind == 'u' || kind == 'C' || kind == 'M' || (kind == 'x' && !starts("\\x{"))) {
       const char32_t c = code_point();
-      out_.append(classes_.spelled(CodePointSet{{c, c}}, false, ignores_case_));
+      Pcre2Classes::append(out_, c);
       return;
     }
     if (std::string_view("EFIJLPQTUVijlmpq").find(kind) != std::string_view::npos) return replace(2, text_.substr(at_ + 1, 1));
@@ -159,7 +163,7 @@ class OnigurumaToPcre2 {
   }
   // Between two characters of which, behind a word's, the second is none of a word's (!) or one (=), and the other way round.
   std::string boundary(std::string_view after_word, std::string_view after_other) {
-    const std::string all = classes_.spelled(words() | word_fractions(), false, false);
+    const std::string& all = spelled(words() | word_fractions(), false, false);
     const std::string_view off = ignores_case_ ? "(?-i:" : "(?:";
     return concat(off, "(?<=", all, ")(?", after_word, all, ")|(?<!", all, ")(?", after_other, all, "))");
   }

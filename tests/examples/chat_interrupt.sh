@@ -88,9 +88,9 @@ wait_for "an answer" is_writing 200
 kill -INT "$process"
 ends_with 130
 
-# On a terminal, an error is no end.
+# On a terminal, an error is no end. Without its echo, which may come before a prompt or after it.
 command -v script >/dev/null || { echo "SKIP: no program script to make a terminal"; exit 0; }
-printf '/nope\nWho are you?\n/quit\n' | NO_COLOR=1 script -qec "'$examples/chat' --model base --temperature 0 --threads 1" /dev/null >typed
+printf '/nope\nWho are you?\n/quit\n' | NO_COLOR=1 script -qec "stty -echo; '$examples/chat' --model base --temperature 0 --threads 1" /dev/null >typed
 grep -q '> error: .*no command' typed || fail "no prompt and error on a terminal: $(cat typed)"
 grep -q '> I am a small cat.' typed || fail "no answer on a terminal: $(cat typed)"
 if printf '\033' | grep -q -F -f - typed; then fail "colours in spite of NO_COLOR"; fi

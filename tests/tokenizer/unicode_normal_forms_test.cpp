@@ -128,7 +128,9 @@ std::string shown(std::string_view text) {
 
 void check(std::string_view text, NormalForm form) {
   const plume::AlignedText given = plume::AlignedText::of(text, 0, plume::Spans::skip);
-  if (plume::normal_form(given, form).text != annex().normalised(text, form))
+  const auto expected = annex().normalised(text, form);
+  if (plume::is_surely_in(text, form) && expected != text) FAIL_CHECK("surely in form ", static_cast<int>(form), ": ", shown(text));
+  if (plume::normal_form(given, form).text != expected)
     FAIL_CHECK("form ", static_cast<int>(form), ", code points ", shown(text), ": ", shown(plume::normal_form(given, form).text));
 }
 
@@ -173,6 +175,18 @@ TEST_CASE("Every code point alone has the normal forms that its parts give") {
     for (const NormalForm form : forms) check(text, form);
   }
   CHECK(annex().composed().size() > 11'000);
+}
+
+TEST_CASE("A quick look tells of ordinary texts that they are in NFC") {
+  for (const std::string_view text :
+       {"", "plain text", "caf\u00e9 \u2013 \u201cquoted\u201d", "\u4e2d\u6587\uff0c\uff08\u2192\uff09\u3002\u3000",
+        "\u304c\u304e \u30ab\u30bf", "\uac00\uac01", "\u0440\u0443\u0441\u0441\u043a\u0438\u0439"})
+    CHECK(plume::is_surely_in(text, NormalForm::nfc));
+  for (const std::string_view text :
+       {"cafe\u0301", "plain text and e\u0301 behind it", "\u304b\u3099", "\u212b", "\u2000", "\u2329", "\u2adc", "\x80"})
+    CHECK(!plume::is_surely_in(text, NormalForm::nfc));
+  CHECK(plume::is_surely_in("\u4e2d\u6587 text", NormalForm::nfkd));
+  CHECK(!plume::is_surely_in("\uff0c", NormalForm::nfkc));
 }
 
 TEST_CASE("Every pair of a code point that changes and one that changes what is before it, both ways round") {

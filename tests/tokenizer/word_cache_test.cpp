@@ -119,6 +119,17 @@ TEST_CASE("Words of every length: those are found that had room in their line or
   CHECK(beside > 1000);
 }
 
+TEST_CASE("The table grows with the words that it holds, however short the texts are") {
+  Pair pair(1);
+  for (std::size_t i = 0; i < 20'000; ++i) {
+    pair.cache().expect(i % 10);
+    pair.insert(plume::concat(i, std::string(i % 20, '-')), {{static_cast<TokenId>(i)}, 0});
+  }
+  std::size_t there = 0;
+  for (const auto& [word, value] : pair.values()) there += pair.holds(word);
+  CHECK(there > 19'500);
+}
+
 TEST_CASE("Words are spread over the whole table") {
   Pair pair(1 << 14);
   for (const std::size_t size : {3u, 9u, 16u, 40u}) {
@@ -189,7 +200,7 @@ TEST_CASE("More text or ids than the table keeps: all is forgotten, nothing is m
     Pair pair(1 << 20);
     std::size_t there = 0;
     std::vector<std::string> words;
-    for (std::size_t i = 0; i < (long_words ? 40'000u : 100u); ++i) {
+    for (std::size_t i = 0; i < (long_words ? 80'000u : 250u); ++i) {
       words.push_back(random_word(random, long_words ? 255 : 12));
       Value value = random_value(random);
       if (!long_words) value.ids.resize(i % 3 == 0 ? 0x10000 : 0xffff, static_cast<TokenId>(i));
@@ -200,6 +211,68 @@ TEST_CASE("More text or ids than the table keeps: all is forgotten, nothing is m
     for (const std::string& word : words) there += pair.holds(word);
     CHECK(there > words.size() / 20);  // those since it was full
     CHECK(there < words.size() - words.size() / 5);
+  }
+}
+
+TEST_CASE("A word that takes room for speed alone is kept when it comes again, as long as most of the room is for others") {
+  std::mt19937 random(13);
+  const auto extra = [](WordCache& cache, std::string_view word, const std::vector<TokenId>& ids) {
+    const WordCache::Key key = cache.key(word, word.size());
+    if (cache.find(key, word).ids == nullptr) cache.insert_extra(key, word, ids);
+    const WordCache::Found found = cache.find(key, word);
+    if (found.ids != nullptr) REQUIRE(std::vector<TokenId>(found.ids, found.ids + found.count) == ids);
+    return found.ids != nullptr;
+  };
+  SUBCASE("few words: at the second time") {
+    WordCache cache;
+    cache.expect(1 << 20);
+    std::size_t at_once = 0, later = 0;
+    std::vector<std::string> words;
+    for (std::size_t i = 0; i < 2000; ++i) words.push_back(plume::concat("a piece of several words, number ", i));
+    for (const std::string& word : words) at_once += extra(cache, word, {1, 2, static_cast<TokenId>(word.size()), 4});
+    for (const std::string& word : words) later += extra(cache, word, {1, 2, static_cast<TokenId>(word.size()), 4});
+    CHECK(at_once < 30);  // seemed to come again
+    CHECK(later == words.size());
+  }
+  SUBCASE("many that come once: few are kept, however many came before") {
+    WordCache cache;
+    cache.expect(1);  // the smallest table
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < 100'000; ++i) kept += extra(cache, plume::concat("it comes only once, this piece, ", random(), i), {7});
+    CHECK(kept <= 64);  // one for each line, and the notes are forgotten in time
+    WordCache large;
+    large.expect(1 << 17);
+    kept = 0;
+    for (std::size_t i = 0; i < 8000; ++i) kept += extra(large, plume::concat("it comes only once, this piece, ", random(), i), {7});
+    CHECK(kept < 1200);
+  }
+  SUBCASE("words that come again behind many that came once") {
+    WordCache cache;
+    cache.expect(1 << 20);
+    for (std::size_t i = 0; i < 250'000; ++i) extra(cache, plume::concat("it comes only once, this piece, ", random(), i), {7});
+    std::size_t at_once = 0, later = 0;
+    for (std::size_t i = 0; i < 200; ++i) {
+      const std::string word = plume::concat("a piece of several words, number ", i);
+      at_once += extra(cache, word, {static_cast<TokenId>(i)});
+      later += extra(cache, word, {static_cast<TokenId>(i)});
+    }
+    CHECK(at_once < 100);
+    CHECK(later == 200);
+  }
+  SUBCASE("long ones that come again and again leave what is kept already") {
+    WordCache cache;
+    cache.expect(1 << 24);
+    const std::string first = "the first of all words";
+    cache.insert(cache.key(first, first.size()), first, std::vector<TokenId>{1, 2, 3, 4, 5});
+    std::size_t kept = 0;
+    for (int round = 0; round < 4; ++round)
+      for (std::size_t i = 0; i < 100'000; ++i) {
+        std::string word = plume::concat(i, " ");
+        word.resize(250, 'x');
+        kept += extra(cache, word, {1, 2, 3, 4, static_cast<TokenId>(i)});
+      }
+    CHECK(kept > 100'000);
+    CHECK(cache.find(cache.key(first, first.size()), first).count == 5);
   }
 }
 

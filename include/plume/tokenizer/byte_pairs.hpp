@@ -2,7 +2,8 @@
 // The inner loop of byte-pair encoding, shared by every byte-level vocabulary. A piece that came before is in the memory; one that
 // is a token is looked up whole where that gives what merging gives (found out once, when loading); others are searched for the one row of
 // tokens in which no neighbours would have merged before (token_search.hpp), or merge step by step where the vocabulary is not regular.
-// Long pieces, of scripts without spaces, are cut first where no token reaches across (piece_borders.hpp): their parts come again.
+// Long pieces, of scripts without spaces, are cut first where no token reaches across (piece_borders.hpp): their parts come again. One that
+// comes again itself is kept whole as well.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -233,6 +234,7 @@ PLUME_FUNCTION WordCache::Found BytePairs::encode_new(const WordCache::Key& key,
     encode_part(piece, scratch.ids, scratch);
     scratch.known.insert(key, piece, scratch.ids);
   } else {
+    scratch.known.prefetch_extra(key);
     encode_known_words(
         std::string_view(piece.data(), readable), 0, piece.size(), scratch.known, scratch.ids,
         [&](std::size_t at) {
@@ -247,6 +249,7 @@ PLUME_FUNCTION WordCache::Found BytePairs::encode_new(const WordCache::Key& key,
           ids.reserve(WordCache::readable_ids);
           return {ids.data(), static_cast<std::uint32_t>(ids.size())};
         });
+    scratch.known.insert_extra(key, piece, scratch.ids);
   }
   scratch.ids.reserve(WordCache::readable_ids);
   return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};

@@ -3,6 +3,7 @@
 // function.
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -49,6 +50,8 @@ using Normalizer = std::variant<NormalForm, normalizers::Bert, normalizers::Stri
                                 normalizers::Replace, normalizers::SentencePiece, normalizers::WhitespaceTokens>;
 
 PLUME_FUNCTION void normalize(const Normalizer& normalizer, AlignedText& text);
+// Whether a quick look tells that it changes nothing.
+PLUME_FUNCTION bool surely_keeps(const Normalizer& normalizer, std::string_view text);
 
 // Each byte becomes its printable character (byte_characters.hpp).
 PLUME_FUNCTION AlignedText spell_bytes(const AlignedText& text);
@@ -251,6 +254,11 @@ class ApplyNormalizer {
 };
 
 PLUME_FUNCTION void normalize(const Normalizer& normalizer, AlignedText& text) { std::visit(ApplyNormalizer(text), normalizer); }
+
+PLUME_FUNCTION bool surely_keeps(const Normalizer& normalizer, std::string_view text) {
+  const auto* form = std::get_if<NormalForm>(&normalizer);
+  return form != nullptr && is_surely_in(text, *form);
+}
 
 }  // namespace plume::inline PLUME_ABI
 #endif

@@ -239,7 +239,8 @@ PLUME_FUNCTION void PipelineModel::encode(std::string_view text, TextPart part, 
   const auto section = [&](std::size_t begin, std::size_t end) {
     const bool starts = begin == 0 && part == TextPart::first;
     const std::string_view view = text.substr(begin, end - begin);
-    if (pipeline_.normalizers.empty()) {
+    const auto keeps = [&](const Normalizer& step) { return surely_keeps(step, view); };
+    if (std::all_of(pipeline_.normalizers.begin(), pipeline_.normalizers.end(), keeps)) {
       if (!match_normalized) return encode_text(view, begin, starts, call);
       for (const AddedSection& inner : cut_at_added_tokens(view, normalized_, pipeline_.added, special)) {
         if (inner.token)

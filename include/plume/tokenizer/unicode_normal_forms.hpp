@@ -13,6 +13,8 @@ enum class NormalForm : std::uint8_t { nfc, nfd, nfkc, nfkd };
 enum class CharacterSet : std::uint8_t { punctuation, bert_accent, accent, control, numeric, word };
 
 PLUME_FUNCTION AlignedText normal_form(const AlignedText& text, NormalForm form);
+// Whether a quick look tells that a text is in the form.
+PLUME_FUNCTION bool is_surely_in(std::string_view text, NormalForm form);
 PLUME_FUNCTION AlignedText lower_case(const AlignedText& text);
 PLUME_FUNCTION bool in_set(char32_t c, CharacterSet set);
 
@@ -20,11 +22,13 @@ PLUME_FUNCTION bool in_set(char32_t c, CharacterSet set);
 
 #if PLUME_BODIES
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <iterator>
 #include <string>
 #include <vector>
 
+#include "plume/base/utf8.hpp"
 #include "plume/tokenizer/unicode.hpp"
 #include "plume/tokenizer/unicode_mapping.hpp"
 
@@ -67,9 +71,9 @@ inline char32_t compose(char32_t first, char32_t second) {
 inline bool is_plain(char32_t c, NormalForm form) {
   if (c < 0x80 || (c >= 0x4e00 && c <= 0x9fff)) return true;
   if (form != NormalForm::nfc) return false;  // blocks whose composed characters stay composed
-  return c < 0x300 || (c >= 0x400 && c < 0x480) || (c >= 0x2010 && c < 0x2060) || (c >= 0x3001 && c < 0x302a) ||
-         (c >= 0x3030 && c < 0x3099) || (c >= 0x309b && c < 0x3100) || (c >= hangul && c < hangul + syllables) ||
-         (c >= 0xff00 && c < 0xfff0);
+  return c < 0x300 || (c >= 0x400 && c < 0x480) || (c >= 0x2010 && c < 0x20d0) || (c >= 0x2100 && c < 0x2126) ||
+         (c >= 0x212c && c < 0x2329) || (c >= 0x232b && c < 0x2adc) || (c >= 0x3000 && c < 0x302a) || (c >= 0x3030 && c < 0x3099) ||
+         (c >= 0x309b && c < 0x4e00) || (c >= hangul && c < hangul + syllables) || (c >= 0xff00 && c < 0xfff0);
 }
 
 // The end of the plain characters at `at`, but for the last one where others follow.
@@ -83,6 +87,12 @@ inline std::size_t plain_end(std::string_view text, std::size_t at, NormalForm f
         last = at + length - 1;
         continue;
       }
+      if constexpr (std::endian::native == std::endian::little)
+        if (const auto four = static_cast<std::uint32_t>(bytes); utf8_three::begins(four) && is_plain(utf8_three::value(four), form)) {
+          length = 3;
+          last = at;
+          continue;
+        }
     }
     const CodePoint point = code_point_at(text, at);
     if ((point.length == 1 && point.value >= 0x80) || !is_plain(point.value, form)) return last;
@@ -106,6 +116,8 @@ PLUME_FUNCTION bool in_set(char32_t c, CharacterSet set) {
   if (c >= unicode_table::end) return set == CharacterSet::control && category_of(c) == Category::Co;
   return (map::properties[map::property[std::size_t{map::property_block[c >> 8]} * 256 + (c & 255)] - '`'] & bit) != 0;
 }
+
+PLUME_FUNCTION bool is_surely_in(std::string_view text, NormalForm form) { return normal_forms::plain_end(text, 0, form) == text.size(); }
 
 PLUME_FUNCTION AlignedText normal_form(const AlignedText& source, NormalForm form) {
   namespace nf = normal_forms;

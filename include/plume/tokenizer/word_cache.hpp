@@ -33,14 +33,15 @@ class WordCache {
     std::uint16_t note = 0;  // what insert() was given
   };
 
-  // Comes before the words of a text of so many bytes: the table grows with all that was announced.
+  // Comes before the words of a text of so many bytes: the table grows to twice as many lines as it holds words, or with the text.
   void expect(std::size_t bytes) {
-    announced_ += bytes;
-    const std::size_t wanted = std::bit_ceil(std::min(std::max(announced_ / 16, std::size_t{64}), most_lines));
+    const std::size_t wanted = std::bit_ceil(std::min(std::max({2 * words_, bytes / 16, std::size_t{64}}), most_lines));
     if (wanted <= lines_.size()) return;
     TableVector<Line> old(wanted);
     old.swap(lines_);
     last_line_ = wanted - 1;
+    met_.assign(wanted / 16, 0);
+    met_count_ = 0;
     for (const Line& line : old)
       for (const Slot& slot : line.slots)
         if (slot.second != 0) place_for(line_of((slot.second & is_long) != 0 ? slot.first : short_hash(slot.first, slot.second))) = slot;
@@ -86,12 +87,14 @@ class WordCache {
 
   void insert(const Key& key, std::string_view word, std::span<const TokenId> ids, std::uint16_t note = 0) {
     if (word.size() > longest_word || ids.size() > 0xffff) return;
-    if (texts_.size() > most_bytes || ids_.size() > most_bytes / sizeof(TokenId)) {
+    if (holds_more_than(most_bytes)) {
       std::fill(lines_.begin(), lines_.end(), Line{});
       texts_.clear();
       ids_.clear();
+      words_ = extra_ = 0;
     }
     Slot& slot = place_for(key.line);
+    words_ += slot.second == 0;
     slot = {key.first, key.second, {}, static_cast<std::uint16_t>(ids.size()), note};
     if (word.size() > 15) {
       slot.second |= texts_.size();
@@ -105,9 +108,26 @@ class WordCache {
     }
   }
 
+  void prefetch_extra(const Key& key) const { __builtin_prefetch(&met_[met_place(key)], 1); }
+  // The same for a word whose parts are kept, so that it takes room for speed alone: if it seems to come again, and there is room.
+  [[gnu::noinline]] void insert_extra(const Key& key, std::string_view word, std::span<const TokenId> ids) {
+    const std::uint64_t bit = std::uint64_t{1} << (met_hash(key) >> 58);
+    std::uint64_t& bits = met_[met_place(key)];
+    if ((bits & bit) != 0) {
+      if (extra_ == lines_.size() || holds_more_than(most_bytes / 4 * 3)) return;
+      ++extra_;
+      return insert(key, word, ids);
+    }
+    bits |= bit;
+    if (++met_count_ > met_.size() * 32) {  // half of them all: begin anew, or all words would seem to come again
+      std::fill(met_.begin(), met_.end(), 0);
+      met_count_ = 0;
+    }
+  }
+
  private:
   static constexpr std::uint64_t is_long = std::uint64_t{0x80} << 56;  // in Key::second, in place of the number of bytes
-  static constexpr std::size_t inside = readable_ids - 1, most_lines = std::size_t{1} << 17, most_bytes = std::size_t{1} << 23;
+  static constexpr std::size_t inside = readable_ids - 1, most_lines = std::size_t{1} << 18, most_bytes = std::size_t{1} << 24;
   static constexpr auto masks = [] {
     std::array<std::array<std::uint64_t, 2>, 16> rows{};
     for (std::size_t size = 0; size < 16; ++size)
@@ -147,15 +167,20 @@ class WordCache {
       }
     return {nullptr, 0};
   }
+  static std::uint64_t met_hash(const Key& key) { return key.first * 0x9e3779b97f4a7c15u; }
+  std::size_t met_place(const Key& key) const { return static_cast<std::size_t>(met_hash(key) >> 32) & (met_.size() - 1); }
   PLUME_INLINE static bool holds(const Slot& slot, const Key& key) { return (slot.first == key.first) & (slot.second == key.second); }
   PLUME_INLINE Found found_in(const Slot& slot) const {
     if (slot.count <= inside) [[likely]]
       return {slot.readable(), slot.count, slot.note};
     return {ids_.data() + slot.ids[0], slot.count, slot.note};
   }
-  std::size_t announced_ = 0;
+  bool holds_more_than(std::size_t bytes) const { return texts_.size() > bytes || ids_.size() > bytes / sizeof(TokenId); }
+
+  std::size_t words_ = 0, met_count_ = 0, extra_ = 0;
   std::uint64_t last_line_ = 0;
-  TableVector<Line> lines_;  // a power of two
+  TableVector<Line> lines_;         // a power of two
+  TableVector<std::uint64_t> met_;  // by hash, a bit for each word that insert_extra() met; two for each slot of lines_
   TableVector<char> texts_;
   TableVector<TokenId> ids_;
 };

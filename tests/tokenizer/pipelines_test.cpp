@@ -6,7 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "plume/tokenizer/characters.hpp"
 #include "plume/tokenizer/tokenizer_json.hpp"
+#include "plume/tokenizer/train_byte_bpe.hpp"
 #include "tokenizer/hashed_strings.hpp"
 
 using namespace plume;
@@ -29,6 +31,32 @@ std::string question_marks(std::string_view text) {
 }
 
 }  // namespace
+
+TEST_CASE("Ids that come part after part are moved seldom: many special tokens in a text take no more time each than few") {
+  const auto moves = [](const Tokenizer& tokenizer, std::string_view part) {
+    std::vector<TokenId> ids;
+    std::size_t capacity = 0, moved = 0;
+    for (int i = 0; i < 3000; ++i) {
+      tokenizer.model().encode(part, TextPart::later, ids);
+      moved += ids.capacity() != std::exchange(capacity, ids.capacity());
+    }
+    CHECK(ids.size() >= 3000);
+    return moved;
+  };
+  const Json& rows = plume_test::hashes("tokenizers/pipelines.json");
+  for (std::size_t i = 0; i < 20; ++i) {
+    CAPTURE(i);
+    Json file = plume_test::hashes("tokenizers/" + rows.at(i).text("base") + ".json");
+    for (const auto& [key, value] : rows.at(i).at("set").members()) file.set(key, value);
+    const Tokenizer tokenizer = read_tokenizer_json(dump(file));
+    for (const std::string_view part : {"the ", "a part of a text ", "some more of it, and 12 again"}) CHECK(moves(tokenizer, part) < 30);
+  }
+  for (const std::string_view part : {"the ", "a part of a text "}) {
+    CHECK(moves(character_tokenizer(part), part) < 30);
+    const std::vector<std::string> texts{"the the a part of a text a part of a text"};
+    CHECK(moves(train_byte_bpe(texts, {.vocabulary_size = 280}), part) < 30);
+  }
+}
 
 TEST_CASE("Pipelines put together at random give the ids, spans and texts of tokenizers 0.23.3") {
   const Json& rows = plume_test::hashes("tokenizers/pipelines.json");

@@ -33,7 +33,7 @@ class ByteBpeModel final : public TokenizerModel {
   const BytePairs& byte_pairs() const { return pairs_; }
 
   void encode(std::string_view text, TextPart, std::vector<TokenId>& ids) const override {
-    ids.reserve(ids.size() + text.size() / 3);
+    reserve_more(ids, text.size() / 3);
     memories_.with([] { return BytePairs::Scratch{}; },
                    [&](BytePairs::Scratch& memory) {
                      PieceEnds<piece_styles::gpt2> ends(text);

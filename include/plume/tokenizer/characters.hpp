@@ -12,6 +12,7 @@
 #include "plume/base/json.hpp"
 #include "plume/tokenizer/tokenizer.hpp"
 #include "plume/tokenizer/unicode.hpp"
+#include "plume/tokenizer/worker_states.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -23,7 +24,7 @@ class CharacterModel final : public TokenizerModel {
   explicit CharacterModel(const std::vector<std::string>& characters) : TokenizerModel(Vocabulary(characters, characters, {})) {}
   std::string_view kind() const override { return "characters"; }
   void encode(std::string_view text, TextPart, std::vector<TokenId>& ids) const override {
-    ids.reserve(ids.size() + text.size());
+    reserve_more(ids, text.size());
     for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
       length = code_point_at(text, at).length;
       const auto id = vocabulary.find(text.substr(at, length));

@@ -317,7 +317,7 @@ PLUME_FUNCTION void PipelineModel::encode_text(std::string_view text, std::size_
 PLUME_FUNCTION void PipelineModel::encode_styled(std::string_view text, std::size_t offset, const AlignedText* aligned, Call& call) const {
   std::vector<TokenId>& ids = call.out->ids;
   const std::size_t first = ids.size();
-  ids.reserve(first + text.size() / 3);
+  reserve_more(ids, text.size() / 3);
   visit_style(*style_, [&]<PieceStyle style>() {
     PieceEnds<style> ends(text);
     pairs_->encode_text(
@@ -388,6 +388,7 @@ PLUME_FUNCTION void PipelineModel::encode_words(std::string_view text, const std
   std::vector<TokenId>& ids = call.out->ids;
   WordCache& known = call.memory.pairs.known;
   known.expect(text.size());
+  reserve_more(ids, text.size() / 4);
   if (unigram_) {
     for (const Piece& piece : pieces)
       unigram_.encode(std::get<word_models::Unigram>(*pipeline_.words), text, piece, ids, known, call.memory.unigram);

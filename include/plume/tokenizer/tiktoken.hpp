@@ -34,12 +34,12 @@ PLUME_FUNCTION std::string write_tiktoken(const Tokenizer& tokenizer);
 #if PLUME_BODIES
 #include <charconv>
 #include <memory>
-#include <unordered_map>
 
 #include "plume/base/error.hpp"
 #include "plume/tokenizer/base64.hpp"
 #include "plume/tokenizer/byte_bpe.hpp"
 #include "plume/tokenizer/pipeline_model.hpp"
+#include "plume/tokenizer/piece_table.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -94,7 +94,10 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
                                     " is unknown (known: gpt2, r50k_base, p50k_base, p50k_edit, cl100k_base, "
                                     "o200k_base, o200k_harmony); name one, or give a pattern and the special tokens"));
   std::vector<std::string> bytes;
-  std::unordered_map<std::string, TokenId> id_of;
+  PieceTable ids;
+  const auto id_of = [&](std::string_view token) {
+    return ids.find(piece_key(token, token.size()), token, [&](std::uint32_t id) -> const std::string& { return bytes[id]; });
+  };
   std::uint64_t line_number = 0;
   for (std::string_view rest = text; !rest.empty();) {
     std::string_view line = rest.substr(0, rest.find('\n'));
@@ -118,11 +121,12 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
       throw LimitError(whole, "max_vocabulary", options.limits.max_vocabulary, bytes.size() + 1);
     if (token.size() > options.limits.max_token_text)
       throw LimitError(whole, "max_token_text", options.limits.max_token_text, token.size());
-    if (!nothing && !id_of.emplace(token, static_cast<TokenId>(rank)).second) fail("this token came before");
+    if (!nothing && id_of(token) != PieceTable::absent) fail("this token came before");
+    if (!nothing) ids.insert(piece_key(token, token.size()), static_cast<std::uint32_t>(rank));
     bytes.push_back(std::move(token));
   }
   for (unsigned byte = 0; byte < 256; ++byte)
-    if (!id_of.contains(std::string(1, static_cast<char>(static_cast<unsigned char>(byte)))))
+    if (id_of(std::string(1, static_cast<char>(static_cast<unsigned char>(byte)))) == PieceTable::absent)
       throw FormatError(Where{.path = options.path, .field = "ranks"}, concat("lacks the byte ", byte, "; a rank file holds all 256"));
   const auto ranks = bytes.size();
   Pipeline pipeline;
@@ -132,8 +136,11 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
   model.order = MergeOrder::by_result;
   for (std::size_t id = 0; id < ranks; ++id)  // any two tokens that make a third may merge
     for (std::size_t cut = 1; cut < bytes[id].size(); ++cut) {
-      const auto left = id_of.find(bytes[id].substr(0, cut)), right = id_of.find(bytes[id].substr(cut));
-      if (left != id_of.end() && right != id_of.end()) model.merges.push_back({left->second, right->second, static_cast<TokenId>(id)});
+      const std::string_view token = bytes[id];
+      const std::uint32_t left = id_of(token.substr(0, cut));
+      const std::uint32_t right = left == PieceTable::absent ? left : id_of(token.substr(cut));
+      if (right != PieceTable::absent)
+        model.merges.push_back({static_cast<TokenId>(left), static_cast<TokenId>(right), static_cast<TokenId>(id)});
     }
   std::vector<std::string> pieces;
   for (const std::string& token : bytes) pieces.push_back(bytes_to_characters(token));

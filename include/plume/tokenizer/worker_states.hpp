@@ -1,6 +1,7 @@
 #pragma once
 // State that threads borrow, so that there is one a thread and not one a call or a chunk of a loop. Which chunk of a parallel loop adds to
 // which state is left to chance: only for sums that come out the same in any order, such as integers, and for what merely saves work.
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -46,6 +47,13 @@ class WorkerStates {
   std::vector<std::unique_ptr<State>> free_;
   std::vector<std::thread::id> last_;  // which thread had each
 };
+
+// Room for so many more elements. It grows twofold at least, so that many short texts one after the other move few of them.
+template <class Element>
+void reserve_more(std::vector<Element>& elements, std::size_t more) {
+  const std::size_t wanted = elements.size() + more;
+  if (wanted > elements.capacity()) elements.reserve(std::max(wanted, 2 * elements.capacity()));
+}
 
 // Gives back the room that one long text took, in a state that is kept.
 template <class... Elements>

@@ -1,6 +1,6 @@
 #pragma once
 // Text to token ids and back. A Tokenizer is a cheap immutable value: copies share one vocabulary, and any number of threads may use it.
-// Most kinds remember words that they met, in a table that its copies share as well: up to some 24 MB for each thread that encodes at the
+// Most kinds remember words that they met, in a table that its copies share as well: up to some 48 MB for each thread that encodes at the
 // same time as others.
 //
 //   Tokenizer tokenizer = load_tokenizer("path/to/model");        // tokenizer_files.hpp

@@ -1,5 +1,5 @@
 #pragma once
-// The ids of words that were seen before: a table in lines of the processor's cache, which grows with the text up to a limit, where a new
+// The ids of words that were seen before: a table in lines of the processor's cache, which grows with them up to a limit, where a new
 // word may push out an old one. A word is in its line or, where that was full, in the line beside it. Up to three ids lie beside the word
 // itself.
 #include <algorithm>

@@ -60,7 +60,7 @@ echo '/set max-tokens 5' >&3
 echo 'User: Who are you?' >&3
 wait_for "a second answer" figures 2
 [ "$(wc -c <out)" -gt "$written" ] && [ "$(wc -l <out)" -ge 2 ] || fail "no second answer: $(cat out)"
-sleep 0.2
+sleep 1  # at its prompt again
 kill -INT "$process"
 ends_with 130
 exec 3>&-

@@ -38,8 +38,8 @@ PLUME_FUNCTION std::string write_tiktoken(const Tokenizer& tokenizer);
 #include "plume/base/error.hpp"
 #include "plume/tokenizer/base64.hpp"
 #include "plume/tokenizer/byte_bpe.hpp"
-#include "plume/tokenizer/pipeline_model.hpp"
 #include "plume/tokenizer/piece_table.hpp"
+#include "plume/tokenizer/pipeline_model.hpp"
 
 namespace plume::inline PLUME_ABI {
 
@@ -138,8 +138,8 @@ PLUME_FUNCTION Tokenizer read_tiktoken(std::string_view text, const TiktokenOpti
     for (std::size_t cut = 1; cut < bytes[id].size(); ++cut) {
       const std::string_view token = bytes[id];
       const std::uint32_t left = id_of(token.substr(0, cut));
-      const std::uint32_t right = left == PieceTable::absent ? left : id_of(token.substr(cut));
-      if (right != PieceTable::absent)
+      if (left == PieceTable::absent) continue;
+      if (const std::uint32_t right = id_of(token.substr(cut)); right != PieceTable::absent)
         model.merges.push_back({static_cast<TokenId>(left), static_cast<TokenId>(right), static_cast<TokenId>(id)});
     }
   std::vector<std::string> pieces;

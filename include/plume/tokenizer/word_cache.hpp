@@ -107,9 +107,8 @@ class WordCache {
       ids_.insert(ids_.end(), ids.begin(), ids.end());  // at least readable_ids
     }
   }
-
-  void prefetch_extra(const Key& key) const { __builtin_prefetch(&met_[met_place(key)], 1); }
-  // The same for a word whose parts are kept, so that it takes room for speed alone: if it seems to come again, and there is room.
+  // The same for a word whose parts are kept, so that it takes room for speed alone: if it seems to come again, and such words have no
+  // more than half of the table, and all no more than three quarters of the memory for texts and ids.
   [[gnu::noinline]] void insert_extra(const Key& key, std::string_view word, std::span<const TokenId> ids) {
     const std::uint64_t bit = std::uint64_t{1} << (met_hash(key) >> 58);
     std::uint64_t& bits = met_[met_place(key)];
@@ -124,6 +123,8 @@ class WordCache {
       met_count_ = 0;
     }
   }
+  // Comes some time before insert_extra().
+  void prefetch_extra(const Key& key) const { __builtin_prefetch(&met_[met_place(key)], 1); }
 
  private:
   static constexpr std::uint64_t is_long = std::uint64_t{0x80} << 56;  // in Key::second, in place of the number of bytes

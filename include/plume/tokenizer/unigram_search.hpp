@@ -52,11 +52,13 @@ class UnigramSearch {
                              WordCache& known, Scratch& scratch) const;
 
  private:
-  // A path is kept with the binary exponent of sums up to which it is sure to be the best; 0: it is not kept. unknown_character: it is one
-  // unknown token, whatever ids stand for that.
+  // A path is kept with the binary exponent of sums up to which it is sure to be the best, 0: it is not kept; and from bit `reach_at` on
+  // with what the sum may change within the word, in units of `reach_unit`. unknown_character: it is one unknown token, whatever ids stand
+  // for that.
   using Exponent = std::uint16_t;
   static constexpr Exponent unknown_character = 0x100;
-  static constexpr double word_cost = 4096;  // what the sum may change within a word that is kept
+  static constexpr int reach_at = 9;
+  static constexpr double reach_unit = 32, word_cost = 127 * reach_unit;  // word_cost: what the sum may change within a word that is kept
   static constexpr Exponent largest = 60;
   static constexpr auto limits = [] {  // by exponent: of the sum before a word
     std::array<double, largest + 1> rows{};
@@ -66,7 +68,7 @@ class UnigramSearch {
   }();
   bool is_sure(Exponent kept, double sum) const {
     const double size = sum < 0 ? -sum : sum;
-    return size < limits[kept & 0xff] && !(is_rounded_ && word_models::sum_is_large(size + word_cost));
+    return size < limits[kept & 0xff] && !(is_rounded_ && word_models::sum_is_large(size + (kept >> reach_at) * reach_unit));
   }
 
   // Sums are of floats, of doubles, or of doubles rounded to floats: the latter where a score is no float, else the sum of two floats is
@@ -286,13 +288,16 @@ UnigramSearch::Exponent UnigramSearch::best_path(const Real* scores, const word_
   // A sum of n terms is off by at most n / 2 units in its last place, and so is the other. The path is the best as long as the true gap is
   // wider than n units; the true one may be n units, of the sums here, narrower than what was found.
   const auto terms = static_cast<double>(characters);
-  if (holds_unknown) return characters == 1 ? largest | unknown_character : 0;
-  if (is_rebased || terms * steepest_ > word_cost) return 0;
-  if (gap == std::numeric_limits<double>::infinity()) return largest;
+  if (terms * steepest_ > word_cost) return 0;
+  const auto reach = static_cast<Exponent>(static_cast<int>(std::ceil(terms * steepest_ / reach_unit)) << reach_at);
+  if (holds_unknown) return characters == 1 ? largest | unknown_character | reach : 0;
+  if (is_rebased) return 0;
+  if (gap == std::numeric_limits<double>::infinity()) return largest | reach;
   const int digits = is_rounded_ ? std::numeric_limits<float>::digits : std::numeric_limits<double>::digits;
   const double unit = std::ldexp(1.0, std::ilogb(sum_before + word_cost) + 1 - digits);
   const double wanted = (gap - terms * unit) / (2 * terms);
-  return wanted > 0 ? static_cast<Exponent>(std::clamp(std::ilogb(wanted) + digits, 0, int{largest})) : Exponent{0};
+  const int exponent = wanted > 0 ? std::clamp(std::ilogb(wanted) + digits, 0, int{largest}) : 0;
+  return exponent > 0 ? static_cast<Exponent>(exponent | reach) : Exponent{0};
 }
 
 PLUME_FUNCTION void UnigramSearch::encode_unknown(const word_models::Unigram& model, std::string_view run,

@@ -71,6 +71,9 @@ class UnigramSearch {
     return size < limits[kept & 0xff] && !(is_rounded_ && word_models::sum_is_large(size + (kept >> reach_at) * reach_unit));
   }
 
+  static int exponent_of(double positive) { return static_cast<int>(std::bit_cast<std::uint64_t>(positive) >> 52) - 1023; }
+  static double power_of_two(int exponent) { return std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52); }
+
   // Sums are of floats, of doubles, or of doubles rounded to floats: the latter where a score is no float, else the sum of two floats is
   // the float next to the exact one either way.
   template <class Real>
@@ -288,15 +291,15 @@ UnigramSearch::Exponent UnigramSearch::best_path(const Real* scores, const word_
   // A sum of n terms is off by at most n / 2 units in its last place, and so is the other. The path is the best as long as the true gap is
   // wider than n units; the true one may be n units, of the sums here, narrower than what was found.
   const auto terms = static_cast<double>(characters);
-  if (terms * steepest_ > word_cost) return 0;
-  const auto reach = static_cast<Exponent>(static_cast<int>(std::ceil(terms * steepest_ / reach_unit)) << reach_at);
+  if (terms * steepest_ >= word_cost) return 0;
+  const auto reach = static_cast<Exponent>((static_cast<int>(terms * steepest_ / reach_unit) + 1) << reach_at);
   if (holds_unknown) return characters == 1 ? largest | unknown_character | reach : 0;
   if (is_rebased) return 0;
   if (gap == std::numeric_limits<double>::infinity()) return largest | reach;
   const int digits = is_rounded_ ? std::numeric_limits<float>::digits : std::numeric_limits<double>::digits;
-  const double unit = std::ldexp(1.0, std::ilogb(sum_before + word_cost) + 1 - digits);
+  const double unit = power_of_two(exponent_of(sum_before + word_cost) + 1 - digits);
   const double wanted = (gap - terms * unit) / (2 * terms);
-  const int exponent = wanted > 0 ? std::clamp(std::ilogb(wanted) + digits, 0, int{largest}) : 0;
+  const int exponent = wanted > 0 ? std::clamp(exponent_of(wanted) + digits, 0, int{largest}) : 0;
   return exponent > 0 ? static_cast<Exponent>(exponent | reach) : Exponent{0};
 }
 

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -114,6 +115,45 @@ TEST_CASE("A word of many characters without a border, with and without places t
       std::vector<TokenId> ids;
       search.encode(model, text, {0, text.size()}, ids, known, scratch);
       CHECK(ids == whole(model, text));
+    }
+  }
+}
+
+TEST_CASE("Words with two paths that hardly differ, met where sums are small, where they are large, and again elsewhere") {
+  std::mt19937 random(20261129);
+  const auto fraction = [&] { return static_cast<float>(random() % 1'000'003) / 1'000'003.0f; };
+  for (int round = 0; round < 12; ++round) {
+    Unigram model;
+    std::vector<std::string> words;
+    const auto add = [&](std::string_view text, float score) {
+      model.pieces.add(text, static_cast<std::uint32_t>(model.scores.size()));
+      model.scores.push_back(double{score});
+      model.lowest = std::min(model.lowest, model.scores.back());
+      return score;
+    };
+    for (char left = 'a'; left <= 'z'; ++left) {  // pairs of a small letter and a capital: between words there are borders
+      const char right = static_cast<char>(left - 'a' + 'A');
+      words.push_back({left, right});
+      const float one = add({&left, 1}, -1 - 20 * fraction()), other = add({&right, 1}, -1 - 20 * fraction());
+      add(words.back(), one + other + std::ldexp(fraction() - 0.5f, -static_cast<int>(random() % 12)));
+    }
+    model.unknown = static_cast<TokenId>(model.scores.size());
+    model.scores.push_back(0);
+    model.sums = round % 4 == 3 ? ScoreType::real64 : ScoreType::real32;
+    const plume::UnigramSearch search(model);
+    plume::UnigramSearch::Scratch scratch;
+    plume::WordCache known;
+    for (const std::size_t length : {100u, 6000u, 50'000u, 100u}) {
+      const bool begins_anew = length == 50'000;  // most words come late, where sums are large
+      if (begins_anew) known = {};
+      std::string text;
+      for (std::size_t i = 0; i < length; ++i) text += words[begins_anew && i < 4000 ? i % 2 : random() % words.size()];
+      std::vector<TokenId> ids;
+      known.expect(text.size());
+      search.encode(model, text, {0, text.size()}, ids, known, scratch);
+      CAPTURE(round);
+      CAPTURE(length);
+      CHECK((ids == whole(model, text)));
     }
   }
 }

@@ -3,6 +3,7 @@
 // across, and a word that was seen before has the path that it had, unless scores are so close that the rounding of sums could tell
 // otherwise.
 #include <array>
+#include <bit>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -71,6 +72,7 @@ class UnigramSearch {
     return size < limits[kept & 0xff] && !(is_rounded_ && word_models::sum_is_large(size + (kept >> reach_at) * reach_unit));
   }
 
+  // Of normal numbers, as std::ilogb() and std::ldexp() give them, which are calls.
   static int exponent_of(double positive) { return static_cast<int>(std::bit_cast<std::uint64_t>(positive) >> 52) - 1023; }
   static double power_of_two(int exponent) { return std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52); }
 

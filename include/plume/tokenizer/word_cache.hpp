@@ -37,14 +37,20 @@ class WordCache {
   void expect(std::size_t bytes) {
     const std::size_t wanted = std::bit_ceil(std::min(std::max({2 * words_, bytes / 16, std::size_t{64}}), most_lines));
     if (wanted <= lines_.size()) return;
-    TableVector<Line> old(wanted);
-    old.swap(lines_);
-    last_line_ = wanted - 1;
+    const std::size_t before = lines_.size();
+    // Large tables grow in place: memory that was never touched costs more than what is done in it here.
+    if (wanted > small_lines) lines_.reserve(most_lines);
     met_.assign(wanted / 16, 0);
     met_count_ = 0;
-    for (const Line& line : old)
-      for (const Slot& slot : line.slots)
-        if (slot.second != 0) place_for(line_of((slot.second & is_long) != 0 ? slot.first : short_hash(slot.first, slot.second))) = slot;
+    lines_.resize(wanted);
+    last_line_ = wanted - 1;
+    for (std::size_t i = 0; i < before; i += 2) {  // a line and the one beside it hold each other's words
+      const Line both[2] = {lines_[i], lines_[i + 1]};
+      lines_[i] = lines_[i + 1] = {};
+      for (const Line& line : both)
+        for (const Slot& slot : line.slots)
+          if (slot.second != 0) place_for(line_of((slot.second & is_long) != 0 ? slot.first : short_hash(slot.first, slot.second))) = slot;
+    }
   }
   // `readable`: bytes from word.data() on that may be read. expect() came before.
   PLUME_INLINE Key key(std::string_view word, std::size_t readable) const {
@@ -128,7 +134,8 @@ class WordCache {
 
  private:
   static constexpr std::uint64_t is_long = std::uint64_t{0x80} << 56;  // in Key::second, in place of the number of bytes
-  static constexpr std::size_t inside = readable_ids - 1, most_lines = std::size_t{1} << 18, most_bytes = std::size_t{1} << 24;
+  static constexpr std::size_t inside = readable_ids - 1, small_lines = std::size_t{1} << 12, most_lines = std::size_t{1} << 18,
+                               most_bytes = std::size_t{1} << 24;
   static constexpr auto masks = [] {
     std::array<std::array<std::uint64_t, 2>, 16> rows{};
     for (std::size_t size = 0; size < 16; ++size)

@@ -53,23 +53,21 @@ class UnigramSearch {
                              WordCache& known, Scratch& scratch) const;
 
  private:
-  // A path is kept with the binary exponent of sums up to which it is sure to be the best, 0: it is not kept; and from bit `reach_at` on
-  // with what the sum may change within the word, in units of `reach_unit`. unknown_character: it is one unknown token, whatever ids stand
-  // for that.
-  using Exponent = std::uint16_t;
-  static constexpr Exponent unknown_character = 0x100;
-  static constexpr int reach_at = 9;
-  static constexpr double reach_unit = 32, word_cost = 127 * reach_unit;  // word_cost: what the sum may change within a word that is kept
-  static constexpr Exponent largest = 60;
+  // What is kept with a path: the binary exponent of sums up to which it is sure to be the best (all 0: it is not kept), a bit if it is one
+  // unknown token, whatever ids stand for that, and what the sum may change within the word, in units of reach_unit.
+  using Note = std::uint16_t;
+  static constexpr Note exponent_bits = 0xff, unknown_character = 0x100, largest_exponent = 60;
+  static constexpr int reach_at = 9;  // the first of its seven bits
+  static constexpr double reach_unit = 32, largest_reach = 127 * reach_unit;
   static constexpr auto limits = [] {  // by exponent: of the sum before a word
-    std::array<double, largest + 1> rows{};
+    std::array<double, largest_exponent + 1> rows{};
     double power = 1;
-    for (double& row : rows) row = power - word_cost, power *= 2;
+    for (double& row : rows) row = power - largest_reach, power *= 2;
     return rows;
   }();
-  bool is_sure(Exponent kept, double sum) const {
+  bool is_sure(Note kept, double sum) const {
     const double size = sum < 0 ? -sum : sum;
-    return size < limits[kept & 0xff] && !(is_rounded_ && word_models::sum_is_large(size + (kept >> reach_at) * reach_unit));
+    return size < limits[kept & exponent_bits] && !(is_rounded_ && word_models::sum_is_large(size + (kept >> reach_at) * reach_unit));
   }
 
   // Of normal numbers, as std::ilogb() and std::ldexp() give them, which are calls.
@@ -95,8 +93,8 @@ class UnigramSearch {
   void encode_with(const Real* scores, const word_models::Unigram& model, std::string_view text, Piece part, std::vector<TokenId>& ids,
                    WordCache& known, Scratch& scratch) const;
   template <class Real>
-  Exponent best_path(const Real* scores, const word_models::Unigram& model, std::string_view word, Real& sum, std::vector<TokenId>& ids,
-                     Scratch& scratch) const;
+  Note best_path(const Real* scores, const word_models::Unigram& model, std::string_view word, Real& sum, std::vector<TokenId>& ids,
+                 Scratch& scratch) const;
   PLUME_FUNCTION void encode_unknown(const word_models::Unigram& model, std::string_view run, std::vector<TokenId>& ids) const;
 
   std::size_t longest_ = 0;  // characters of the longest piece, or more
@@ -175,8 +173,8 @@ void UnigramSearch::encode_with(const Real* scores, const word_models::Unigram& 
   };
   const auto make = [&](const WordCache::Key& key, std::string_view word, bool is_known) -> WordCache::Found {
     scratch.ids.clear();
-    const Exponent sure = best_path(scores, model, word, sum, scratch.ids, scratch);
-    if (!is_known && sure > 0) known.insert(key, word, scratch.ids, sure);
+    const Note note = best_path(scores, model, word, sum, scratch.ids, scratch);
+    if (!is_known && note != 0) known.insert(key, word, scratch.ids, note);
     scratch.ids.reserve(WordCache::readable_ids);
     return {scratch.ids.data(), static_cast<std::uint32_t>(scratch.ids.size())};
   };
@@ -188,8 +186,8 @@ void UnigramSearch::encode_with(const Real* scores, const word_models::Unigram& 
 // The best path [Kudo 2018], as encode_word() finds it, and up to which sums it is. Which of two paths is better is hard to foresee:
 // nothing branches on it.
 template <class Real>
-UnigramSearch::Exponent UnigramSearch::best_path(const Real* scores, const word_models::Unigram& model, std::string_view word, Real& sum,
-                                                 std::vector<TokenId>& ids, Scratch& scratch) const {
+UnigramSearch::Note UnigramSearch::best_path(const Real* scores, const word_models::Unigram& model, std::string_view word, Real& sum,
+                                             std::vector<TokenId>& ids, Scratch& scratch) const {
   constexpr Real never = -std::numeric_limits<Real>::infinity();
   constexpr std::size_t block = 4096;  // characters; behind so many, where all paths go through one place, what lies before is settled
   const auto unknown_id = static_cast<std::uint32_t>(*model.unknown), no_piece = static_cast<std::uint32_t>(model.scores.size());
@@ -293,16 +291,16 @@ UnigramSearch::Exponent UnigramSearch::best_path(const Real* scores, const word_
   // A sum of n terms is off by at most n / 2 units in its last place, and so is the other. The path is the best as long as the true gap is
   // wider than n units; the true one may be n units, of the sums here, narrower than what was found.
   const auto terms = static_cast<double>(characters);
-  if (terms * steepest_ >= word_cost) return 0;
-  const auto reach = static_cast<Exponent>((static_cast<int>(terms * steepest_ / reach_unit) + 1) << reach_at);
-  if (holds_unknown) return characters == 1 ? largest | unknown_character | reach : 0;
+  if (terms * steepest_ >= largest_reach) return 0;
+  const auto reach = static_cast<Note>((static_cast<int>(terms * steepest_ / reach_unit) + 1) << reach_at);
+  if (holds_unknown) return characters == 1 ? largest_exponent | unknown_character | reach : 0;
   if (is_rebased) return 0;
-  if (gap == std::numeric_limits<double>::infinity()) return largest | reach;
+  if (gap == std::numeric_limits<double>::infinity()) return largest_exponent | reach;
   const int digits = is_rounded_ ? std::numeric_limits<float>::digits : std::numeric_limits<double>::digits;
-  const double unit = power_of_two(exponent_of(sum_before + word_cost) + 1 - digits);
+  const double unit = power_of_two(exponent_of(sum_before + largest_reach) + 1 - digits);
   const double wanted = (gap - terms * unit) / (2 * terms);
-  const int exponent = wanted > 0 ? std::clamp(exponent_of(wanted) + digits, 0, int{largest}) : 0;
-  return exponent > 0 ? static_cast<Exponent>(exponent | reach) : Exponent{0};
+  const int exponent = wanted > 0 ? std::clamp(exponent_of(wanted) + digits, 0, int{largest_exponent}) : 0;
+  return exponent > 0 ? static_cast<Note>(exponent | reach) : Note{0};
 }
 
 PLUME_FUNCTION void UnigramSearch::encode_unknown(const word_models::Unigram& model, std::string_view run,
